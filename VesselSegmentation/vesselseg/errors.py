@@ -1,0 +1,31 @@
+"""The one family of errors that a user may see."""
+
+from __future__ import annotations
+
+
+class VesselSegError(Exception):
+    """Something a user can act on.
+
+    Raised in the library, shown once by the front end: the command line prints it as one line and exits with 1, the
+    panel shows it in a dialogue.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, without a trailing full stop.
+    advice : str
+        What to do about it, without a trailing full stop.
+    """
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def __str__(self) -> str:
+        text = f"{self.message}; {self.advice}" if self.advice else self.message
+        return " ".join(text.split())
+
+
+class Cancelled(Exception):
+    """The user stopped the work. Not an error: nothing is wrong and nothing has been written."""

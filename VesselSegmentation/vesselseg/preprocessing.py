@@ -1,0 +1,72 @@
+"""What happens to a scan before the network sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.errors import VesselSegError
+
+#: Normalisation methods a manifest may name.
+NORMALISATIONS = ("foreground_median", "zscore")
+
+
+def foreground_threshold(array: NDArray[np.floating]) -> float:
+    """Return the intensity that separates the head from air (Otsu's threshold).
+
+    Parameters
+    ----------
+    array : ndarray, shape (Z, Y, X)
+        A TOF scan, any units.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Otsu N. A threshold selection method from gray-level histograms. IEEE Trans Syst Man Cybern 1979;9:62-66.
+    doi:10.1109/TSMC.1979.4310076
+    """
+    from skimage.filters import threshold_otsu
+
+    sample = array[::2, ::2, ::2] if min(array.shape) >= 16 else array
+    # A few very bright vessel voxels would take most of the histogram's bins.
+    return float(threshold_otsu(np.minimum(sample, np.percentile(sample, 99.5))))
+
+
+def normalise(array: NDArray[np.floating], normalisation: dict) -> NDArray[np.float32]:
+    """Bring the intensities of a scan to the range that a model was trained on.
+
+    Parameters
+    ----------
+    array : ndarray, shape (Z, Y, X)
+        A whole TOF scan, any units. Statistics are taken from it before any cropping or masking, so that the result
+        depends neither on the brain mask nor on a chosen region.
+    normalisation : dict
+        As in a model's manifest. ``{"method": "foreground_median", "clip": 4.0}`` divides by the median of the head,
+        so that brain tissue lies near 1; ``{"method": "zscore", "mean": m, "std": s}`` is the paper's: a mean and a
+        standard deviation over all training patches.
+
+    Returns
+    -------
+    ndarray, shape (Z, Y, X), float32
+
+    Raises
+    ------
+    VesselSegError
+        If the scan has no contrast or the method is unknown.
+    """
+    method = normalisation.get("method")
+    array = np.asarray(array, dtype=np.float32)
+    if method == "foreground_median":
+        foreground = array[array > foreground_threshold(array)]
+        scale = float(np.median(foreground)) if foreground.size else 0.0
+        if scale <= 0:
+            raise VesselSegError("the scan has no foreground", "check that it is a TOF-MRA scan and not a mask")
+        clip = float(normalisation.get("clip", 4.0))
+        return np.clip(array / np.float32(scale), 0.0, clip, dtype=np.float32)
+    if method == "zscore":
+        mean, std = np.float32(normalisation["mean"]), np.float32(normalisation["std"])
+        return (array - mean) / std
+    raise VesselSegError(f"unknown normalisation '{method}' in the model's manifest", f"known are {NORMALISATIONS}")
