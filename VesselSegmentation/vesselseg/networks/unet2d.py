@@ -73,10 +73,10 @@ class UNet2d(nn.Module):
         self.in_slices = in_slices
         self.divisor = 2 ** (len(channels) - 1)
         inputs = [in_slices, *channels[:-1]]
-        self.encoder = nn.ModuleList(ConvBlock(i, o, dropout, norm) for i, o in zip(inputs, channels, strict=True))
+        self.encoder = nn.ModuleList(ConvBlock(i, o, dropout, norm) for i, o in zip(inputs, channels))
         self.pool = nn.MaxPool2d(2)
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
-        deep_to_shallow = zip(channels[:0:-1], channels[-2::-1], strict=True)
+        deep_to_shallow = zip(channels[:0:-1], channels[-2::-1])
         self.decoder = nn.ModuleList(
             ConvBlock(deep + shallow, shallow, dropout, norm) for deep, shallow in deep_to_shallow
         )
@@ -89,6 +89,6 @@ class UNet2d(nn.Module):
         for level, block in enumerate(self.encoder):
             features = block(features if level == 0 else self.pool(features))
             skips.append(features)
-        for block, skip in zip(self.decoder, skips[-2::-1], strict=True):
+        for block, skip in zip(self.decoder, skips[-2::-1]):
             features = block(torch.cat([skip, self.up(features)], dim=1))
         return self.head(features)

@@ -1,0 +1,95 @@
+"""From a probability map to a label."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.errors import VesselSegError
+from vesselseg.volume import Volume
+
+
+def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice, slice] | None:
+    """Return the smallest box around the true voxels of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (Z, Y, X)
+    margin : int
+        Voxels added on every side, as far as the array goes.
+
+    Returns
+    -------
+    tuple of slice or None
+        Along z, y, x; None if the mask is empty.
+    """
+    box = []
+    for axis in range(3):
+        # Reducing the two other axes in turn, fastest axis last, touches each voxel once.
+        other = tuple(a for a in range(3) if a != axis)
+        indices = np.flatnonzero(mask.any(axis=other))
+        if indices.size == 0:
+            return None
+        box.append(slice(max(int(indices[0]) - margin, 0), min(int(indices[-1]) + 1 + margin, mask.shape[axis])))
+    return box[0], box[1], box[2]
+
+
+def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArray[np.bool_]:
+    """Remove pieces smaller than a number of voxels.
+
+    Parameters
+    ----------
+    label : ndarray of bool, shape (Z, Y, X)
+    min_voxels : int
+        Pieces (26-connected) with fewer voxels are removed.
+
+    Returns
+    -------
+    ndarray of bool, shape (Z, Y, X)
+    """
+    if min_voxels <= 1:
+        return label
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(label.view(np.uint8))
+    pieces = sitk.GetArrayViewFromImage(sitk.ConnectedComponent(image, True))
+    sizes = np.bincount(pieces.ravel())
+    keep = sizes >= min_voxels
+    keep[0] = False
+    return keep[pieces]
+
+
+def threshold_probability(probability: Volume, threshold: float, min_component_mm3: float = 0.0) -> Volume:
+    """Turn a probability map into a label.
+
+    Parameters
+    ----------
+    probability : Volume
+        Values in [0, 1].
+    threshold : float
+        Voxels with at least this probability belong to the label; above 0, at most 1.
+    min_component_mm3 : float
+        Pieces (26-connected) with a smaller volume, in mm3, are removed; 0 keeps all.
+
+    Returns
+    -------
+    Volume
+        uint8, 0 or 1, on the same grid.
+
+    Raises
+    ------
+    VesselSegError
+        If the threshold or the volume is out of range.
+    """
+    if not 0 < threshold <= 1:
+        raise VesselSegError(f"the threshold {threshold} is not above 0 and at most 1", "give for example 0.5")
+    if min_component_mm3 < 0:
+        raise VesselSegError(f"the smallest component cannot have {min_component_mm3} mm3", "give 0 or more")
+    found = probability.array >= threshold
+    label = np.zeros(found.shape, dtype=np.uint8)
+    box = bounding_box(found)
+    if box is not None:
+        # The tiny share keeps a piece of exactly the smallest volume despite rounding.
+        min_voxels = int(np.ceil(min_component_mm3 / probability.geometry.voxel_volume - 1e-6))
+        label[box] = remove_small_components(np.ascontiguousarray(found[box]), min_voxels)
+    return probability.with_array(label)
