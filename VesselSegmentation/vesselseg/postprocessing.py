@@ -51,8 +51,8 @@ def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArra
         return label
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(label.view(np.uint8))
-    pieces = sitk.GetArrayViewFromImage(sitk.ConnectedComponent(image, True))
+    components = sitk.ConnectedComponent(sitk.GetImageFromArray(label.view(np.uint8)), True)
+    pieces = sitk.GetArrayViewFromImage(components)
     sizes = np.bincount(pieces.ravel())
     keep = sizes >= min_voxels
     keep[0] = False
