@@ -49,10 +49,9 @@ def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArra
     """
     if min_voxels <= 1:
         return label
-    import SimpleITK as sitk
+    from scipy import ndimage
 
-    components = sitk.ConnectedComponent(sitk.GetImageFromArray(label.view(np.uint8)), True)
-    pieces = sitk.GetArrayViewFromImage(components)
+    pieces, _ = ndimage.label(label, structure=np.ones((3, 3, 3)))
     sizes = np.bincount(pieces.ravel())
     keep = sizes >= min_voxels
     keep[0] = False

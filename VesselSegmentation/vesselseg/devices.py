@@ -1,0 +1,93 @@
+"""On what a network can run here."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+
+from vesselseg.errors import VesselSegError
+
+#: Values of the option ``--device``; "cuda" takes the first GPU, "cuda:1" the second.
+DEVICE_CHOICES = ("auto", "cuda", "mps", "cpu")
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device.
+
+    Parameters
+    ----------
+    name : str
+        As torch names it: "cuda:0", "mps", "cpu".
+    label : str
+        For people: the product's name.
+    memory_bytes : int
+        Its memory; for the CPU and MPS the machine's.
+    """
+
+    name: str
+    label: str
+    memory_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.label}, {self.memory_bytes / 2**30:.0f} GiB)"
+
+
+def available_devices() -> list[Device]:
+    """Return what this machine can run networks on, the fastest first; the last is always the CPU."""
+    import torch
+
+    devices = []
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
+    if torch.backends.mps.is_available():
+        devices.append(Device("mps", "Apple GPU", _machine_memory()))
+    devices.append(Device("cpu", _cpu_name(), _machine_memory()))
+    return devices
+
+
+def choose_device(wish: str = "auto") -> Device:
+    """Return the device for a wish.
+
+    Parameters
+    ----------
+    wish : str
+        "auto" takes CUDA, then MPS, then the CPU; a device's name, or "cuda" for the first GPU, takes that one.
+
+    Raises
+    ------
+    VesselSegError
+        If the device wished for is not there. Nothing else is taken in its stead.
+    """
+    devices = available_devices()
+    if wish == "auto":
+        return devices[0]
+    for device in devices:
+        if wish in (device.name, device.name.split(":")[0]):
+            return device
+    names = ", ".join(device.name for device in devices)
+    raise VesselSegError(f"this machine has no device '{wish}' that torch can use", f"choose auto or one of: {names}")
+
+
+def _machine_memory() -> int:
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows
+        import ctypes
+
+        class MemoryStatus(ctypes.Structure):
+            _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
+                (name, ctypes.c_ulonglong) for name in ("total", "free", "p_total", "p_free", "v_total", "v_free", "x")
+            ]
+
+        status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+        return int(status.total)
+
+
+def _cpu_name() -> str:
+    cores = os.cpu_count() or 1
+    return f"{platform.processor() or platform.machine()}, {cores} cores"

@@ -1,0 +1,112 @@
+"""The description that lies beside a model's weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vesselseg.errors import VesselSegError
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model is and how a scan must be prepared for it.
+
+    Parameters
+    ----------
+    name : str
+        By which it is asked for; also the name of its files.
+    title : str
+        One line for people.
+    architecture : str
+        As registered in `vesselseg.networks`.
+    options : dict
+        Arguments of the architecture's builder.
+    normalisation : dict
+        See `vesselseg.preprocessing.normalise`.
+    spacing_mm : tuple of float
+        Spacing it was trained at, x, y, z of an axial scan.
+    threshold : float
+        Recommended threshold of the probability, in (0, 1].
+    sha256 : str
+        Sum of the weight file.
+    licence : str
+        Of the weights.
+    training_data : list of dict
+        Name, licence and citation of each source.
+    spacing_tolerance : float
+        Share by which the spacing of a scan may differ before it is resampled: 0.25 means from 1/1.25 to 1.25 times.
+    min_component_mm3 : float
+        Recommended smallest piece, in mm3.
+    training : dict
+        Commands, configuration and versions that made the weights.
+    evaluation : dict
+        What was measured, on what, by which command.
+    weights : str
+        Name of the weight file; the default is the model's name with ``.safetensors``.
+    path : pathlib.Path or None
+        Where the manifest was read from. Not stored.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    options: dict[str, Any]
+    normalisation: dict[str, Any]
+    spacing_mm: tuple[float, float, float]
+    threshold: float
+    sha256: str
+    licence: str
+    training_data: list[dict[str, str]] = field(default_factory=list)
+    spacing_tolerance: float = 0.25
+    min_component_mm3: float = 0.0
+    training: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    path: Path | None = field(default=None, compare=False)
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the weights lie: beside the manifest."""
+        if self.path is None:
+            raise ValueError("this manifest was not read from a file")
+        # Only the last part of the name is taken: a manifest must not point out of its folder.
+        return self.path.parent / Path(self.weights or f"{self.name}.safetensors").name
+
+    def to_json(self) -> str:
+        """Return the text of the manifest file."""
+        values = asdict(self)
+        del values["path"]
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest file.
+
+        Raises
+        ------
+        VesselSegError
+            If it cannot be read, lacks a field or holds an impossible value.
+        """
+        path = Path(path)
+        advice = "import the model again from its source"
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise VesselSegError(f"the model manifest {path} cannot be read", advice) from error
+        known = {f.name for f in fields(cls)} - {"path"}
+        if not isinstance(values, dict):
+            raise VesselSegError(f"the model manifest {path} is not a JSON object", advice)
+        # Fields of a newer version that this one does not know are left alone.
+        values = {key: value for key, value in values.items() if key in known}
+        try:
+            values["spacing_mm"] = tuple(float(v) for v in values["spacing_mm"])
+            manifest = cls(**values, path=path)
+            valid = len(manifest.spacing_mm) == 3 and min(manifest.spacing_mm) > 0 and 0 < manifest.threshold <= 1
+        except (KeyError, TypeError, ValueError) as error:
+            raise VesselSegError(f"the model manifest {path} is not complete: {error}", advice) from error
+        if not valid:
+            raise VesselSegError(f"the model manifest {path} holds an impossible spacing or threshold", advice)
+        return manifest

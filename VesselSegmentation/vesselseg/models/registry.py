@@ -1,0 +1,109 @@
+"""Finding models: those that ship with the package, and those that the user added."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from vesselseg.errors import VesselSegError
+from vesselseg.models.manifest import Manifest
+
+logger = logging.getLogger("vesselseg")
+
+#: Model that is used when none is named.
+DEFAULT_MODEL = "tof-unet-small"
+
+_SHIPPED = Path(__file__).parent
+
+
+def user_folder() -> Path:
+    """Return the folder of models that the user imported: ``~/.vesselseg/models``."""
+    return Path.home() / ".vesselseg" / "models"
+
+
+def model_folders() -> list[Path]:
+    """Return where models are looked for, first found first taken.
+
+    These are the folders named by the environment variable ``VESSELSEG_MODELS`` (separated as in ``PATH``), the user's
+    folder and the package's own.
+    """
+    extra = [Path(part) for part in os.environ.get("VESSELSEG_MODELS", "").split(os.pathsep) if part]
+    return [*extra, user_folder(), _SHIPPED]
+
+
+def list_models() -> list[Manifest]:
+    """Return the manifests of all models, the default one first. Loads no weights and no torch."""
+    found: dict[str, Manifest] = {}
+    for folder in model_folders():
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+            try:
+                manifest = Manifest.read(path)
+            except VesselSegError as error:
+                # One damaged manifest must not hide the other models.
+                logger.warning("%s", error)
+                continue
+            found.setdefault(manifest.name, manifest)
+    return sorted(found.values(), key=lambda manifest: (manifest.name != DEFAULT_MODEL, manifest.name))
+
+
+def find_model(name: str = "") -> Manifest:
+    """Return the manifest of a model.
+
+    Parameters
+    ----------
+    name : str
+        Its name, or the path of a manifest file; empty for the default model.
+
+    Raises
+    ------
+    VesselSegError
+        If there is no such model.
+    """
+    name = name or DEFAULT_MODEL
+    if name.endswith(".json") and Path(name).is_file():
+        return Manifest.read(Path(name))
+    models = list_models()
+    for manifest in models:
+        if manifest.name == name:
+            return manifest
+    known = ", ".join(manifest.name for manifest in models) or "none"
+    raise VesselSegError(f"there is no model '{name}'", f"known models: {known}; add others with 'vesselseg models import'")
+
+
+def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Manifest:
+    """Copy a model into the user's folder.
+
+    Parameters
+    ----------
+    path : path-like
+        Its manifest; the weights must lie beside it.
+    overwrite : bool
+        Whether a model of the same name in the user's folder may be replaced.
+
+    Returns
+    -------
+    Manifest
+        Of the copy.
+
+    Raises
+    ------
+    VesselSegError
+        If the model is not whole, does not load, or its name is taken.
+    """
+    from vesselseg.image_io import atomic_output
+    from vesselseg.models.weights import load_network
+
+    source = Manifest.read(Path(path))
+    load_network(source)  # refuses a wrong sum, wrong shapes, an unknown architecture
+    folder = user_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if Path(source.name).name != source.name:
+        raise VesselSegError(f"'{source.name}' cannot be the name of a model", "use a name without slashes")
+    target = folder / f"{source.name}.json"
+    with atomic_output(target, overwrite=overwrite) as manifest_copy:
+        with atomic_output(folder / source.weights_path.name, overwrite=overwrite) as weights_copy:
+            shutil.copyfile(source.weights_path, weights_copy)
+        shutil.copyfile(Path(path), manifest_copy)
+    return Manifest.read(target)

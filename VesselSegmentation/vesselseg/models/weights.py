@@ -1,0 +1,109 @@
+"""Loading and saving weights: safetensors only, the sum and the shapes checked, a pickle never opened."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import atomic_output
+from vesselseg.models.manifest import Manifest
+from vesselseg.networks import build_network
+
+if TYPE_CHECKING:
+    import torch
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 sum of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_network(manifest: Manifest) -> torch.nn.Module:
+    """Build the network of a model and load its weights.
+
+    Parameters
+    ----------
+    manifest : Manifest
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, float32, on the CPU.
+
+    Raises
+    ------
+    VesselSegError
+        If the weight file is missing, has another sum than the manifest says, or does not fit the architecture.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = manifest.weights_path
+    advice = "import the model again from its source"
+    if not path.is_file():
+        raise VesselSegError(f"the weights {path} of the model '{manifest.name}' are missing", advice)
+    if file_sha256(path) != manifest.sha256:
+        raise VesselSegError(f"the weights {path} are damaged: their SHA-256 sum is not the manifest's", advice)
+    network = build_network(manifest.architecture, **manifest.options)
+    try:
+        state = load_file(path)
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise VesselSegError(
+            f"the weights {path} do not fit the architecture '{manifest.architecture}' of their manifest", advice
+        ) from error
+    return network.eval()
+
+
+def save_model(
+    network: torch.nn.Module, manifest: Manifest, folder: Path, *, half: bool = True, overwrite: bool = False
+) -> Manifest:
+    """Write a model's weights and manifest.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        As built by the manifest's architecture and options.
+    manifest : Manifest
+        Its sum and weight file name are filled in.
+    folder : pathlib.Path
+        Where the two files go; made if need be.
+    half : bool
+        Whether to store the weights in half precision.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Returns
+    -------
+    Manifest
+        As written.
+
+    Raises
+    ------
+    VesselSegError
+        If the files cannot be written.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: value.detach().cpu().to(torch.float16 if half and value.is_floating_point() else value.dtype).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    weights = folder / f"{manifest.name}.safetensors"
+    path = folder / f"{manifest.name}.json"
+    with atomic_output(path, overwrite=overwrite) as manifest_file:
+        with atomic_output(weights, overwrite=overwrite) as weights_file:
+            save_file(state, weights_file)
+            manifest = replace(manifest, sha256=file_sha256(weights_file), weights=weights.name, path=path)
+        manifest_file.write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
