@@ -71,7 +71,11 @@ class UNet2d(nn.Module):
         if norm not in ("none", "batch"):
             raise ValueError("norm must be 'none' or 'batch'")
         self.in_slices = in_slices
+        #: Sides of the input must be multiples of this.
         self.divisor = 2 ** (len(channels) - 1)
+        #: An output pixel depends on inputs at most this far away: at each level two 3 x 3 convolutions on the way down
+        #: and two on the way up, and the extent of the pooling windows.
+        self.reach = 4 * (self.divisor - 1) + 2 * self.divisor + (self.divisor - 1)
         inputs = [in_slices, *channels[:-1]]
         self.encoder = nn.ModuleList(ConvBlock(i, o, dropout, norm) for i, o in zip(inputs, channels))
         self.pool = nn.MaxPool2d(2)
