@@ -58,6 +58,20 @@ def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArra
     return keep[pieces]
 
 
+def check_threshold(threshold: float, min_component_mm3: float) -> None:
+    """Refuse, before any long work, what `threshold_probability` cannot use.
+
+    Raises
+    ------
+    VesselSegError
+        If the threshold is not in (0, 1] or the smallest component is negative.
+    """
+    if not 0 < threshold <= 1:
+        raise VesselSegError(f"the threshold {threshold} is not above 0 and at most 1", "give for example 0.5")
+    if not 0 <= min_component_mm3 < float("inf"):
+        raise VesselSegError(f"the smallest component cannot have {min_component_mm3} mm3", "give 0 or more")
+
+
 def threshold_probability(probability: Volume, threshold: float, min_component_mm3: float = 0.0) -> Volume:
     """Turn a probability map into a label.
 
@@ -80,10 +94,7 @@ def threshold_probability(probability: Volume, threshold: float, min_component_m
     VesselSegError
         If the threshold or the volume is out of range.
     """
-    if not 0 < threshold <= 1:
-        raise VesselSegError(f"the threshold {threshold} is not above 0 and at most 1", "give for example 0.5")
-    if min_component_mm3 < 0:
-        raise VesselSegError(f"the smallest component cannot have {min_component_mm3} mm3", "give 0 or more")
+    check_threshold(threshold, min_component_mm3)
     found = probability.array >= threshold
     label = np.zeros(found.shape, dtype=np.uint8)
     box = bounding_box(found)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.models import Manifest, find_model, load_network
-from vesselseg.postprocessing import bounding_box, threshold_probability
+from vesselseg.postprocessing import bounding_box, check_threshold, threshold_probability
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.volume import Volume
 
@@ -163,6 +163,7 @@ def segment(
     manifest = find_model(model)
     threshold = manifest.threshold if threshold is None else threshold
     min_component_mm3 = manifest.min_component_mm3 if min_component_mm3 is None else min_component_mm3
+    check_threshold(threshold, min_component_mm3)
     chosen = choose_device(device)
     logger.info("model %s on %s", manifest.name, chosen)
     mask = _resolve_mask(scan, brain_mask, stage(progress, 0.0, 0.15))

@@ -1,0 +1,122 @@
+"""Entry point of the command line: finds the command, runs it, turns what happened into an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import vesselseg
+from vesselseg.cli.reporter import PROGRESS_CHOICES, Reporter, make_reporter
+from vesselseg.errors import Cancelled, VesselSegError
+
+EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
+
+#: Command -> what it does. The module `vesselseg.cli.<command>` holds its arguments and what it runs.
+COMMANDS = {
+    "segment": "segment the vessels of a TOF-MRA scan",
+    "evaluate": "compare a segmentation with a reference: metrics",
+    "errormap": "compare a segmentation with a reference: error map",
+    "phantom": "make a synthetic TOF scan with its exact label",
+    "synthesize": "make training scans with exact labels",
+    "train": "train a network",
+    "models": "list, describe and import models",
+    "devices": "list the devices a network can run on",
+    "demo": "phantom, segmentation, evaluation and error map in one go",
+}
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; with the arguments of one command only, where that is known, to start quickly."""
+    parser = argparse.ArgumentParser(
+        prog="vesselseg", description="Segment brain vessels in TOF-MRA scans and compare the result with a reference."
+    )
+    parser.add_argument("--version", action="version", version=f"vesselseg {vesselseg.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if only in (None, name):
+            importlib.import_module(f"vesselseg.cli.{name}").add_arguments(command)
+            _add_common_arguments(command)
+    return parser
+
+
+def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress", choices=PROGRESS_CHOICES, default="plain", help="how progress is shown (default: plain)"
+    )
+    # For front ends that hold the other end of the pipe: the work ends when they do.
+    parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; the default is `sys.argv`.
+
+    Returns
+    -------
+    int
+        0 done, 1 a named error, 2 wrong usage, 130 cancelled.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    try:
+        options = build_parser(command or "").parse_args(arguments)
+    except SystemExit as end:  # argparse has printed the help or what is wrong with the usage
+        return int(end.code or 0)
+    _listen_to_signals()
+    if options.stop_with_stdin:
+        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+    reporter = make_reporter(options.progress)
+    try:
+        return _run(options, reporter)
+    except (KeyboardInterrupt, Cancelled):
+        reporter.error("cancelled", "nothing was written")
+        return EXIT_CANCELLED
+    except VesselSegError as error:
+        reporter.error(error.message, error.advice)
+        return EXIT_ERROR
+    except MemoryError:
+        reporter.error("the memory does not suffice", "close other programs, or take a smaller scan")
+        return EXIT_ERROR
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing can be said to it any more, not even by Python at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+
+
+def _run(options: argparse.Namespace, reporter: Reporter) -> int:
+    command = importlib.import_module(f"vesselseg.cli.{options.command}")
+    with reporter:
+        return int(command.run(options, reporter))
+
+
+def _listen_to_signals() -> None:
+    """End by an exception on Ctrl-C and on a request to terminate, so that temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    # Set even for Ctrl-C: a shell starts background programs with that signal ignored.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _interrupt)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop_when_stdin_closes() -> None:
+    while sys.stdin.buffer.read(1024):
+        pass
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(5)
+    os._exit(EXIT_CANCELLED)  # the main thread is busy in a long call that does not listen

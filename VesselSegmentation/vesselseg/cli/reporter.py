@@ -1,0 +1,154 @@
+"""How the commands talk: to a person at a terminal, or to a program that reads JSON lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+PROGRESS_CHOICES = ("plain", "json", "none")
+
+
+class Reporter(logging.Handler):
+    """Takes progress, notices and results of a command, and what the library logs.
+
+    As a context manager it listens to the library's log while the command runs. This class itself says nothing but
+    warnings: it is ``--progress none``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._furthest = 0.0
+
+    def __enter__(self) -> Reporter:
+        library = logging.getLogger("vesselseg")
+        library.addHandler(self)
+        library.setLevel(logging.INFO)
+        library.propagate = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        logging.getLogger("vesselseg").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on what the library logs."""
+        if record.levelno >= logging.WARNING:
+            self.warning(record.getMessage())
+        else:
+            self.info(record.getMessage())
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Tell how far the work is; a stage that begins anew never makes the progress fall."""
+        self._furthest = max(self._furthest, min(fraction, 1.0))
+        self.show_progress(self._furthest, message)
+
+    def show_progress(self, fraction: float, message: str) -> None:
+        """Show the share of the work done, in [0, 1]."""
+
+    def info(self, text: str) -> None:
+        """Show a notice."""
+
+    def warning(self, text: str) -> None:
+        """Show a notice that nobody may miss."""
+        print(f"vesselseg: {text}", file=sys.stderr, flush=True)
+
+    def result(self, values: dict[str, Any], text: str = "") -> None:
+        """Give the result: as values for a program, as text for a person."""
+        if text:
+            print(text, flush=True)
+
+    def error(self, message: str, advice: str) -> None:
+        """Show what went wrong, on one line."""
+        text = " ".join((f"{message}; {advice}" if advice else message).split())
+        print(f"vesselseg: error: {text}", file=sys.stderr, flush=True)
+
+
+class PlainReporter(Reporter):
+    """For people: a progress bar on a terminal, else a line for every tenth of the work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Progress | None = None
+        self._tenth = -1
+
+    def __enter__(self) -> Reporter:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description:<28}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._bar.add_task("", total=1.0)
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show_progress(self, fraction: float, message: str) -> None:
+        """Move the bar, or print a line."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=fraction, description=message)
+        elif int(fraction * 10) > self._tenth:
+            self._tenth = int(fraction * 10)
+            print(f"{fraction:4.0%} {message}", file=sys.stderr, flush=True)
+
+    def info(self, text: str) -> None:
+        """Print a notice above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def warning(self, text: str) -> None:
+        """Print a warning above the bar."""
+        self.info(f"warning: {text}")
+
+
+class JsonReporter(Reporter):
+    """For programs: one JSON object a line on standard output."""
+
+    def _write(self, event: str, **values: Any) -> None:
+        print(json.dumps({"event": event, **values}), flush=True)
+
+    def show_progress(self, fraction: float, message: str) -> None:
+        """Write a progress event, in per cent."""
+        self._write("progress", percent=round(100 * fraction, 2), message=message)
+
+    def info(self, text: str) -> None:
+        """Write a log event."""
+        self._write("log", level="info", message=text)
+
+    def warning(self, text: str) -> None:
+        """Write a log event."""
+        self._write("log", level="warning", message=text)
+
+    def result(self, values: dict[str, Any], text: str = "") -> None:
+        """Write the result event."""
+        self._write("result", **values)
+
+    def error(self, message: str, advice: str) -> None:
+        """Write an error event, and the line on standard error as well."""
+        self._write("error", message=message, advice=advice)
+        super().error(message, advice)
+
+
+def make_reporter(progress: str) -> Reporter:
+    """Return the reporter for a value of ``--progress``."""
+    return {"plain": PlainReporter, "json": JsonReporter, "none": Reporter}[progress]()
