@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from pathlib import Path
 
     from vesselseg.errors import VesselSegError
-    from vesselseg.image_io import atomic_output, image_suffix, read_label, read_volume, write_image
+    from vesselseg.image_io import atomic_output, check_output, image_suffix, read_label, read_volume, write_image
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
 
@@ -44,26 +44,26 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError("label and probability would be the same file", "give two names")
     for path in outputs:
         image_suffix(path)
+        check_output(path, overwrite=args.overwrite)  # known before the work, not after it
         if path.resolve() == Path(args.input).resolve():
             raise VesselSegError(f"{path} is the input", "choose another name for the output")
+    reporter.progress(0.0, "reading the scan")
+    scan = read_volume(args.input)
+    mask = args.brain_mask if args.brain_mask in ("auto", "none") else read_label(args.brain_mask)
+    result = segment(
+        scan,
+        model=args.model,
+        threshold=args.threshold,
+        min_component_mm3=args.min_component,
+        brain_mask=mask,
+        device=args.device,
+        progress=stage(reporter.progress, 0.01, 0.97),
+    )
+    reporter.progress(0.97, "writing")
     with contextlib.ExitStack() as stack:
-        # Entered before the work, so that what cannot be written is known at once; left together, whole or not at all.
-        temporary = [stack.enter_context(atomic_output(path, overwrite=args.overwrite)) for path in outputs]
-        reporter.progress(0.0, "reading the scan")
-        scan = read_volume(args.input)
-        mask = args.brain_mask if args.brain_mask in ("auto", "none") else read_label(args.brain_mask)
-        result = segment(
-            scan,
-            model=args.model,
-            threshold=args.threshold,
-            min_component_mm3=args.min_component,
-            brain_mask=mask,
-            device=args.device,
-            progress=stage(reporter.progress, 0.01, 0.97),
-        )
-        reporter.progress(0.97, "writing")
-        for path, volume in zip(temporary, (result.label, result.probability)):
-            write_image(volume, path)
+        # Left together: all outputs take their places, or none does.
+        for path, volume in zip(outputs, (result.label, result.probability)):
+            write_image(volume, stack.enter_context(atomic_output(path, overwrite=args.overwrite)))
     reporter.progress(1.0, "done")
     run_info = result.run
     reporter.result(
