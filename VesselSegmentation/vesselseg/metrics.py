@@ -1,0 +1,220 @@
+"""How well a segmentation agrees with a reference: overlap, distance, topology and calibre.
+
+Spacing is always used. The surface of a label are the voxels that one 6-connected erosion removes; distances are
+between voxel centres, in mm.
+
+Where a label is empty the values are defined as follows. Both empty: perfect agreement (overlaps 1, distances 0). One
+empty: overlaps 0 and distances infinite.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.comparison import on_grid_of
+from vesselseg.errors import VesselSegError
+from vesselseg.postprocessing import bounding_box
+from vesselseg.volume import Volume
+
+BoolArray = NDArray[np.bool_]
+
+#: Bounds of the calibre classes: radius of the reference in mm.
+CALIBRE_BOUNDS_MM = (0.6, 1.0)
+CALIBRE_NAMES = ("small", "medium", "large")
+
+
+def evaluate(
+    segmentation: Volume, reference: Volume, *, mask: Volume | None = None, nsd_tolerance_mm: float = 0.5
+) -> dict[str, float]:
+    """Compare a segmentation with a reference.
+
+    Parameters
+    ----------
+    segmentation, reference : Volume
+        Labels, 0 or 1. The segmentation is resampled to the grid of the reference where it lies on another one.
+    mask : Volume, optional
+        Only voxels inside it count.
+    nsd_tolerance_mm : float
+        Tolerance of the normalised surface Dice, in mm.
+
+    Returns
+    -------
+    dict
+        ``dice``, ``precision``, ``sensitivity``, ``cldice``, ``topology_precision``, ``topology_sensitivity``, ``nsd``
+        and ``sensitivity_small|medium|large`` (share of the reference's centreline found, by calibre) in [0, 1];
+        ``hd95_mm``, ``assd_mm``, ``balanced_avd_mm`` in mm; ``taha_hd95_voxels`` and ``taha_avd_voxels`` in voxels, over
+        all voxels of the labels and not their surfaces; ``betti0_error`` and ``true_positives``, ``false_positives``,
+        ``false_negatives`` as counts; ``segmentation_ml``, ``reference_ml`` in ml. A calibre of which the reference has
+        no vessel is NaN.
+
+    Raises
+    ------
+    VesselSegError
+        If the images do not overlap in space.
+
+    References
+    ----------
+    Taha AA, Hanbury A. Metrics for evaluating 3D medical image segmentation. BMC Med Imaging 2015;15:29.
+    doi:10.1186/s12880-015-0068-x
+
+    Shit S, et al. clDice: a novel topology-preserving loss function for tubular structure segmentation. CVPR 2021.
+    doi:10.1109/CVPR46437.2021.01629
+
+    Nikolov S, et al. Clinically applicable segmentation of head and neck anatomy for radiotherapy. J Med Internet Res
+    2021;23:e26151. doi:10.2196/26151
+
+    Aydin OU, et al. On the usage of average Hausdorff distance for segmentation performance assessment. Eur Radiol Exp
+    2021;5:4. doi:10.1186/s41747-020-00200-2
+    """
+    segmentation = on_grid_of(segmentation, reference)
+    found, truth = segmentation.array != 0, reference.array != 0
+    if mask is not None:
+        inside = on_grid_of(mask, reference, what="the mask").array != 0
+        if not inside.any():
+            raise VesselSegError("the mask is empty", "give another one, or none")
+        found, truth = found & inside, truth & inside
+    spacing = reference.geometry.spacing_zyx
+    voxel_ml = reference.geometry.voxel_volume / 1000
+    # Nothing outside the box of both labels has an influence on any of the values.
+    box = bounding_box(found | truth)
+    if box is not None:
+        found, truth = np.ascontiguousarray(found[box]), np.ascontiguousarray(truth[box])
+    else:
+        found, truth = found[:1, :1, :1], truth[:1, :1, :1]
+    both, only_found, only_truth = (int(np.count_nonzero(m)) for m in (found & truth, found & ~truth, truth & ~found))
+    values: dict[str, float] = {
+        "dice": _ratio(2 * both, 2 * both + only_found + only_truth),
+        "precision": _share(both, both + only_found, only_truth == 0),
+        "sensitivity": _share(both, both + only_truth, only_found == 0),
+    }
+    values |= _topology(found, truth, spacing)
+    values |= _surface_distances(found, truth, spacing, nsd_tolerance_mm)
+    values |= _voxel_distances(found, truth, spacing)
+    values |= {
+        "betti0_error": abs(_count_components(found) - _count_components(truth)),
+        "true_positives": both,
+        "false_positives": only_found,
+        "false_negatives": only_truth,
+        "segmentation_ml": (both + only_found) * voxel_ml,
+        "reference_ml": (both + only_truth) * voxel_ml,
+    }
+    return values
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 1.0
+
+
+def _share(part: int, whole: int, nothing_missed: bool) -> float:
+    """Return a share; of nothing it is 1 where the other label is empty too, else 0."""
+    return part / whole if whole else float(nothing_missed)
+
+
+@dataclass(frozen=True)
+class _Skeleton:
+    """Centreline voxels of a label."""
+
+    mask: BoolArray
+
+    @classmethod
+    def of(cls, label: BoolArray) -> _Skeleton:
+        from skimage.morphology import skeletonize
+
+        return cls(skeletonize(label).astype(bool) if label.any() else label)
+
+    def share_in(self, label: BoolArray) -> float:
+        return _share(
+            int(np.count_nonzero(self.mask & label)), int(np.count_nonzero(self.mask)), not label.any()
+        )
+
+
+def _topology(found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float]) -> dict[str, float]:
+    from scipy import ndimage
+
+    truth_skeleton = _Skeleton.of(truth)
+    precision = _Skeleton.of(found).share_in(truth)
+    sensitivity = truth_skeleton.share_in(found)
+    values = {
+        "cldice": 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0,
+        "topology_precision": precision,
+        "topology_sensitivity": sensitivity,
+    }
+    # Padded, so that the border of the box counts as the border of the vessel.
+    radius = ndimage.distance_transform_edt(np.pad(truth, 1), sampling=spacing)[1:-1, 1:-1, 1:-1][truth_skeleton.mask]
+    hit = found[truth_skeleton.mask]
+    calibre = np.digitize(radius, [CALIBRE_BOUNDS_MM[0], np.nextafter(CALIBRE_BOUNDS_MM[1], np.inf)])
+    for index, name in enumerate(CALIBRE_NAMES):
+        chosen = hit[calibre == index]
+        values[f"sensitivity_{name}"] = float(chosen.mean()) if chosen.size else math.nan
+    return values
+
+
+def _points(mask: BoolArray, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
+    return np.argwhere(mask) * np.asarray(spacing)
+
+
+def _surface(label: BoolArray) -> BoolArray:
+    from scipy import ndimage
+
+    return label & ~ndimage.binary_erosion(label)
+
+
+def _nearest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.spatial import cKDTree
+
+    return cKDTree(others, balanced_tree=False, compact_nodes=False).query(points)[0]
+
+
+def _surface_distances(
+    found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float], tolerance_mm: float
+) -> dict[str, float]:
+    if not (found.any() and truth.any()):
+        equal = not (found.any() or truth.any())
+        distance = 0.0 if equal else math.inf
+        return {"hd95_mm": distance, "assd_mm": distance, "nsd": float(equal)}
+    a, b = _points(_surface(found), spacing), _points(_surface(truth), spacing)
+    to_truth, to_found = _nearest(a, b), _nearest(b, a)
+    every = np.concatenate([to_truth, to_found])
+    return {
+        "hd95_mm": float(max(np.percentile(to_truth, 95), np.percentile(to_found, 95))),
+        "assd_mm": float(every.mean()),
+        # The allowance is for distances that equal the tolerance but for rounding.
+        "nsd": float(np.mean(every <= tolerance_mm + 1e-9)),
+    }
+
+
+def _voxel_distances(found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float]) -> dict[str, float]:
+    """Distances over all voxels of the labels: the paper's, in voxels, and their balanced mean, in mm."""
+    if not (found.any() and truth.any()):
+        distance = math.inf if found.any() or truth.any() else 0.0
+        return {"taha_hd95_voxels": distance, "taha_avd_voxels": distance, "balanced_avd_mm": distance}
+    unit = (1.0, 1.0, 1.0)
+    to_truth, to_found = _outside_distances(found, truth, unit), _outside_distances(truth, found, unit)
+    total_mm = _outside_distances(found, truth, spacing).sum() + _outside_distances(truth, found, spacing).sum()
+    return {
+        "taha_hd95_voxels": float(max(np.percentile(to_truth, 95), np.percentile(to_found, 95))),
+        "taha_avd_voxels": float(max(to_truth.mean(), to_found.mean())),
+        "balanced_avd_mm": float(total_mm / (2 * np.count_nonzero(truth))),
+    }
+
+
+def _outside_distances(
+    label: BoolArray, other: BoolArray, spacing: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """Distance from every voxel of a label to the other label; it is 0 for the voxels they share."""
+    distances = np.zeros(int(np.count_nonzero(label)))
+    outside = label & ~other
+    if outside.any():
+        # The nearest voxel of the other label always lies on its surface.
+        distances[: np.count_nonzero(outside)] = _nearest(_points(outside, spacing), _points(_surface(other), spacing))
+    return distances
+
+
+def _count_components(label: BoolArray) -> int:
+    from scipy import ndimage
+
+    return int(ndimage.label(label, structure=np.ones((3, 3, 3)))[1])
