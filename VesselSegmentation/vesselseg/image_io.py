@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,8 @@ def _read_image(path: Path) -> SimpleITK.Image:
     with _quiet_itk():
         try:
             reader.ReadImageInformation()
+            if path.name.lower().endswith((".nii", ".nii.gz")):
+                _check_nifti_complete(path)
             dimension, size = reader.GetDimension(), list(reader.GetSize())
             components = reader.GetNumberOfComponents()
             _check_layout(path, dimension, size, components)
@@ -126,17 +129,46 @@ def _unreadable(path: Path, error: RuntimeError) -> VesselSegError:
     return VesselSegError(f"{path} cannot be read as an image", f"it must be {_READABLE}, complete and not damaged")
 
 
+def _check_nifti_complete(path: Path) -> None:
+    """Refuse a NIfTI file that breaks off: ITK reads it without a word, and part of the head would be 0."""
+    import gzip
+    import zlib
+
+    import nibabel
+
+    broken = VesselSegError(f"{path} is not complete: it breaks off", "copy or export it again")
+    try:
+        stored = nibabel.load(path).dataobj
+        with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
+            while stream.read(1 << 22):
+                pass
+            found = stream.tell()
+    except (EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
+        raise broken from error
+    if found < stored.offset + int(np.prod(stored.shape)) * stored.dtype.itemsize:
+        raise broken
+
+
 @contextlib.contextmanager
 def _quiet_itk() -> Iterator[None]:
-    """Keep ITK's own multi-line warnings off the screen: what is wrong is said once, by us."""
+    """Keep ITK's own multi-line words off the screen: what is wrong is said once, by us.
+
+    Its switch for warnings is not enough: some of its readers write to the process's standard error by themselves.
+    """
     import SimpleITK as sitk
 
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+    sys.stderr.flush()
+    with open(os.devnull, "w") as nowhere:
+        screen = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def _read_dicom_folder(folder: Path) -> SimpleITK.Image:

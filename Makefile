@@ -1,0 +1,33 @@
+# `make demo` and `make test` do all set-up themselves; PYTHON=/path/to/python chooses another interpreter.
+VENV ?= .venv
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint quick clean
+
+help:
+	@echo "make demo    set up, segment a synthetic TOF scan, evaluate and draw it (results in demo/)"
+	@echo "make test    set up, check and test everything"
+	@echo "make quick   the tests without the slow ones"
+	@echo "make lint    ruff and mypy"
+	@echo "make clean   remove what these made"
+
+$(READY): requirements.lock pyproject.toml .ci/setup
+	@.ci/setup $(VENV) $(PYTHON)
+	@touch $@
+
+demo: $(READY)
+	@$(VENV)/bin/vesselseg demo --output demo --overwrite
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+test: lint
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+
+quick: $(READY)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+
+clean:
+	rm -rf $(VENV) demo artefacts build .pytest_cache .mypy_cache .ruff_cache
