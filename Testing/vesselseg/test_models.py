@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from vesselseg.errors import VesselSegError
+from vesselseg.models import Manifest, find_model, import_model, list_models, load_network, save_model
+from vesselseg.networks import build_network
+
+
+@pytest.fixture
+def copied_model(models_folder: Path, tmp_path: Path) -> Path:
+    """A manifest that a test may damage."""
+    shutil.copytree(models_folder, tmp_path / "copy")
+    return tmp_path / "copy" / "tiny.json"
+
+
+def change(manifest: Path, **values: object) -> None:
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | values))
+
+
+def test_saved_weights_come_back_in_half_precision(tmp_path: Path) -> None:
+    network = build_network("unet2d", channels=(4, 8))
+    manifest = Manifest(
+        "mine", "title", "unet2d", {"channels": [4, 8]}, {"method": "zscore", "mean": 1, "std": 2}, (0.5, 0.5, 0.6), 0.4, "", "MIT"
+    )  # fmt: skip
+    saved = save_model(network, manifest, tmp_path)
+    again = Manifest.read(tmp_path / "mine.json")
+    assert again == saved
+    assert again.spacing_mm == (0.5, 0.5, 0.6)
+    loaded = load_network(again)
+    assert not loaded.training
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value.half().float(), rtol=0, atol=0)
+
+
+def test_damaged_weights_are_refused(copied_model: Path) -> None:
+    weights = copied_model.with_suffix(".safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(VesselSegError, match="SHA-256"):
+        load_network(Manifest.read(copied_model))
+    weights.unlink()
+    with pytest.raises(VesselSegError, match="missing"):
+        load_network(Manifest.read(copied_model))
+
+
+def test_weights_of_another_shape_are_refused(copied_model: Path) -> None:
+    change(copied_model, options={"channels": [4, 8, 8], "in_slices": 3, "norm": "batch"})
+    with pytest.raises(VesselSegError, match="do not fit the architecture"):
+        load_network(Manifest.read(copied_model))
+
+
+def test_a_pickle_is_never_opened(copied_model: Path, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    from vesselseg.models.weights import file_sha256
+
+    weights = copied_model.with_suffix(".safetensors")
+    weights.write_bytes(pickle.dumps(Trap()))
+    change(copied_model, sha256=file_sha256(weights))
+    with pytest.raises(VesselSegError):
+        load_network(Manifest.read(copied_model))
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"spacing_mm": [0.5, 0.5]}, "impossible spacing"),
+        ({"spacing_mm": None}, "not complete"),
+        ({"threshold": 0}, "impossible spacing or threshold"),
+        ({"architecture": "nonesuch"}, "unknown network architecture"),
+    ],
+)
+def test_impossible_manifests_are_refused(copied_model: Path, values: dict, words: str) -> None:
+    change(copied_model, **values)
+    with pytest.raises(VesselSegError, match=words):
+        load_network(Manifest.read(copied_model))
+
+
+def test_fields_of_a_later_version_are_left_alone(copied_model: Path) -> None:
+    change(copied_model, invented_later=1)
+    assert Manifest.read(copied_model).name == "tiny"
+
+
+def test_one_damaged_manifest_does_not_hide_the_others(
+    tiny_model: str, copied_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (copied_model.parent / "broken.json").write_text("{")
+    monkeypatch.setenv("VESSELSEG_MODELS", str(copied_model.parent))
+    assert tiny_model in [manifest.name for manifest in list_models()]
+    assert "broken.json" in caplog.text
+
+
+def test_import_copies_a_whole_model_and_refuses_a_broken_one(
+    models_folder: Path, copied_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
+    imported = import_model(models_folder / "tiny.json")
+    assert find_model("tiny").weights_path == imported.weights_path
+    assert (tmp_path / "home") in imported.weights_path.parents
+    load_network(imported)
+    with pytest.raises(VesselSegError, match="exists already"):
+        import_model(models_folder / "tiny.json")
+    copied_model.with_suffix(".safetensors").write_bytes(b"rubbish")
+    with pytest.raises(VesselSegError):
+        import_model(copied_model, overwrite=True)
+    load_network(find_model("tiny"))
+
+
+def test_unknown_model_lists_the_known(tiny_model: str) -> None:
+    with pytest.raises(VesselSegError, match=tiny_model):
+        find_model("nonesuch")
+
+
+def test_every_shipped_model_loads_and_says_what_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
+    shipped = list_models()
+    assert find_model().name == shipped[0].name
+    for manifest in shipped:
+        load_network(manifest)
+        assert manifest.licence
+        assert manifest.training_data
+        assert all(source.get("licence") for source in manifest.training_data)
