@@ -8,36 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
+from inputs import AWKWARD_GRIDS
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 
 TINY_MODEL = "tiny"
-
-
-def rotation(x: float, y: float, z: float) -> np.ndarray:
-    """Rotation matrix of three angles in degrees."""
-    matrix = np.eye(3)
-    for axis, angle in enumerate(np.radians([x, y, z])):
-        turn = np.eye(3)
-        a, b = (axis + 1) % 3, (axis + 2) % 3
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
-
-
-#: Grids that geometry goes wrong on: name -> (direction columns, spacing).
-AWKWARD_GRIDS: dict[str, tuple[np.ndarray, tuple[float, float, float]]] = {
-    "axial": (np.eye(3), (0.6, 0.6, 0.6)),
-    "flipped x": (np.diag([-1.0, 1.0, 1.0]), (0.6, 0.6, 0.6)),
-    "flipped x, y": (np.diag([-1.0, -1.0, 1.0]), (0.6, 0.6, 0.6)),
-    "flipped z": (np.diag([1.0, 1.0, -1.0]), (0.55, 0.55, 0.7)),
-    "oblique": (rotation(12, -8, 20), (0.6, 0.6, 0.6)),
-    "anisotropic": (np.eye(3), (0.3, 0.4, 1.2)),
-    "sagittal": (np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]), (0.6, 0.6, 0.8)),
-    "coronal oblique flipped": (rotation(5, 9, -7) @ np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]), (0.5, 0.8, 0.6)),
-}
 
 
 @pytest.fixture(params=AWKWARD_GRIDS, ids=lambda name: name.replace(" ", "-").replace(",", ""))
@@ -67,7 +42,6 @@ def make_scan() -> Callable[..., Volume]:
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the model `TINY_MODEL`: fixed random weights, a threshold that splits its probabilities."""
     import torch
-
     from vesselseg.models import Manifest, save_model
     from vesselseg.networks import build_network
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 
@@ -34,7 +33,9 @@ def test_cropped_keeps_voxels_in_place(awkward_geometry: Geometry) -> None:
     cropped = awkward_geometry.cropped(box)
     assert cropped.shape == (17, 25, 26)
     np.testing.assert_allclose(
-        points_by_sitk(cropped, [(0, 0, 0), (2, 3, 4)]), points_by_sitk(awkward_geometry, [(7, 5, 3), (9, 8, 7)]), atol=1e-9
+        points_by_sitk(cropped, [(0, 0, 0), (2, 3, 4)]),
+        points_by_sitk(awkward_geometry, [(7, 5, 3), (9, 8, 7)]),
+        atol=1e-9,
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from vesselseg.errors import VesselSegError
 from vesselseg.models import Manifest, find_model, import_model, list_models, load_network, save_model
 from vesselseg.networks import build_network
@@ -26,9 +25,9 @@ def change(manifest: Path, **values: object) -> None:
 
 def test_saved_weights_come_back_in_half_precision(tmp_path: Path) -> None:
     network = build_network("unet2d", channels=(4, 8))
-    manifest = Manifest(
-        "mine", "title", "unet2d", {"channels": [4, 8]}, {"method": "zscore", "mean": 1, "std": 2}, (0.5, 0.5, 0.6), 0.4, "", "MIT"
-    )  # fmt: skip
+    normalisation = {"method": "zscore", "mean": 1, "std": 2}
+    spacing = (0.5, 0.5, 0.6)
+    manifest = Manifest("mine", "title", "unet2d", {"channels": [4, 8]}, normalisation, spacing, 0.4, "", "MIT")
     saved = save_model(network, manifest, tmp_path)
     again = Manifest.read(tmp_path / "mine.json")
     assert again == saved

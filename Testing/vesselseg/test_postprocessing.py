@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.postprocessing import bounding_box, threshold_probability
@@ -55,7 +54,9 @@ def test_bounding_box_with_margin_stays_inside() -> None:
     assert bounding_box(mask, 2) == (slice(0, 4), slice(2, 8), slice(7, 10))
 
 
-@pytest.mark.parametrize(("threshold", "component"), [(0, 1), (1.1, 1), (float("nan"), 1), (0.5, -1), (0.5, float("inf"))])
+@pytest.mark.parametrize(
+    ("threshold", "component"), [(0, 1), (1.1, 1), (float("nan"), 1), (0.5, -1), (0.5, float("inf"))]
+)
 def test_impossible_settings_are_refused(threshold: float, component: float) -> None:
     volume = Volume(np.ones((4, 4, 4), np.float32), Geometry((4, 4, 4)))
     with pytest.raises(VesselSegError):

@@ -6,14 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import SimpleITK as sitk
-
 from vesselseg.geometry import Geometry
 from vesselseg.resampling import AxialView, network_spacing, resample
 from vesselseg.volume import Volume
 
 ORIENTATIONS = [
-    np.diag(signs)[:, list(order)] for order in itertools.permutations(range(3)) for signs in itertools.product((1.0, -1.0), repeat=3)
-]  # fmt: skip
+    np.diag(signs)[:, list(order)]
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1.0, -1.0), repeat=3)
+]
 
 
 @pytest.mark.parametrize("index", range(48))
@@ -25,7 +26,10 @@ def test_axial_view_agrees_with_simpleitk_and_comes_back(index: int) -> None:
     independent = sitk.DICOMOrient(volume.to_sitk(), "LPS")
     np.testing.assert_array_equal(axial.array, sitk.GetArrayFromImage(independent))
     assert axial.geometry.same_grid(Geometry.from_sitk(independent))
-    np.testing.assert_array_equal(view.undo(axial.array), volume.array)
+    # Writing through the view reaches the array itself.
+    back = np.zeros_like(volume.array)
+    view.turn(back)[:] = axial.array
+    np.testing.assert_array_equal(back, volume.array)
 
 
 def test_axial_view_of_oblique_grids_comes_back(awkward_geometry: Geometry, make_scan: Callable[..., Volume]) -> None:
@@ -33,7 +37,9 @@ def test_axial_view_of_oblique_grids_comes_back(awkward_geometry: Geometry, make
     view = AxialView.of(awkward_geometry)
     axial = view.apply(scan)
     assert np.all(np.diag(axial.geometry.axes) > 0.9)
-    np.testing.assert_array_equal(view.undo(axial.array), scan.array)
+    back = np.zeros_like(scan.array)
+    view.turn(back)[:] = axial.array
+    np.testing.assert_array_equal(back, scan.array)
 
 
 def test_scans_near_the_trained_spacing_are_left_alone() -> None:
@@ -42,7 +48,9 @@ def test_scans_near_the_trained_spacing_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("spacing", [(0.4, 0.4, 0.4), (0.9, 1.1, 0.6)])
-def test_resampling_keeps_things_where_they_are(spacing: tuple[float, float, float], awkward_geometry: Geometry) -> None:
+def test_resampling_keeps_things_where_they_are(
+    spacing: tuple[float, float, float], awkward_geometry: Geometry
+) -> None:
     # A smooth bump: its centre of mass in the patient is the same before and after.
     centre = awkward_geometry.ijk_to_lps() @ [20, 17, 13, 1]
 

@@ -1,4 +1,4 @@
-"""Bringing two labels on one grid before they are compared."""
+"""Bringing two images on one grid before they are compared."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ logger = logging.getLogger("vesselseg")
 
 
 def on_grid_of(label: Volume, reference: Volume, *, what: str = "the segmentation") -> Volume:
-    """Return a label on the grid of another image.
+    """Return an image on the grid of another one.
 
     Parameters
     ----------
     label : Volume
-        uint8, 0 or 1.
+        Label or scan.
     reference : Volume
         Its grid is the one wanted.
     what : str
-        What the label is called in the log and in errors.
+        What it is called in the log and in errors.
 
     Returns
     -------
     Volume
-        The label itself if it lies on that grid already; else resampled to the nearest voxel, which is said in the log.
+        The image itself if it lies on that grid already; else resampled to the nearest voxel, which is said in the log.
 
     Raises
     ------
@@ -38,11 +38,14 @@ def on_grid_of(label: Volume, reference: Volume, *, what: str = "the segmentatio
         return label
     import SimpleITK as sitk
 
-    def resampled(image: sitk.Image) -> sitk.Image:
-        return sitk.Resample(image, reference.to_sitk(), sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+    target = reference.to_sitk()
 
-    if not sitk.GetArrayViewFromImage(covered := resampled(label.with_array(np.ones_like(label.array)).to_sitk())).any():
-        raise VesselSegError(f"{what} and the reference do not overlap in space", "check that both are of the same scan")
-    del covered
+    def resampled(volume: Volume) -> Volume:
+        image = volume.to_sitk()
+        nearest = sitk.Resample(image, target, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
+        return Volume.from_sitk(nearest)
+
+    if not resampled(label.with_array(np.ones(label.array.shape, np.uint8))).array.any():
+        raise VesselSegError(f"{what} and the reference do not overlap", "check that both are of the same scan")
     logger.warning("%s lies on another grid: it was resampled to that of the reference", what)
-    return Volume.from_sitk(resampled(label.to_sitk()))
+    return resampled(label)

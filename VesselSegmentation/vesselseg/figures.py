@@ -66,9 +66,7 @@ def save_error_figure(path: Path, errors: Volume, *, scan: Volume | None = None,
     figure.savefig(path, dpi=150, facecolor="black")
 
 
-def _draw_projection(
-    axes: Axes, errors: Volume, background: NDArray[np.float32] | None, axis: int, far: bool
-) -> None:
+def _draw_projection(axes: Axes, errors: Volume, background: NDArray[np.float32] | None, axis: int, far: bool) -> None:
     array = np.flip(errors.array, axis) if far else errors.array
     rows, columns = (errors.geometry.spacing_zyx[a] for a in range(3) if a != axis)
     picture = np.zeros((*(side for a, side in enumerate(array.shape) if a != axis), 3))

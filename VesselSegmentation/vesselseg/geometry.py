@@ -18,8 +18,8 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Geometry:
     """Grid of a three-dimensional image.
 
-    Everything is in the order x, y, z and in the patient's LPS system, as in SimpleITK and DICOM. The arrays that belong
-    to a geometry are indexed (z, y, x).
+    Everything is in the order x, y, z and in the patient's LPS system, as in SimpleITK and DICOM. The arrays that
+    belong to a geometry are indexed (z, y, x).
 
     Parameters
     ----------

@@ -108,11 +108,13 @@ def _read_image(path: Path) -> SimpleITK.Image:
 def _check_layout(path: Path, dimension: int, size: list[int], components: int) -> None:
     if components != 1:
         raise VesselSegError(
-            f"{path} has {components} values a voxel (a colour or vector image)", "a scan with one value a voxel is needed"
+            f"{path} has {components} values a voxel (a colour or vector image)",
+            "a scan with one value a voxel is needed",
         )
     if dimension == 4 and size[3] > 1:
         raise VesselSegError(
-            f"{path} is a series of {size[3]} volumes", "extract one of them first; a single three-dimensional scan is needed"
+            f"{path} is a series of {size[3]} volumes",
+            "extract one of them first; a single three-dimensional scan is needed",
         )
     if dimension not in (3, 4):
         raise VesselSegError(f"{path} is {dimension}-dimensional", "a three-dimensional scan is needed")
@@ -138,7 +140,7 @@ def _check_nifti_complete(path: Path) -> None:
 
     broken = VesselSegError(f"{path} is not complete: it breaks off", "copy or export it again")
     try:
-        stored = nibabel.load(path).dataobj
+        stored = nibabel.load(path).dataobj  # type: ignore[attr-defined]
         with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
             while stream.read(1 << 22):
                 pass
@@ -192,7 +194,7 @@ def _read_dicom_folder(folder: Path) -> SimpleITK.Image:
             else:
                 _check_slice_distances(folder, files)
                 reader = sitk.ImageSeriesReader()
-                reader.SetFileNames(files)  # type: ignore[union-attr]
+                reader.SetFileNames(files)
             image = reader.Execute()
         except RuntimeError as error:
             raise VesselSegError(
@@ -273,7 +275,8 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
 
 def _unwritable(path: Path, error: OSError) -> VesselSegError:
     return VesselSegError(
-        f"{path} cannot be written: {error.strerror or error}", "choose a folder that you may write to, with enough space"
+        f"{path} cannot be written: {error.strerror or error}",
+        "choose a folder that you may write to, with enough space",
     )
 
 

@@ -92,7 +92,8 @@ def predict_probability(
     """
     import torch
 
-    network = network.to(device=device, memory_format=torch.channels_last).eval()
+    network = network.to(device).eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # The scan is held once; batches are views into it, and only they travel to the device.
     padded = torch.from_numpy(_pad(array, network))
     probability = np.zeros(array.shape, dtype=np.float32)

@@ -44,12 +44,12 @@ def evaluate(
     Returns
     -------
     dict
-        ``dice``, ``precision``, ``sensitivity``, ``cldice``, ``topology_precision``, ``topology_sensitivity``, ``nsd``
-        and ``sensitivity_small|medium|large`` (share of the reference's centreline found, by calibre) in [0, 1];
-        ``hd95_mm``, ``assd_mm``, ``balanced_avd_mm`` in mm; ``taha_hd95_voxels`` and ``taha_avd_voxels`` in voxels, over
-        all voxels of the labels and not their surfaces; ``betti0_error`` and ``true_positives``, ``false_positives``,
-        ``false_negatives`` as counts; ``segmentation_ml``, ``reference_ml`` in ml. A calibre of which the reference has
-        no vessel is NaN.
+        ``dice``, ``precision``, ``sensitivity``, ``cldice``, ``topology_precision``, ``topology_sensitivity`` and
+        ``nsd`` in [0, 1]; ``sensitivity_small``, ``sensitivity_medium`` and ``sensitivity_large``, the share of the
+        reference's centreline found, by calibre, in [0, 1], NaN where the reference has no such vessel;
+        ``hd95_mm``, ``assd_mm``, ``balanced_avd_mm`` in mm; ``taha_hd95_voxels`` and ``taha_avd_voxels`` in voxels,
+        over all voxels of the labels and not their surfaces; ``betti0_error``, ``true_positives``,
+        ``false_positives`` and ``false_negatives`` as counts; ``segmentation_ml`` and ``reference_ml`` in ml.
 
     Raises
     ------
@@ -127,9 +127,7 @@ class _Skeleton:
         return cls(skeletonize(label).astype(bool) if label.any() else label)
 
     def share_in(self, label: BoolArray) -> float:
-        return _share(
-            int(np.count_nonzero(self.mask & label)), int(np.count_nonzero(self.mask)), not label.any()
-        )
+        return _share(int(np.count_nonzero(self.mask & label)), int(np.count_nonzero(self.mask)), not label.any())
 
 
 def _topology(found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float]) -> dict[str, float]:
@@ -202,9 +200,7 @@ def _voxel_distances(found: BoolArray, truth: BoolArray, spacing: tuple[float, f
     }
 
 
-def _outside_distances(
-    label: BoolArray, other: BoolArray, spacing: tuple[float, float, float]
-) -> NDArray[np.float64]:
+def _outside_distances(label: BoolArray, other: BoolArray, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
     """Distance from every voxel of a label to the other label; it is 0 for the voxels they share."""
     distances = np.zeros(int(np.count_nonzero(label)))
     outside = label & ~other

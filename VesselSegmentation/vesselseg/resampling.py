@@ -15,8 +15,8 @@ from vesselseg.volume import Volume
 class AxialView:
     """How the axes of an image must be swapped and flipped so that they run to the patient's left, back and head.
 
-    For an oblique image the nearest axes are taken: no voxel is interpolated, and the way back gives the very same
-    voxels.
+    For an oblique image the nearest axes are taken: no voxel is interpolated, and what is written through the view
+    lands on the very voxels it belongs to.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class AxialView:
 
     def apply(self, volume: Volume) -> Volume:
         """Turn an image into the axial view; the voxels are a view of the same memory."""
-        array = np.flip(volume.array.transpose(self.order), self.flipped)
+        array = self.turn(volume.array)
         old = volume.geometry
         axes, origin = old.axes * np.asarray(old.spacing), np.asarray(old.origin)
         columns, spacing, size = [], [], []
@@ -65,9 +65,9 @@ class AxialView:
             ),
         )
 
-    def undo(self, array: np.ndarray) -> np.ndarray:
-        """Turn an array of the axial view back; a view of the same memory."""
-        return np.flip(array, self.flipped).transpose(np.argsort(self.order))
+    def turn(self, array: np.ndarray) -> np.ndarray:
+        """Turn an array into the axial view; a view of the same memory, so that writing to it writes to the array."""
+        return np.flip(array.transpose(self.order), self.flipped)
 
 
 def network_spacing(

@@ -225,19 +225,19 @@ def _probability(
     from vesselseg.resampling import AxialView, network_spacing, resample
 
     network = load_network(manifest)
-    box = bounding_box(mask, _MARGIN) if mask is not None else None
+    view = AxialView.of(scan.geometry)
+    whole = view.apply(scan)
+    box = bounding_box(view.turn(mask), _MARGIN) if mask is not None else None
     if box is None:
-        box = tuple(slice(0, side) for side in scan.array.shape)  # type: ignore[assignment]
-    normalised = normalise(scan.array, manifest.normalisation)[box]
-    part = Volume(normalised, scan.geometry.cropped(box))
-    view = AxialView.of(part.geometry)
-    axial = view.apply(part)
-    spacing = network_spacing(axial.geometry.spacing, manifest.spacing_mm, manifest.spacing_tolerance)
-    resampled = spacing != axial.geometry.spacing
+        z, y, x = whole.array.shape
+        box = slice(0, z), slice(0, y), slice(0, x)
+    part = Volume(normalise(whole.array, manifest.normalisation)[box], whole.geometry.cropped(box))
+    spacing = network_spacing(part.geometry.spacing, manifest.spacing_mm, manifest.spacing_tolerance)
+    resampled = spacing != part.geometry.spacing
     if resampled:
         notes.append("resampled to " + " x ".join(f"{value:g}" for value in spacing) + " mm for the network")
         logger.info("%s", notes[-1])
-    seen = resample(axial, axial.geometry.resampled(spacing)) if resampled else axial
+    seen = resample(part, part.geometry.resampled(spacing)) if resampled else part
     array = np.ascontiguousarray(seen.array)
     try:
         precision = default_precision(device)
@@ -252,10 +252,9 @@ def _probability(
         device, precision = "cpu", default_precision("cpu")
         values = predict_probability(network, array, device=device, precision=precision, progress=progress)
     if resampled:
-        values = np.clip(resample(seen.with_array(values), axial.geometry).array, 0.0, 1.0)
+        values = np.clip(resample(seen.with_array(values), part.geometry).array, 0.0, 1.0)
     probability = np.zeros(scan.array.shape, dtype=np.float32)
-    probability[box] = view.undo(values)
+    view.turn(probability)[box] = values
     if mask is not None:
         probability[~mask] = 0.0
     return scan.with_array(probability), device, precision
-

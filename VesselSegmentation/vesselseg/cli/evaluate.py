@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("segmentation", metavar="SEG", help="label to judge")
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with")
     parser.add_argument("--mask", metavar="MASK", help="count only what lies inside this mask")
-    parser.add_argument("--nsd-tolerance", type=float, default=0.5, metavar="MM", help="of the surface Dice (default: 0.5)")
+    parser.add_argument(
+        "--nsd-tolerance", type=float, default=0.5, metavar="MM", help="of the surface Dice (default: 0.5)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write all metrics to this file")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 

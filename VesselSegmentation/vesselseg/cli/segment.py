@@ -65,10 +65,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         for path, volume in zip(outputs, (result.label, result.probability)):
             write_image(volume, stack.enter_context(atomic_output(path, overwrite=args.overwrite)))
     reporter.progress(1.0, "done")
-    run_info = result.run
+    done = result.run
     reporter.result(
-        run_info.as_dict(),
-        f"{args.output}: {run_info.vessel_ml:g} ml of vessels in {run_info.vessel_voxels} voxels; model {run_info.model}, "
-        f"{run_info.device} ({run_info.device_name}), {run_info.precision}, {run_info.seconds:.1f} s",
+        done.as_dict(),
+        f"{args.output}: {done.vessel_ml:g} ml of vessels in {done.vessel_voxels} voxels; "
+        f"model {done.model}, {done.device} ({done.device_name}), {done.precision}, {done.seconds:.1f} s",
     )
     return 0

@@ -69,7 +69,9 @@ def find_model(name: str = "") -> Manifest:
         if manifest.name == name:
             return manifest
     known = ", ".join(manifest.name for manifest in models) or "none"
-    raise VesselSegError(f"there is no model '{name}'", f"known models: {known}; add others with 'vesselseg models import'")
+    raise VesselSegError(
+        f"there is no model '{name}'", f"known models: {known}; add others with 'vesselseg models import'"
+    )
 
 
 def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Manifest:

@@ -1,0 +1,109 @@
+"""Awkward grids and broken files, for every test that reads images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from vesselseg.volume import Volume
+
+
+def rotation(x: float, y: float, z: float) -> np.ndarray:
+    """Rotation matrix of three angles in degrees."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(np.radians([x, y, z])):
+        turn = np.eye(3)
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
+    return matrix
+
+
+#: Grids that geometry goes wrong on: name -> (direction columns, spacing).
+AWKWARD_GRIDS: dict[str, tuple[np.ndarray, tuple[float, float, float]]] = {
+    "axial": (np.eye(3), (0.6, 0.6, 0.6)),
+    "flipped x": (np.diag([-1.0, 1.0, 1.0]), (0.6, 0.6, 0.6)),
+    "flipped x, y": (np.diag([-1.0, -1.0, 1.0]), (0.6, 0.6, 0.6)),
+    "flipped z": (np.diag([1.0, 1.0, -1.0]), (0.55, 0.55, 0.7)),
+    "oblique": (rotation(12, -8, 20), (0.6, 0.6, 0.6)),
+    "anisotropic": (np.eye(3), (0.3, 0.4, 1.2)),
+    "sagittal": (np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]), (0.6, 0.6, 0.8)),
+    "coronal oblique flipped": (rotation(5, 9, -7) @ np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]), (0.5, 0.8, 0.6)),
+}
+
+
+def write_dicom(
+    volume: Volume, folder: Path, *, leave_out: tuple[int, ...] = (), series: str = "1.2.826.0.1.1"
+) -> None:
+    """Write a series slice by slice with pydicom: not with the library that we read with."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    folder.mkdir(parents=True, exist_ok=True)
+    geometry = volume.geometry
+    for k in range(geometry.size[2]):
+        if k in leave_out:
+            continue
+        data = Dataset()
+        data.file_meta = FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"{series}.{k + 1}"
+        data.SeriesInstanceUID, data.StudyInstanceUID, data.Modality = series, "1.2.826.0.1", "MR"
+        data.Rows, data.Columns = geometry.size[1], geometry.size[0]
+        data.PixelSpacing = [f"{geometry.spacing[1]:.6g}", f"{geometry.spacing[0]:.6g}"]
+        data.SliceThickness = f"{geometry.spacing[2]:.6g}"
+        data.ImagePositionPatient = [f"{v:.8g}" for v in (geometry.ijk_to_lps() @ [0, 0, k, 1])[:3]]
+        data.ImageOrientationPatient = [f"{v:.10g}" for v in geometry.axes[:, :2].T.ravel()]
+        data.InstanceNumber = k + 1
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+        data.PixelData = volume.array[k].astype(np.uint16).tobytes()
+        data.save_as(folder / f"{series}_{k:03d}.dcm", enforce_file_format=True)
+
+
+def make_bad_files(folder: Path) -> dict[str, Path]:
+    """Write the broken inputs that a user may give; name -> path."""
+    array = np.random.default_rng(0).integers(0, 200, (6, 8, 10)).astype(np.float32)
+    bad = {
+        name: folder / f"{name.replace(' ', '_')}.nii.gz"
+        for name in ("text", "empty", "2D", "4D", "truncated", "cut header")
+    }
+    bad["text"].write_text("this is no image")
+    bad["empty"].touch()
+    sitk.WriteImage(sitk.GetImageFromArray(array[0]), str(bad["2D"]))
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(array)] * 3), str(bad["4D"]))
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(bad["truncated"]))
+    bad["truncated"].write_bytes(bad["truncated"].read_bytes()[:400])
+    bad["cut header"].write_bytes(bad["truncated"].read_bytes()[:100])
+    bad["plain truncated"] = folder / "plain.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(bad["plain truncated"]))
+    bad["plain truncated"].write_bytes(bad["plain truncated"].read_bytes()[:1000])
+    bad["truncated MHA"] = folder / "cut.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(bad["truncated MHA"]))
+    bad["truncated MHA"].write_bytes(bad["truncated MHA"].read_bytes()[:1000])
+    bad["RGB"] = folder / "rgb.nrrd"
+    colours = np.zeros((6, 8, 10, 3), np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), str(bad["RGB"]))
+    bad["missing"] = folder / "missing.nii.gz"
+    bad["no DICOM"] = folder / "folder"
+    bad["no DICOM"].mkdir()
+    (bad["no DICOM"] / "notes.txt").write_text("nothing here")
+    return bad
+
+
+BAD_INPUTS = {
+    "text": "cannot be read as an image",
+    "empty": "is empty",
+    "2D": "2-dimensional",
+    "4D": "series of 3 volumes",
+    "truncated": "breaks off",
+    "plain truncated": "breaks off",
+    "cut header": "cannot be read as an image",
+    "truncated MHA": "cannot be read as an image",
+    "RGB": "3 values a voxel",
+    "missing": "there is no file",
+    "no DICOM": "no DICOM series",
+}

@@ -1,0 +1,220 @@
+"""The command line as other programs call it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inputs import BAD_INPUTS, make_bad_files
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_volume, write_volume
+from vesselseg.volume import Volume
+
+COMMAND = [sys.executable, "-m", "vesselseg"]
+
+
+def vesselseg(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def scan(make_scan: Callable[..., Volume], tmp_path: Path) -> Path:
+    folder = tmp_path / "scans, with spaces and é"
+    folder.mkdir()
+    write_volume(make_scan(Geometry((48, 44, 24), (0.6, 0.6, 0.6), (3.0, -4.0, 5.0))), folder / "scan.nii.gz")
+    return folder / "scan.nii.gz"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_segment_writes_label_and_probability_on_the_scans_grid(scan: Path, suffix: str, tiny_model: str) -> None:
+    label, probability = scan.parent / f"label{suffix}", scan.parent / f"probability{suffix}"
+    done = vesselseg(
+        "segment", scan, "--output", label, "--probability", probability, "--model", tiny_model, "--brain-mask", "none",
+        "--threshold", "0.6", "--min-component", "0.5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cpu" in done.stdout or "cuda" in done.stdout
+    assert names(scan.parent) == sorted([scan.name, label.name, probability.name])
+    read = sitk.ReadImage(str(label))
+    source = sitk.ReadImage(str(scan))
+    for ours, theirs in zip(
+        (read.GetSize(), read.GetSpacing(), read.GetOrigin(), read.GetDirection()),
+        (source.GetSize(), source.GetSpacing(), source.GetOrigin(), source.GetDirection()),
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert read.GetPixelID() == sitk.sitkUInt8
+    assert np.all(read_volume(probability).array[sitk.GetArrayFromImage(read) == 1] >= 0.6)
+
+
+def test_progress_as_json_lines(scan: Path, tiny_model: str, tmp_path: Path) -> None:
+    options = ["--model", tiny_model, "--brain-mask", "none", "--progress", "json"]
+    done = vesselseg("segment", scan, "--output", tmp_path / "label.nrrd", *options)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    percents = [event["percent"] for event in events if event["event"] == "progress"]
+    assert percents[0] == 0
+    assert percents == sorted(percents)
+    assert percents[-1] == 100
+    assert events[-1]["event"] == "result"
+    assert events[-1]["model"] == tiny_model
+    assert events[-1]["vessel_voxels"] > 0
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_input_is_one_line_and_leaves_nothing(name: str, tmp_path: Path, tiny_model: str) -> None:
+    inputs, outputs = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    outputs.mkdir()
+    path = make_bad_files(inputs)[name]
+    done = vesselseg("segment", path, "--output", outputs / "x.nii.gz", "--model", tiny_model, "--progress", "none")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("vesselseg: error: ")
+    assert done.stderr.count("\n") == 1
+    assert names(outputs) == []
+
+
+def test_error_as_json_says_the_same(tmp_path: Path, tiny_model: str) -> None:
+    done = vesselseg(
+        "segment", tmp_path / "no.nii", "--output", tmp_path / "x.nii", "--model", tiny_model, "--progress", "json"
+    )
+    assert done.returncode == 1
+    event = json.loads(done.stdout.splitlines()[-1])
+    assert event["event"] == "error"
+    assert event["message"] in done.stderr
+    assert event["advice"]
+
+
+def test_existing_output_needs_overwrite(scan: Path, tiny_model: str) -> None:
+    output = scan.parent / "label.nii.gz"
+    output.write_text("precious")
+    arguments = ["segment", scan, "--output", output, "--model", tiny_model, "--brain-mask", "none"]
+    done = vesselseg(*arguments)
+    assert done.returncode == 1
+    assert "--overwrite" in done.stderr
+    assert output.read_text() == "precious"
+    assert vesselseg(*arguments, "--overwrite").returncode == 0
+    assert read_volume(output).array.any()
+
+
+def test_output_over_the_input_is_refused(scan: Path, tiny_model: str) -> None:
+    before = scan.read_bytes()
+    done = vesselseg("segment", scan, "--output", scan, "--model", tiny_model, "--overwrite")
+    assert done.returncode == 1
+    assert "is the input" in done.stderr
+    assert scan.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["segment"], ["nonesuch"], [], ["segment", "a", "--output", "b", "--threshold", "x"]]
+)
+def test_wrong_usage_is_2(arguments: list[str]) -> None:
+    assert vesselseg(*arguments).returncode == 2
+
+
+@pytest.fixture
+def long_run(make_scan: Callable[..., Volume], tmp_path: Path, tiny_model: str) -> Callable[..., subprocess.Popen[str]]:
+    """Start a segmentation that takes some seconds, and wait until the network is at work."""
+    write_volume(make_scan(Geometry((300, 300, 400), (0.6, 0.6, 0.6))), tmp_path / "long.nrrd", compress=False)
+    (tmp_path / "out").mkdir()
+
+    def start(*extra: str, **options: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, "segment", str(tmp_path / "long.nrrd"), "--output", str(tmp_path / "out" / "label.nii.gz"),
+             "--probability", str(tmp_path / "out" / "probability.nii.gz"), "--model", tiny_model,
+             "--brain-mask", "none", "--device", "cpu", "--progress", "json", *extra],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line).get("percent", 0) > 2:
+                return process
+        raise AssertionError(process.communicate()[1])
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_leaves_nothing(
+    number: int, long_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = long_run()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1
+    assert names(tmp_path / "out") == []
+
+
+def test_worker_ends_when_its_front_end_is_gone(long_run: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    process = long_run("--stop-with-stdin", stdin=subprocess.PIPE)
+    assert process.poll() is None
+    assert process.stdin is not None
+    process.stdin.close()
+    started = time.monotonic()
+    assert process.wait(timeout=20) == 130
+    assert time.monotonic() - started < 10
+    assert names(tmp_path / "out") == []
+
+
+def test_evaluate_and_errormap(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    truth = make_scan()
+    truth = truth.with_array((truth.array > 180).astype(np.uint8))
+    found = truth.with_array(np.roll(truth.array, 1, axis=2))
+    write_volume(truth, tmp_path / "truth.nii.gz")
+    write_volume(found, tmp_path / "found.nii.gz")
+    done = vesselseg("evaluate", tmp_path / "found.nii.gz", tmp_path / "truth.nii.gz", "--json", tmp_path / "m.json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads((tmp_path / "m.json").read_text())
+    wanted = {"dice", "precision", "sensitivity", "cldice", "hd95_mm", "assd_mm", "nsd", "betti0_error"}
+    assert wanted <= values.keys()
+    both = np.count_nonzero(truth.array & found.array)
+    assert values["dice"] == pytest.approx(2 * both / (truth.array.sum() + found.array.sum(dtype=int)))
+    assert f"{values['dice']:.3f}" in done.stdout
+    done = vesselseg(
+        "errormap", tmp_path / "found.nii.gz", tmp_path / "truth.nii.gz", "--output", tmp_path / "map.nrrd",
+        "--figure", tmp_path / "map.png", "--components", tmp_path / "errors.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert np.count_nonzero(read_volume(tmp_path / "map.nrrd").array == 1) == both
+    header, *rows = (tmp_path / "errors.csv").read_text().splitlines()
+    assert header == "kind,voxels,volume_mm3,r_mm,a_mm,s_mm"
+    wrong = np.count_nonzero(truth.array != found.array)
+    assert sum(int(row.split(",")[1]) for row in rows) == wrong
+
+
+def test_empty_prediction_gives_json_that_others_can_read(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan()
+    write_volume(scan.with_array((scan.array > 180).astype(np.uint8)), tmp_path / "truth.nii.gz")
+    write_volume(scan.with_array(np.zeros(scan.array.shape, np.uint8)), tmp_path / "found.nii.gz")
+    done = vesselseg("evaluate", tmp_path / "found.nii.gz", tmp_path / "truth.nii.gz", "--json", tmp_path / "m.json")
+    assert done.returncode == 0, done.stderr
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    values = json.loads((tmp_path / "m.json").read_text(), parse_constant=refuse)
+    assert values["dice"] == 0
+    assert values["hd95_mm"] is None
+
+
+def test_models_and_devices(tiny_model: str, models_folder: Path) -> None:
+    assert tiny_model in vesselseg("models", "list").stdout
+    info = json.loads(vesselseg("models", "info", tiny_model).stdout)
+    assert info == json.loads((models_folder / "tiny.json").read_text())
+    devices = json.loads(vesselseg("devices", "--json").stdout)
+    assert devices[-1]["name"] == "cpu"
+    assert devices[-1]["memory_bytes"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.metrics import DiceMetric, SurfaceDiceMetric
+from scipy import ndimage
+from skimage.morphology import skeletonize
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.metrics import evaluate
+from vesselseg.volume import Volume
+
+GEOMETRY = Geometry((40, 36, 30), (0.5, 0.6, 0.9))
+
+
+def tubes(seed: int) -> np.ndarray:
+    """Some crossing tubes of several calibres."""
+    generator = np.random.default_rng(seed)
+    k, j, i = np.meshgrid(*(np.arange(n) * s for n, s in zip(GEOMETRY.shape, GEOMETRY.spacing_zyx)), indexing="ij")
+    label = np.zeros(GEOMETRY.shape, bool)
+    for radius in (0.5, 0.8, 1.6):
+        slope = generator.uniform(-0.4, 0.4, 2)
+        start = generator.uniform(7, 14, 2)
+        label |= (j - start[0] - slope[0] * i) ** 2 + (k - start[1] - slope[1] * i) ** 2 <= radius**2
+    return label.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Volume, Volume]:
+    truth = tubes(1)
+    found = ndimage.shift(truth, (0, 1, 0), order=0)
+    found[:, :, 30:] = 0
+    found[2:4, 2:5, 2:5] = 1
+    return Volume(found, GEOMETRY), Volume(truth, GEOMETRY)
+
+
+@pytest.fixture(scope="module")
+def values(pair: tuple[Volume, Volume]) -> dict[str, float]:
+    return evaluate(*pair)
+
+
+def test_overlap_agrees_with_simpleitk_and_monai(pair: tuple[Volume, Volume], values: dict[str, float]) -> None:
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    overlap.Execute(pair[1].to_sitk(), pair[0].to_sitk())  # source: reference, target: segmentation
+    assert values["dice"] == pytest.approx(overlap.GetDiceCoefficient(1))
+    tensors = [torch.from_numpy(v.array)[None, None] for v in pair]
+    assert values["dice"] == pytest.approx(float(DiceMetric()(*tensors)))
+
+
+def brute_force_surface_distances(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances between surface voxels by comparing every pair, nothing cropped."""
+    cross = ndimage.generate_binary_structure(3, 1)
+    points = [
+        np.argwhere(m & ~ndimage.binary_erosion(m, cross)) * np.asarray(GEOMETRY.spacing_zyx) for m in (a > 0, b > 0)
+    ]
+    distances = np.linalg.norm(points[0][:, None] - points[1][None], axis=-1)
+    return distances.min(axis=1), distances.min(axis=0)
+
+
+def test_surface_distances_agree_with_all_pairs_and_monai(
+    pair: tuple[Volume, Volume], values: dict[str, float]
+) -> None:
+    there, back = brute_force_surface_distances(pair[0].array, pair[1].array)
+    assert values["hd95_mm"] == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)))
+    assert values["assd_mm"] == pytest.approx(np.concatenate([there, back]).mean())
+    assert values["nsd"] == pytest.approx(np.mean(np.concatenate([there, back]) <= 0.5))
+    tensors = [torch.from_numpy(v.array)[None, None] for v in pair]
+    monai = SurfaceDiceMetric(class_thresholds=[0.5], include_background=True, distance_metric="euclidean")
+    assert values["nsd"] == pytest.approx(float(monai(*tensors, spacing=GEOMETRY.spacing_zyx)), abs=1e-6)
+
+
+def test_distances_over_all_voxels(pair: tuple[Volume, Volume], values: dict[str, float]) -> None:
+    def directed(a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...] | None) -> np.ndarray:
+        return ndimage.distance_transform_edt(b == 0, sampling=spacing)[a > 0]
+
+    a, b = pair[0].array, pair[1].array
+    voxels = [directed(a, b, None), directed(b, a, None)]
+    assert values["taha_avd_voxels"] == pytest.approx(max(d.mean() for d in voxels))
+    assert values["taha_hd95_voxels"] == pytest.approx(max(np.percentile(d, 95) for d in voxels))
+    mm = [directed(a, b, GEOMETRY.spacing_zyx), directed(b, a, GEOMETRY.spacing_zyx)]
+    assert values["balanced_avd_mm"] == pytest.approx((mm[0].sum() + mm[1].sum()) / 2 / np.count_nonzero(b))
+
+
+def test_topology(pair: tuple[Volume, Volume], values: dict[str, float]) -> None:
+    found, truth = pair[0].array > 0, pair[1].array > 0
+    precision = (skeletonize(found) & truth).sum() / skeletonize(found).sum()
+    sensitivity = (skeletonize(truth) & found).sum() / skeletonize(truth).sum()
+    assert values["cldice"] == pytest.approx(2 * precision * sensitivity / (precision + sensitivity), abs=0.02)
+    pieces = [sitk.GetArrayFromImage(sitk.ConnectedComponent(v.to_sitk(), True)).max() for v in pair]
+    assert values["betti0_error"] == abs(int(pieces[0]) - int(pieces[1])) > 0
+
+
+def test_sensitivity_by_calibre_misses_only_the_calibre_that_is_missing() -> None:
+    k, j, _ = np.meshgrid(*(np.arange(n) * 0.3 for n in (40, 60, 60)), indexing="ij")
+    geometry = Geometry((60, 60, 40), (0.3, 0.3, 0.3))
+    thin = (j - 3.0) ** 2 + (k - 6) ** 2 <= 0.4**2
+    thick = (j - 12.0) ** 2 + (k - 6) ** 2 <= 1.8**2
+    values = evaluate(Volume(thick.astype(np.uint8), geometry), Volume((thin | thick).astype(np.uint8), geometry))
+    assert values["sensitivity_small"] == 0.0
+    assert values["sensitivity_large"] == 1.0
+    assert np.isnan(values["sensitivity_medium"])
+
+
+def one(*voxel: int) -> np.ndarray:
+    array = np.zeros(GEOMETRY.shape, np.uint8)
+    array[voxel] = 1
+    return array
+
+
+EMPTY = np.zeros(GEOMETRY.shape, np.uint8)
+PERFECT = {"dice": 1, "precision": 1, "sensitivity": 1, "cldice": 1, "nsd": 1, "hd95_mm": 0, "assd_mm": 0}
+NOTHING_SHARED = {"dice": 0, "precision": 0, "sensitivity": 0, "cldice": 0, "nsd": 0}
+INFINITELY_FAR = {"hd95_mm": np.inf, "assd_mm": np.inf, "taha_hd95_voxels": np.inf, "balanced_avd_mm": np.inf}
+
+
+@pytest.mark.parametrize(
+    ("found", "truth", "expected"),
+    [
+        (EMPTY, EMPTY, PERFECT | {"betti0_error": 0, "taha_avd_voxels": 0, "balanced_avd_mm": 0}),
+        (EMPTY, one(3, 3, 3), NOTHING_SHARED | INFINITELY_FAR | {"betti0_error": 1}),
+        (one(3, 3, 3), EMPTY, NOTHING_SHARED | INFINITELY_FAR | {"betti0_error": 1}),
+        (one(0, 0, 0), one(0, 0, 0), PERFECT | {"betti0_error": 0, "taha_hd95_voxels": 0}),
+        (
+            one(5, 5, 5),
+            one(5, 5, 7),
+            {"dice": 0, "hd95_mm": 1, "assd_mm": 1, "taha_avd_voxels": 2, "balanced_avd_mm": 1},
+        ),
+    ],
+    ids=["both-empty", "nothing-found", "no-reference", "corner", "apart"],
+)
+def test_defined_values(found: np.ndarray, truth: np.ndarray, expected: dict[str, float]) -> None:
+    values = evaluate(Volume(found, GEOMETRY), Volume(truth, GEOMETRY))
+    assert {key: values[key] for key in expected} == pytest.approx(expected)
+
+
+def test_mask_limits_what_counts(pair: tuple[Volume, Volume]) -> None:
+    mask = np.zeros(GEOMETRY.shape, np.uint8)
+    mask[:, :, :20] = 1
+    limited = evaluate(*pair, mask=Volume(mask, GEOMETRY))
+    cut = [Volume(v.array * mask, GEOMETRY) for v in pair]
+    assert limited == pytest.approx(evaluate(*cut), nan_ok=True)
+    with pytest.raises(VesselSegError, match="mask is empty"):
+        evaluate(*pair, mask=Volume(0 * mask, GEOMETRY))
+
+
+def test_another_grid_is_resampled_and_said(pair: tuple[Volume, Volume], caplog: pytest.LogCaptureFixture) -> None:
+    same_place = Volume.from_sitk(sitk.DICOMOrient(pair[0].to_sitk(), "RAS"))
+    assert evaluate(same_place, pair[1]) == pytest.approx(evaluate(*pair), nan_ok=True)
+    assert "another grid" in caplog.text
+    elsewhere = Volume(pair[0].array, Geometry(GEOMETRY.size, GEOMETRY.spacing, (1000.0, 0, 0)))
+    with pytest.raises(VesselSegError, match="do not overlap"):
+        evaluate(elsewhere, pair[1])

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from vesselseg import devices, inference
+from vesselseg.errors import Cancelled, VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_volume
+from vesselseg.inference import DeviceOutOfMemoryError
+from vesselseg.segmentation import segment
+from vesselseg.volume import Volume
+
+MakeScan = Callable[..., Volume]
+
+
+def test_label_and_probability_lie_on_the_scans_grid(
+    awkward_geometry: Geometry, make_scan: MakeScan, tiny_model: str
+) -> None:
+    scan = make_scan(awkward_geometry)
+    result = segment(scan, model=tiny_model, brain_mask="none", device="cpu")
+    for volume in (result.label, result.probability):
+        assert volume.geometry == awkward_geometry
+    assert 0 <= result.probability.array.min() < result.probability.array.max() <= 1
+    np.testing.assert_array_equal(result.label.array, result.probability.array >= 0.5)
+    assert result.run.vessel_voxels == result.label.array.sum() > 0
+    assert result.run.vessel_ml == pytest.approx(
+        result.label.array.sum() * awkward_geometry.voxel_volume / 1000, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LPI", "PIR", "SAL", "ASR"])
+def test_the_same_head_stored_otherwise_gives_the_same_result(
+    orientation: str, make_scan: MakeScan, tiny_model: str
+) -> None:
+    scan = make_scan()
+    stored = Volume.from_sitk(sitk.DICOMOrient(scan.to_sitk(), orientation))
+    expected = segment(scan, model=tiny_model, brain_mask="none", device="cpu").probability
+    found = segment(stored, model=tiny_model, brain_mask="none", device="cpu").probability
+    back = sitk.DICOMOrient(found.to_sitk(), "LPS")
+    np.testing.assert_allclose(sitk.GetArrayFromImage(back), expected.array, atol=1e-6)
+
+
+def test_another_spacing_is_resampled_and_said(make_scan: MakeScan, tiny_model: str) -> None:
+    scan = make_scan(Geometry((60, 60, 20), (0.3, 0.3, 1.5), (5, 6, 7)))
+    result = segment(scan, model=tiny_model, brain_mask="none", device="cpu")
+    assert result.probability.geometry == scan.geometry
+    assert any("resampled to 0.6 x 0.6 x 0.6 mm" in note for note in result.run.notes)
+    # The tubes are where they were: probability inside them differs from its surroundings on the scan's own grid.
+    tubes = scan.array > 200
+    inside, outside = result.probability.array[tubes].mean(), result.probability.array[~tubes].mean()
+    assert abs(inside - outside) > 0.02
+
+
+def test_mask_limits_the_result_and_does_not_change_it_inside(make_scan: MakeScan, tiny_model: str) -> None:
+    scan = make_scan(Geometry((120, 110, 40), (0.6, 0.6, 0.6)))
+    mask = np.zeros(scan.array.shape, np.uint8)
+    mask[10:25, 30:80, 40:90] = 1
+    free = segment(scan, model=tiny_model, brain_mask="none", device="cpu").probability.array
+    masked = segment(scan, model=tiny_model, brain_mask=scan.with_array(mask), device="cpu")
+    assert masked.run.brain_mask == "given"
+    assert not masked.probability.array[mask == 0].any()
+    # The margin around the box is as wide as this small network sees, but for poolings that fall on other pixels.
+    difference = np.abs(masked.probability.array - free)[mask == 1]
+    assert np.mean(difference) < 0.02
+
+
+def test_slices_and_rows_at_the_border_are_predicted(make_scan: MakeScan, tiny_model: str) -> None:
+    for size in [(48, 48, 16), (47, 33, 5), (17, 64, 31)]:
+        scan = make_scan(Geometry(size, (0.6, 0.6, 0.6)))
+        array = segment(scan, model=tiny_model, brain_mask="none", device="cpu").probability.array
+        assert np.all(array > 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a, g: (np.where(a > 100, np.nan, a), g), "are not numbers"),
+        (lambda a, g: (np.where(a > 100, np.inf, a), g), "are not numbers"),
+        (lambda a, g: (np.full_like(a, 7), g), "every voxel of the scan is 7"),
+        (lambda a, g: (np.zeros_like(a), g), "every voxel of the scan is 0"),
+        (lambda a, g: (a[:1], Geometry((48, 44, 1), g.spacing)), "only 48 x 44 x 1 voxels"),
+        (lambda a, g: (a, Geometry(g.size, (100.0, 100.0, 100.0))), "measure 100 x 100 x 100 mm"),
+        (lambda a, g: (a, Geometry(g.size, (1e-4, 1e-4, 1e-4))), "measure 0.0001"),
+    ],
+    ids=["NaN", "infinite", "constant", "empty", "one-slice", "huge-spacing", "tiny-spacing"],
+)
+def test_what_is_no_scan_is_refused(
+    change: Callable[[np.ndarray, Geometry], tuple[np.ndarray, Geometry]],
+    words: str,
+    make_scan: MakeScan,
+    tiny_model: str,
+) -> None:
+    scan = make_scan()
+    array, geometry = change(scan.array, scan.geometry)
+    with pytest.raises(VesselSegError, match=words) as raised:
+        segment(Volume(array.astype(np.float32), geometry), model=tiny_model, brain_mask="none")
+    assert raised.value.advice
+
+
+def test_wrong_wishes_are_refused_before_the_work(make_scan: MakeScan, tiny_model: str) -> None:
+    scan = make_scan()
+
+    def started(fraction: float, message: str) -> None:
+        pytest.fail("work began")
+
+    for options, words in [
+        ({"threshold": 2.0}, "threshold"),
+        ({"min_component_mm3": -1.0}, "component"),
+        ({"device": "abacus"}, "no device 'abacus'"),
+        ({"model": "nonesuch"}, "no model 'nonesuch'"),
+        ({"brain_mask": "maybe"}, "unknown brain mask"),
+        ({"brain_mask": scan.with_array(np.zeros_like(scan.array))}, "empty"),
+        ({"brain_mask": make_scan(Geometry((48, 44, 24), (0.5, 0.6, 0.6)))}, "grid of the scan"),
+    ]:
+        with pytest.raises(VesselSegError, match=words):
+            segment(scan, **{"model": tiny_model, "brain_mask": "none", "progress": started, **options})
+
+
+def test_going_to_the_cpu_is_said(
+    make_scan: MakeScan, tiny_model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A GPU whose memory is full: no GPU is at hand, so that the device's answer alone is played."""
+    gpu = devices.Device("cuda:0", "Full GPU", 1 << 30)
+    cpu = devices.Device("cpu", "The CPU", 1 << 34)
+    monkeypatch.setattr(devices, "available_devices", lambda: [gpu, cpu])
+    real = inference.predict_probability
+
+    def full(network: object, array: np.ndarray, *, device: str, **options: object) -> np.ndarray:
+        if device != "cpu":
+            raise DeviceOutOfMemoryError("full")
+        return real(network, array, device=device, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inference, "predict_probability", full)
+    result = segment(make_scan(), model=tiny_model, brain_mask="none", device="auto")
+    assert (result.run.device, result.run.device_name, result.run.precision) == ("cpu", "The CPU", "float32")
+    assert any("the CPU was used instead" in note for note in result.run.notes)
+    assert "the CPU was used instead" in caplog.text
+
+
+def test_progress_rises_and_can_cancel(make_scan: MakeScan, tiny_model: str) -> None:
+    seen: list[float] = []
+    segment(make_scan(), model=tiny_model, brain_mask="none", progress=lambda f, m: seen.append(f))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    assert len(seen) > 5
+
+    def cancel(fraction: float, message: str) -> None:
+        if fraction > 0.5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        segment(make_scan(), model=tiny_model, brain_mask="none", progress=cancel)
+
+
+@pytest.mark.slow
+def test_brain_is_found_in_real_scans_in_any_orientation(data_folder: object) -> None:
+    from vesselseg.brain_mask import brain_mask
+
+    scan = read_volume(f"{data_folder}/tof/MNI_0643_tof.nii.gz")
+    mask = brain_mask(scan)
+    assert mask.geometry == scan.geometry
+    litres = mask.array.sum() * scan.geometry.voxel_volume / 1e6
+    assert 1.0 < litres < 2.0
+    turned = Volume.from_sitk(sitk.DICOMOrient(scan.to_sitk(), "PIR"))
+    again = sitk.GetArrayFromImage(sitk.DICOMOrient(brain_mask(turned).to_sitk(), "LPS"))
+    dice = 2 * np.count_nonzero(again & mask.array) / (again.sum() + mask.array.sum())
+    assert dice > 0.95
+
+
+def test_dilation_is_in_millimetres(awkward_geometry: Geometry) -> None:
+    from vesselseg.brain_mask import dilated
+
+    mask = np.zeros(awkward_geometry.shape, np.uint8)
+    mask[14, 18, 20] = 1
+    grown = dilated(Volume(mask, awkward_geometry), 2.5).array
+    k, j, i = np.meshgrid(*(np.arange(n) for n in awkward_geometry.shape), indexing="ij")
+    steps = np.stack([i - 20, j - 18, k - 14], -1) * awkward_geometry.spacing
+    np.testing.assert_array_equal(grown, np.linalg.norm(steps, axis=-1) <= 2.5)
+
+
+def test_no_brain_is_an_error() -> None:
+    from vesselseg.brain_mask import brain_mask
+
+    noise = np.random.default_rng(0).random((32, 32, 32), dtype=np.float32)
+    with pytest.raises(VesselSegError, match="no brain"):
+        brain_mask(Volume(noise, Geometry((32, 32, 32), (1.0, 1.0, 1.0))))
