@@ -1,0 +1,39 @@
+"""The phantom: a scan with exact truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import label as label_pieces
+from vesselseg.phantom import PHANTOM_GEOMETRY, make_phantom
+from vesselseg.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def phantom() -> tuple[Volume, Volume]:
+    return make_phantom(0)
+
+
+def test_scan_and_label_lie_on_one_grid(phantom: tuple[Volume, Volume]) -> None:
+    scan, label = phantom
+    assert scan.geometry.same_grid(label.geometry)
+    assert scan.geometry == PHANTOM_GEOMETRY
+    assert scan.array.dtype == np.float32
+    assert label.array.dtype == np.uint8
+    assert set(np.unique(label.array)) == {0, 1}
+
+
+def test_arteries_are_bright_and_hang_together(phantom: tuple[Volume, Volume]) -> None:
+    scan, label = phantom
+    assert 3_000 < label.array.sum() < 60_000
+    head = scan.array[scan.array > 30]
+    assert scan.array[label.array == 1].mean() > 1.5 * np.median(head)
+    pieces, count = label_pieces(label.array, np.ones((3, 3, 3)))
+    assert np.bincount(pieces.ravel())[1:].max() > 0.9 * label.array.sum()
+    assert count < 10
+
+
+def test_other_seeds_draw_other_phantoms(phantom: tuple[Volume, Volume]) -> None:
+    again, other = make_phantom(0), make_phantom(1)
+    np.testing.assert_array_equal(again[0].array, phantom[0].array)
+    assert not np.array_equal(other[1].array, phantom[1].array)

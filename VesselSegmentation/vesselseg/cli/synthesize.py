@@ -1,0 +1,46 @@
+"""``vesselseg synthesize``: drawn TOF-MRA scans with exact labels, to train on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vesselseg.cli.reporter import Reporter
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to make; one folder a scan")
+    parser.add_argument("--count", type=int, default=8, help="number of scans (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same scans (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("VESSELSEG_DATA"), metavar="DIR",
+        help="folder with tof/*_tof.nii.gz and arteries/*.swc (default: $VESSELSEG_DATA; simulated heads without it)",
+    )  # fmt: skip
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="brain masks SUBJECT_mask.nii.gz (default: computed)")
+    parser.add_argument("--heads", nargs="+", metavar="SUBJECT", help="scans to use as background (default: all)")
+    parser.add_argument("--trees", nargs="+", metavar="SUBJECT", help="artery trees to draw (default: all)")
+    parser.add_argument(
+        "--simulated-share", type=float, default=0.25, metavar="SHARE",
+        help="share of simulated heads with grown trees (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def run(args: argparse.Namespace, reporter: Reporter) -> int:
+    """Draw the scans."""
+    from vesselseg.synthesis.dataset import synthesize, write_drawn_scan
+
+    scans = synthesize(
+        args.count, seed=args.seed, data=Path(args.data) if args.data else None, heads=args.heads, trees=args.trees,
+        masks=args.masks, simulated_share=args.simulated_share,
+    )  # fmt: skip
+    for done, drawn in enumerate(scans, start=1):
+        folder = args.output / f"{args.seed:03d}_{drawn.description['index']:04d}"
+        write_drawn_scan(drawn, folder, overwrite=args.overwrite)
+        reporter.progress(done / args.count, f"scan {done} of {args.count}")
+    reporter.result({"output": str(args.output), "scans": args.count})
+    return 0

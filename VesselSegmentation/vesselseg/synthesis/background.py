@@ -1,0 +1,221 @@
+"""Tissue for drawn vessels to lie in: real TOF scans whose own vessels are taken out, or simulated heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.volume import Volume
+
+Mask = NDArray[np.bool_]
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Background:
+    """A head without brain arteries.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Z, Y, X), float32
+        Signal; brain tissue lies near 1.
+    brain : ndarray of bool, shape (Z, Y, X)
+        The brain.
+    geometry : Geometry
+        The grid.
+    noise : float
+        Standard deviation of the noise that the image already has, brain tissue = 1.
+    ceiling : float
+        Signal at which the image was clipped; infinite if it was not.
+    unsure : ndarray of bool, shape (Z, Y, X), or None
+        Where it cannot be told whether a vessel of the head itself is an artery: nothing should be learnt there.
+    """
+
+    image: Image
+    brain: Mask
+    geometry: Geometry
+    noise: float = 0.0
+    ceiling: float = float("inf")
+    unsure: Mask | None = None
+
+
+def brain_box(brain: Mask, geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest x, y, z of the brain, in mm, LPS.
+
+    Raises
+    ------
+    VesselSegError
+        If the mask is empty.
+    """
+    indices = np.argwhere(brain[::2, ::2, ::2])[:, ::-1] * 2
+    if len(indices) == 0:
+        raise VesselSegError("the brain mask is empty", "check that the mask belongs to the scan")
+    matrix = geometry.ijk_to_lps()
+    corners = np.stack([indices.min(axis=0), indices.max(axis=0)]) @ matrix[:3, :3].T + matrix[:3, 3]
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def brain_coordinates(brain: Mask, geometry: Geometry) -> tuple[Image, Image, Image]:
+    """Return the position of each voxel in the brain's box, one image per axis x, y, z (LPS), broadcastable.
+
+    x is the distance from the middle in mm; y and z run from 0 at the front and the bottom to 1 at the back and the
+    top. The voxel axes must be near the patient's.
+    """
+    if np.argmax(np.abs(geometry.axes), axis=0).tolist() != [0, 1, 2]:
+        raise VesselSegError("the scan is not in axial orientation", "reorder its axes first")
+    low, high = brain_box(brain, geometry)
+    lines = []
+    for axis in range(3):
+        step = geometry.axes[axis, axis] * geometry.spacing[axis]
+        line = geometry.origin[axis] + step * np.arange(geometry.size[axis])
+        middle, extent = (low[axis] + high[axis]) / 2, high[axis] - low[axis]
+        lines.append(((line - middle) if axis == 0 else (line - low[axis]) / extent).astype(np.float32))
+    return lines[0][None, None, :], lines[1][None, :, None], lines[2][:, None, None]
+
+
+def local_contrast(image: Image, inside: Mask, *, fine: float = 0.8, coarse: float = 4.0) -> tuple[Image, Image]:
+    """Compare a lightly smoothed image with its surroundings.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Z, Y, X)
+    inside : ndarray of bool, shape (Z, Y, X)
+        Voxels that count as surroundings.
+    fine, coarse : float
+        Widths of the two smoothings, in voxels.
+
+    Returns
+    -------
+    contrast, surroundings : ndarray, shape (Z, Y, X)
+        The share by which the image exceeds its surroundings, and these. Bright voxels do not count among them.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(image, fine)
+    weight = inside.astype(np.float32)
+    surroundings = np.zeros_like(smooth)
+    for _ in range(2):
+        total = gaussian_filter(weight, coarse)
+        surroundings = gaussian_filter(smooth * weight, coarse) / np.maximum(total, 1e-3)
+        # The second round leaves out what the first showed to be vessel.
+        weight *= smooth < 1.12 * surroundings
+    contrast = np.where(surroundings > 0.05, smooth / np.maximum(surroundings, 0.05) - 1, 0).astype(np.float32)
+    return contrast, surroundings
+
+
+def find_sinuses(contrast: Image, brain: Mask, geometry: Geometry, *, rim_mm: float = 3.0) -> Mask:
+    """Find the dural sinuses and the large deep veins, which a brain artery segmentation must leave out.
+
+    Three places are searched for bright, large pieces: the rim of the brain at the top in the midline (superior
+    sagittal sinus), the rim at the back (torcula, transverse and sigmoid sinuses), and the midline between the
+    hemispheres at the back (straight sinus, vein of Galen).
+
+    Parameters
+    ----------
+    contrast : ndarray, shape (Z, Y, X)
+        As `local_contrast` gives it, or any image above 0.35 in vessels.
+    brain : ndarray of bool, shape (Z, Y, X)
+    geometry : Geometry
+        In axial orientation.
+    rim_mm : float
+        Thickness of the rim inside the brain mask that is searched too, in mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (Z, Y, X)
+    """
+    from scipy.ndimage import binary_dilation
+
+    from vesselseg.postprocessing import remove_small_components
+
+    x, y, z = brain_coordinates(brain, geometry)
+    rim = ~shrunken(brain, rim_mm, geometry) if rim_mm > 0 else ~brain
+    top = rim & (np.abs(x) < 12) & (z > 0.45)
+    back = rim & (y > 0.62) & (z < 0.62)
+    deep = (np.abs(x) < 5) & (y > 0.55) & (z > 0.3) & (z < 0.68)
+    bright = (contrast > 0.35) & (top | back | deep)
+    # 100 mm3: as much as 14 mm of a vessel of 3 mm diameter; cortical arteries at the rim come in smaller pieces.
+    large = remove_small_components(bright, int(100 / geometry.voxel_volume))
+    return binary_dilation(large, iterations=1)
+
+
+def shrunken(mask: Mask, distance: float, geometry: Geometry) -> Mask:
+    """Erode a mask by a distance in mm; what touches the border of the scan stays."""
+    return ~grown(~mask, distance, geometry)
+
+
+def grown(mask: Mask, distance: float, geometry: Geometry) -> Mask:
+    """Dilate a mask by a distance in mm."""
+    import SimpleITK as sitk
+
+    radius = [max(round(distance / step), 1) for step in geometry.spacing]
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    return sitk.GetArrayFromImage(sitk.BinaryDilate(image, radius, sitk.sitkBall)).astype(bool)
+
+
+def without_arteries(scan: Volume, brain: Mask, rng: np.random.Generator, *, threshold: float = 0.14) -> Background:
+    """Take the brain arteries out of a real TOF scan.
+
+    In the brain, 4 mm around it and at the base of the skull, whatever stands out of its surroundings is replaced by
+    these, with noise copied from nearby tissue. Dural sinuses, fat, skin, orbits and the vessels of the scalp stay:
+    they are what a model must learn to leave out.
+
+    Parameters
+    ----------
+    scan : Volume
+        A TOF scan in axial orientation.
+    brain : ndarray of bool, shape (Z, Y, X)
+        Its brain mask, not dilated.
+    rng : numpy.random.Generator
+    threshold : float
+        Share by which a vessel exceeds its surroundings. Low enough to take the faint arteries too: one that stayed
+        would be taught as background.
+
+    Returns
+    -------
+    Background
+    """
+    from scipy.ndimage import binary_dilation
+
+    geometry = scan.geometry
+    image = np.asarray(scan.array, np.float32) / np.float32(np.median(scan.array[brain]))
+    contrast, surroundings = local_contrast(image, image > 0.3)
+    x, y, z = brain_coordinates(brain, geometry)
+    base = (np.abs(x) < 38) & (y > 0.22) & (y < 0.72) & (z < 0.42)
+    near = grown(brain, 4.0, geometry) | base
+    inner_contrast, inner_surroundings = local_contrast(image, brain)
+    contrast = np.where(brain, inner_contrast, contrast)
+    surroundings = np.where(brain, inner_surroundings, surroundings)
+    sinuses = find_sinuses(contrast, brain, geometry, rim_mm=0.0)
+    # In bone and fat, contrast alone says little: a vessel there is bright.
+    outside = (contrast > 0.3) & (image > 1.3)
+    vessels = np.where(brain, contrast > threshold, outside) & near & ~sinuses
+    vessels = binary_dilation(vessels, iterations=2) & near & ~sinuses
+    clean = brain & ~vessels & (np.abs(contrast) < threshold)
+    residual = np.where(clean, image - surroundings, 0)
+    filled = image.copy()
+    filled[vessels] = (surroundings + _borrowed(residual, clean, vessels, rng))[vessels]
+    # Left over from the search for sinuses: their tributaries, or cortical arteries beside them.
+    unsure = sinuses & brain & (contrast > threshold)
+    return Background(filled, brain, geometry, float(residual[clean].std()), float(image.max()), unsure)
+
+
+def _borrowed(residual: Image, clean: Mask, wanted: Mask, rng: np.random.Generator) -> Image:
+    """Copy noise, with its texture, from clean tissue nearby to the wanted voxels."""
+    result = np.zeros_like(residual)
+    missing = np.argwhere(wanted)
+    for _ in range(60):
+        if len(missing) == 0:
+            break
+        shift = rng.integers(-10, 11, 3)
+        source = np.clip(missing + shift, 0, np.array(clean.shape) - 1)
+        good = clean[tuple(source.T)]
+        result[tuple(missing[good].T)] = residual[tuple(source[good].T)]
+        missing = missing[~good]
+    # What no shift reached lies far from the brain: plain noise does there.
+    result[tuple(missing.T)] = rng.normal(0, residual[clean].std(), len(missing))
+    return result

@@ -1,0 +1,283 @@
+"""Whole drawn scans: a tree placed in a head and scanned, one or many."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import atomic_output, read_label, read_volume, write_volume
+from vesselseg.synthesis.background import Background, Mask, brain_box, grown, without_arteries
+from vesselseg.synthesis.drawing import draw
+from vesselseg.synthesis.growth import BRAIN_AXES, BRAIN_CENTRE, grow_carotids, grow_tree, grow_vertebrobasilar
+from vesselseg.synthesis.scan import random_acquisition, take_scan
+from vesselseg.synthesis.tissue import simulated_head
+from vesselseg.synthesis.trees import (
+    Array,
+    Branch,
+    Tree,
+    bounds,
+    clipped,
+    deformed,
+    fitted,
+    mapped,
+    read_swc,
+    resampled,
+    with_calibres,
+)
+from vesselseg.volume import Volume
+
+
+@dataclass(frozen=True)
+class DrawnScan:
+    """A drawn scan and how it came about.
+
+    Parameters
+    ----------
+    scan, label : Volume
+        As `vesselseg.synthesis.scan.take_scan` gives them.
+    description : dict
+        What it was drawn from: background, tree, seed.
+    """
+
+    scan: Volume
+    label: Volume
+    description: dict[str, str | int]
+
+
+def tof_files(data: Path) -> dict[str, Path]:
+    """Return the TOF scans of a data folder by subject: ``tof/SUBJECT_tof.nii.gz``."""
+    return {path.name[: -len("_tof.nii.gz")]: path for path in sorted((data / "tof").glob("*_tof.nii.gz"))}
+
+
+def swc_files(data: Path) -> dict[str, Path]:
+    """Return the artery trees of a data folder by subject: ``arteries/SUBJECT.swc``."""
+    return {path.stem: path for path in sorted((data / "arteries").glob("*.swc"))}
+
+
+def place_traced_tree(tree: Tree, background: Background, rng: np.random.Generator) -> Tree:
+    """Place a traced tree in a head, roughly and at random, and add the large arteries that tracings leave out.
+
+    Parameters
+    ----------
+    tree : list of Branch
+        As `read_swc` gives it.
+    background : Background
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of Branch
+        In the space of the background; cortical parts end at the surface of the brain.
+    """
+    low, high = brain_box(background.brain, background.geometry)
+    extent = high - low
+    box_low, box_high = low + extent * (0.03, 0.05, 0.0), high - extent * (0.03, 0.05, 0.04)
+    # The tracing begins at the base of the skull; the box of the brain also holds cerebellum and brain stem.
+    box_low[2] = box_high[2] - extent[2] * rng.uniform(0.78, 0.92)
+    tree = deformed(fitted(tree, box_low, box_high), rng)
+    tree = with_calibres(tree, rng, factor=float(np.exp(rng.normal(0.05, 0.2))), smallest=0.3)
+    middle = (low + high) / 2
+    near = grown(background.brain, 4.0, background.geometry)
+    inside = _inside(near, background.geometry, bounds(tree)[0][2] + 30.0)
+    tree = clipped(resampled(tree, 1.0), inside)
+    # The tip of the basilar artery; also where the carotids end if they are grown.
+    origin = np.array([middle[0], low[1] + extent[1] * rng.uniform(0.42, 0.48), box_low[2] + rng.uniform(8, 18)])
+    feeders = grow_vertebrobasilar(rng)
+    if rng.random() < 0.5:
+        feeders += grow_carotids(rng)
+        return tree + mapped(feeders, lambda points: points + origin)
+    return tree + mapped(feeders, lambda points: points + origin) + _neck_carotids(tree, float(middle[0]))
+
+
+def _neck_carotids(tree: Tree, middle: float) -> Tree:
+    """Lengthen the traced carotids, which end at the base of the skull, down through the neck."""
+    nodes = np.concatenate([np.column_stack([branch.points, branch.radii]) for branch in tree])
+    result = []
+    for side in (-1.0, 1.0):
+        half = nodes[(nodes[:, 0] - middle) * side > 0]
+        if len(half) == 0:
+            continue
+        end = half[np.argmin(half[:, 2])]
+        if end[3] < 1.0:
+            continue  # the lowest vessel on this side is no carotid
+        course = np.array([(0, 0, 0), (1, 3, -3), (2, 5, -8), (1, 4, -20), (2, 6, -40), (0, 6, -70)]) * (side, 1, 1)
+        result.append(Branch(course + end[:3], np.full(len(course), end[3])))
+    return result
+
+
+def _inside(mask: Mask, geometry: Geometry, base: float) -> Callable[[Array], Mask]:
+    to_index = np.linalg.inv(geometry.ijk_to_lps())
+    last = np.asarray(geometry.size) - 1
+
+    def inside(points: Array) -> Mask:
+        x, y, z = np.clip(np.rint(points @ to_index[:3, :3].T + to_index[:3, 3]).astype(int), 0, last).T
+        # At the base of the skull the arteries lie outside of the brain.
+        return mask[z, y, x] | (points[:, 2] < base)
+
+    return inside
+
+
+def grown_scene(geometry: Geometry, rng: np.random.Generator) -> tuple[Tree, Background]:
+    """Grow a tree and simulate a head around it.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        In axial orientation; the head is made to fit, so that a small grid holds a small head.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of Branch
+    Background
+    """
+    extent = np.asarray(geometry.size) * geometry.spacing
+    corner = geometry.ijk_to_lps()[:3, 3]
+    # The head fills the grid but for some air; its neck is cut off below.
+    scale = float(np.min(extent / (2 * BRAIN_AXES + (38.0, 38.0, 30.0)) * (1.0, 1.0, 1.15)))
+    scale *= rng.uniform(0.94, 1.0)
+    axes = BRAIN_AXES * scale * rng.uniform(0.95, 1.05, 3)
+    centre = corner + extent * (0.5, 0.5, 0.0)
+    centre[2] = corner[2] + extent[2] - axes[2] - 15.0
+    tree = deformed(grow_tree(rng, density=rng.uniform(0.8, 1.6)), rng)
+    # A small head has no room for all the thin branches of a large one.
+    tree = [branch for branch in tree if np.median(branch.radii) >= 0.25 / min(scale, 1.0)]
+    tree = mapped(tree, lambda points: (points - BRAIN_CENTRE) * (axes / BRAIN_AXES) + centre)
+    factor = float(np.exp(rng.normal(0.0, 0.2))) * min(scale, 1.0) ** 0.7
+    tree = with_calibres(tree, rng, factor=factor, smallest=0.3)
+    return tree, simulated_head(geometry, centre, axes, rng)
+
+
+def scan_of(background: Background, tree: Tree, rng: np.random.Generator) -> tuple[Volume, Volume]:
+    """Draw a tree into a background and scan it with random settings; returns scan and label."""
+    return take_scan(background, draw(tree, background.geometry), random_acquisition(rng, background), rng)
+
+
+def head_without_arteries(scan_path: Path, mask_path: Path | None, rng: np.random.Generator) -> Background:
+    """Read a real TOF scan and take its arteries out.
+
+    Parameters
+    ----------
+    scan_path : pathlib.Path
+    mask_path : pathlib.Path or None
+        Its brain mask, not dilated; None to compute one.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Background
+    """
+    scan = read_volume(scan_path)
+    if mask_path is None:
+        from vesselseg.brain_mask import brain_mask
+
+        mask = brain_mask(scan)
+    else:
+        mask = read_label(mask_path)
+        if not mask.geometry.same_grid(scan.geometry):
+            raise VesselSegError(f"{mask_path} does not lie on the grid of {scan_path}", "give the mask of this scan")
+    return without_arteries(scan, mask.array > 0, rng)
+
+
+def synthesize(
+    count: int,
+    *,
+    seed: int = 0,
+    data: Path | None = None,
+    heads: Sequence[str] | None = None,
+    trees: Sequence[str] | None = None,
+    masks: Path | None = None,
+    simulated_share: float = 0.25,
+) -> Iterator[DrawnScan]:
+    """Draw scans, one after the other; the same arguments draw the same scans.
+
+    Parameters
+    ----------
+    count : int
+        Number of scans.
+    seed : int
+        Scan `k` depends on the seed and on `k` only, given the same heads and trees.
+    data : pathlib.Path, optional
+        Folder with ``tof/*_tof.nii.gz`` and ``arteries/*.swc``; None draws simulated heads only.
+    heads, trees : sequence of str, optional
+        Subjects to use; all unless given.
+    masks : pathlib.Path, optional
+        Folder with brain masks ``SUBJECT_mask.nii.gz``; None computes them.
+    simulated_share : float
+        Share of simulated heads with grown trees, in [0, 1]; without data all are.
+
+    Yields
+    ------
+    DrawnScan
+        Sorted by head, since taking the arteries out of one takes longer than a drawing.
+
+    Raises
+    ------
+    VesselSegError
+        If a subject is not in the data.
+    """
+    head_files = _chosen(tof_files(data), heads, "scan") if data else {}
+    tree_files = _chosen(swc_files(data), trees, "tree") if data else {}
+    real = count - round(count * simulated_share) if head_files and tree_files else 0
+    head_names, tree_names = list(head_files), list(tree_files)
+    plan = sorted(range(real), key=lambda k: k % max(len(head_names), 1))
+    current, background = "", None
+    for k in [*plan, *range(real, count)]:
+        rng = np.random.default_rng([seed, k])
+        description: dict[str, str | int] = {"index": k, "seed": seed}
+        if k < real:
+            name = head_names[k % len(head_names)]
+            if name != current or background is None:
+                mask = masks / f"{name}_mask.nii.gz" if masks else None
+                background = head_without_arteries(head_files[name], mask, np.random.default_rng(seed))
+                current = name
+            # Every head meets every tree before one comes again.
+            traced = tree_names[(k // len(head_names) + k + 11 * seed) % len(tree_names)]
+            scene, head = place_traced_tree(read_swc(tree_files[traced]), background, rng), background
+            description.update(head=name, tree=traced)
+        else:
+            scene, head = grown_scene(_random_grid(rng), rng)
+            description.update(head="simulated", tree="grown")
+        scan, label = scan_of(head, scene, rng)
+        yield DrawnScan(scan, label, description)
+
+
+def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False) -> None:
+    """Write ``tof.nii.gz``, ``label.nii.gz`` and ``description.json`` into a folder, which is made.
+
+    Raises
+    ------
+    VesselSegError
+        If a file cannot be written, or exists and may not be replaced.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
+    # Eight bits hold all there is, and compress well.
+    write_volume(drawn.scan.with_array(drawn.scan.array.astype(np.uint8)), folder / "tof.nii.gz", overwrite=overwrite)
+    write_volume(drawn.label, folder / "label.nii.gz", overwrite=overwrite)
+    with atomic_output(folder / "description.json", overwrite=overwrite) as path:
+        path.write_text(json.dumps(drawn.description, indent=2) + "\n", encoding="utf-8")
+
+
+def _chosen(files: dict[str, Path], names: Sequence[str] | None, kind: str) -> dict[str, Path]:
+    missing = [name for name in names or [] if name not in files]
+    if missing:
+        raise VesselSegError(f"the data folder has no {kind} of {', '.join(missing)}", f"it has {', '.join(files)}")
+    return {name: files[name] for name in (names or files)}
+
+
+def _random_grid(rng: np.random.Generator) -> Geometry:
+    """Return a grid that holds a head of about 0.75 to 1 of its natural size."""
+    in_plane, between = (float(v) for v in rng.uniform((0.45, 0.45), (0.75, 0.8)))
+    spacing = (in_plane, in_plane, between)
+    extent = np.array([175.0, 212.0, 145.0]) * rng.uniform(0.72, 1.0)
+    x, y, z = (int(extent[a] / spacing[a]) for a in range(3))
+    return Geometry((x, y, z), spacing)

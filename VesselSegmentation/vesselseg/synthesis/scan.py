@@ -1,0 +1,155 @@
+"""What a TOF sequence makes of vessels and tissue: inflow signal, blur, noise, windowing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.synthesis.background import Background
+from vesselseg.synthesis.drawing import Drawing
+from vesselseg.synthesis.tissue import random_field
+from vesselseg.volume import Volume
+
+#: Label value of voxels from which nothing should be learnt.
+UNSURE = 255
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How a scan is taken. Signals are relative to brain tissue.
+
+    Parameters
+    ----------
+    lumen : float
+        Signal of fresh blood in a large artery.
+    thin_share : float
+        Inflow enhancement of the thinnest arteries, whose blood is slow, as a share of the large ones'.
+    slab_mm : float
+        Height of a slab, in mm; blood is saturated on its way up through it.
+    slab_loss : float
+        Share of the enhancement that is lost at the top of a slab.
+    patchiness : float
+        Standard deviation of slow changes of the enhancement over the head.
+    blur : float
+        Standard deviation of the point-spread function, in voxels.
+    noise : float
+        Standard deviation of the noise added to each of the two channels.
+    noise_blur : float
+        Standard deviation of its smoothing by interpolation, in voxels.
+    bias : float
+        Standard deviation of the receive coil's shading.
+    ceiling : float
+        Signal at which the window clips.
+    """
+
+    lumen: float = 2.6
+    thin_share: float = 0.75
+    slab_mm: float = 35.0
+    slab_loss: float = 0.2
+    patchiness: float = 0.15
+    blur: float = 0.45
+    noise: float = 0.09
+    noise_blur: float = 0.4
+    bias: float = 0.08
+    ceiling: float = 3.0
+
+
+def random_acquisition(rng: np.random.Generator, background: Background) -> Acquisition:
+    """Draw the settings of a scan, from faint arteries to ones that clip, from smooth to noisy.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    background : Background
+        A real one brings its own noise and window along; less is added.
+
+    Returns
+    -------
+    Acquisition
+    """
+    real = background.noise > 0
+    return Acquisition(
+        lumen=float(np.exp(rng.uniform(np.log(1.8), np.log(4.5)))),
+        thin_share=rng.uniform(0.5, 1.0),
+        slab_mm=rng.uniform(22, 60),
+        slab_loss=rng.uniform(0.0, 0.45),
+        patchiness=rng.uniform(0.05, 0.3),
+        blur=rng.uniform(0.35, 0.75),
+        noise=rng.uniform(0.0, 0.06) if real else rng.uniform(0.02, 0.13),
+        noise_blur=rng.uniform(0.0, 0.7),
+        bias=rng.uniform(0.0, 0.12),
+        ceiling=min(background.ceiling, rng.uniform(1.8, 4.5)),
+    )
+
+
+def take_scan(
+    background: Background, drawing: Drawing, acquisition: Acquisition, rng: np.random.Generator
+) -> tuple[Volume, Volume]:
+    """Put drawn vessels into a background and scan both.
+
+    Parameters
+    ----------
+    background : Background
+    drawing : Drawing
+        On the same grid.
+    acquisition : Acquisition
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    scan : Volume
+        float32, 0 to 255.
+    label : Volume
+        uint8: 1 in vessels, 0 elsewhere, `UNSURE` where the background says so.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    shape = background.image.shape
+    spacing = background.geometry.spacing_zyx
+    enhancement = _enhancement(drawing.radius, acquisition, spacing, rng)
+    # Even the faintest artery must stand out from the noise, or the label would ask for the invisible.
+    enhancement = np.maximum(enhancement, 0.35 + 4 * float(np.hypot(acquisition.noise, background.noise)))
+    occupancy = gaussian_filter(drawing.occupancy, acquisition.blur)
+    # The enhancement is known only where a vessel was drawn: spread it over the blurred edge in the same way.
+    spread = gaussian_filter(drawing.occupancy * enhancement, acquisition.blur)
+    lumen = 1 + spread / np.maximum(occupancy, 1e-4)
+    image = background.image + np.where(occupancy > 1e-3, occupancy * (lumen - background.image), 0)
+
+    image *= 1 + np.float32(acquisition.bias) * random_field(shape, 60.0 / spacing[2], rng)
+    noise = np.full(shape, acquisition.noise, np.float32)
+    if background.noise > 0:  # drawn lumen has none of the tissue's noise left: give it back
+        noise = np.sqrt(noise**2 + (background.noise * occupancy) ** 2)
+    image = np.hypot(image + noise * _noise(shape, acquisition, rng), noise * _noise(shape, acquisition, rng))
+
+    ceiling = acquisition.ceiling if np.isfinite(acquisition.ceiling) else float(image.max())
+    scan = np.rint(np.clip(image / ceiling, 0, 1) * 255).astype(np.float32)
+    label = drawing.label.copy()
+    if background.unsure is not None:
+        label[background.unsure & (label == 0)] = UNSURE
+    geometry = background.geometry
+    return Volume(scan, geometry), Volume(label, geometry)
+
+
+def _enhancement(
+    radius: NDArray[np.float32], acquisition: Acquisition, spacing: tuple[float, float, float], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    thick = np.clip((radius - 0.3) / 0.9, 0, 1)
+    by_calibre = acquisition.thin_share + (1 - acquisition.thin_share) * thick
+    height = np.arange(radius.shape[0]) * spacing[0] + rng.uniform(0, acquisition.slab_mm)
+    in_slab = (height % acquisition.slab_mm) / acquisition.slab_mm
+    # Fast flow in large vessels crosses a slab with little loss.
+    loss = acquisition.slab_loss * in_slab[:, None, None].astype(np.float32) * (1 - 0.6 * thick)
+    patches = np.exp(acquisition.patchiness * random_field(radius.shape, 9.0 / spacing[2], rng))
+    return ((acquisition.lumen - 1) * by_calibre * (1 - loss) * patches).astype(np.float32)
+
+
+def _noise(shape: tuple[int, ...], acquisition: Acquisition, rng: np.random.Generator) -> NDArray[np.float32]:
+    from scipy.ndimage import gaussian_filter
+
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if acquisition.noise_blur > 0.2:
+        noise = gaussian_filter(noise, acquisition.noise_blur)
+        noise /= noise[:4].std()
+    return noise

@@ -1,0 +1,117 @@
+"""Simulated heads: a plain picture of the tissues that a TOF scan shows, for use without any data."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.geometry import Geometry
+from vesselseg.synthesis.background import Background, Image
+from vesselseg.synthesis.drawing import draw
+from vesselseg.synthesis.trees import Branch, Tree
+
+
+def random_field(shape: tuple[int, int, int], scale: float, rng: np.random.Generator) -> Image:
+    """Return smooth noise of mean 0 and standard deviation 1 whose bumps are about `scale` voxels wide."""
+    import SimpleITK as sitk
+
+    coarse = [max(int(np.ceil(n / scale)) + 3, 4) for n in shape]
+    image = sitk.GetImageFromArray(rng.normal(size=coarse).astype(np.float32))
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize([shape[2], shape[1], shape[0]])
+    resampler.SetOutputSpacing([1.0 / scale] * 3)
+    resampler.SetOutputOrigin([1.0 + float(v) for v in rng.uniform(0, 0.5, 3)])
+    resampler.SetInterpolator(sitk.sitkBSpline)
+    field = sitk.GetArrayFromImage(resampler.Execute(image))
+    return (field - field.mean()) / max(float(field.std()), 1e-6)
+
+
+def simulated_head(
+    geometry: Geometry, centre: NDArray[np.float64], axes: NDArray[np.float64], rng: np.random.Generator
+) -> Background:
+    """Simulate a head: brain, ventricles, cerebrospinal fluid, skull, fat, skin, eyes, skull base, sinuses and air.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        In axial orientation.
+    centre, axes : ndarray, shape (3,)
+        Centre and half axes x, y, z of the brain, in mm, LPS.
+    rng : numpy.random.Generator
+        Draws the shape of the surfaces and the signal of every tissue.
+
+    Returns
+    -------
+    Background
+        Without noise.
+    """
+    x, y, z = (
+        (geometry.origin[a] + geometry.spacing[a] * np.arange(geometry.size[a]) - centre[a]).astype(np.float32)
+        for a in range(3)
+    )
+    x, y, z = x[None, None, :], y[None, :, None], z[:, None, None]
+    size = float(axes.mean())
+    shape = geometry.shape
+    lumps = 0.015 * random_field(shape, 0.25 * size / geometry.spacing[0], rng)
+    depth = np.sqrt((x / axes[0]) ** 2 + (y / axes[1]) ** 2 + (z / axes[2]) ** 2) + lumps
+
+    csf, skull, skin = rng.uniform(0.55, 0.85), rng.uniform(0.05, 0.3), rng.uniform(0.7, 1.3)
+    fat = rng.uniform(0.5, 1.7)
+    image = np.zeros(shape, np.float32)
+    # Thicknesses in mm, from the outside in, so that each layer overwrites the former.
+    for thickness, signal in ((15.0, skin), (13.0, fat), (8.0, skull), (2.0, csf)):
+        image[depth < 1 + thickness / size] = signal
+    brain = depth < 1
+    cortex = random_field(shape, 5.0, rng)
+    image[brain] = (1 + rng.uniform(-0.08, 0.02) * (cortex > 0.2))[brain]
+    image[brain & (np.abs(x) < 0.7) & (z > 0)] = csf  # the fissure between the hemispheres
+    for side in (-1, 1):
+        ventricle = ((x - 0.14 * side * axes[0]) / 0.1) ** 2 / axes[0] ** 2 + (y / 0.33) ** 2 / axes[1] ** 2
+        image[(ventricle + ((z - 0.1 * axes[2]) / 0.14) ** 2 / axes[2] ** 2) < 1] = csf
+    _add_skull_base(image, x, y, z, axes, fat, skull, rng)
+    veins = draw(_sinuses_and_scalp_vessels(centre, axes, rng), geometry)
+    image += veins.occupancy * (rng.uniform(0.8, 2.5) - image)
+    return Background(image, brain, geometry)
+
+
+def _add_skull_base(
+    image: Image, x: Image, y: Image, z: Image, axes: NDArray[np.float64], fat: float, skull: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Put bone, fat, muscle and air below the front of the brain, and the eyes."""
+    kinds = random_field(image.shape, 9.0, rng)
+    below = (image > 0) & (z < (-0.55 - 0.3 * (y > 0.15 * axes[1])) * axes[2] + 2 * (y / axes[1]) ** 2)
+    spine = (np.abs(x) < 0.2 * axes[0]) & (y > 0.05 * axes[1]) & (y < 0.5 * axes[1])
+    below &= ~spine
+    for low, high, signal in ((-9, -0.9, 0.02), (-0.9, 0.0, skull), (0.0, 1.1, 0.75), (1.1, 9, fat)):
+        image[below & (kinds >= low) & (kinds < high)] = signal
+    for side in (-1, 1):
+        off = (x - 0.48 * side * axes[0]) ** 2 + (y + 0.9 * axes[1]) ** 2 + (z + 0.62 * axes[2]) ** 2
+        eye = np.sqrt(off) / (0.18 * axes.mean())
+        image[eye < 1.5] = fat
+        image[eye < 1.0] = 0.45
+
+
+def _sinuses_and_scalp_vessels(
+    centre: NDArray[np.float64], axes: NDArray[np.float64], rng: np.random.Generator
+) -> Tree:
+    tree = []
+    angles = np.linspace(-0.15 * np.pi, 1.08 * np.pi, 60)
+    arc = np.stack([np.zeros(60), -np.cos(angles), np.sin(angles)], axis=1) * axes * 1.03 + centre
+    width = rng.uniform(0.025, 0.045) * axes.mean()
+    tree.append(Branch(arc, np.linspace(0.5, 1.0, 60) * width))
+    for side in (-1, 1):
+        turn = np.linspace(0, 0.5 * np.pi, 30)
+        height = np.full(30, -np.sin(0.08 * np.pi))
+        across = np.stack([side * np.sin(turn), np.cos(turn), height], axis=1) * axes * 1.0 + centre
+        tree.append(Branch(across, np.full(30, rng.uniform(0.4, 1.0) * width)))
+    for _ in range(int(rng.integers(6, 20))):
+        course = rng.normal((0.0, 0.0, 0.6))
+        points = [course / np.linalg.norm(course)]
+        step = rng.normal(0, 0.03, 3)
+        for _ in range(40):
+            step = 0.9 * step + rng.normal(0, 0.006, 3)
+            points.append((points[-1] + step) / np.linalg.norm(points[-1] + step))
+        reach = 1 + rng.uniform(8, 12) / axes.mean()
+        tree.append(Branch(np.array(points) * axes * reach + centre, np.full(41, rng.uniform(0.3, 0.8))))
+    return tree

@@ -1,0 +1,83 @@
+"""Random changes of patches, a whole batch at a time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+#: Highest value of a normalised scan.
+_CEILING = 4.0
+
+
+def augment_shape(
+    images: torch.Tensor, labels: torch.Tensor, size: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn, mirror, stretch and shear crops, and cut patches out of their middle.
+
+    Parameters
+    ----------
+    images : tensor, shape (N, C, Y, X)
+    labels : tensor, shape (N, 1, Y, X)
+    size : int
+        Side of the patches; the crops are half as large again.
+    generator : torch.Generator
+
+    Returns
+    -------
+    tuple of tensor
+        Images, shape (N, C, size, size), and labels, shape (N, 1, size, size).
+    """
+    count = images.shape[0]
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return torch.empty(count).uniform_(low, high, generator=generator)
+
+    # Mostly mild; heads lie nearly straight in the scanner.
+    angle = uniform(-math.pi / 7, math.pi / 7)
+    scale = torch.exp(uniform(math.log(0.8), math.log(1.25)))
+    stretch = uniform(0.93, 1.07)
+    mirror = (uniform(0, 1) < 0.5).float() * 2 - 1
+    shear = uniform(-0.12, 0.12)
+    share = size / images.shape[-1]
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 0, 1] = cos * mirror * scale * stretch, -sin * scale + shear
+    theta[:, 1, 0], theta[:, 1, 1] = sin * mirror * scale, cos * scale / stretch
+    theta[:, :, :2] *= share
+    grid = functional.affine_grid(theta, [count, 1, size, size], align_corners=False)
+    patches = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # Nearest neighbour: the value for "unsure" must not mix with the others.
+    targets = functional.grid_sample(labels, grid, mode="nearest", padding_mode="border", align_corners=False)
+    return patches, targets
+
+
+def augment_signal(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Change brightness, contrast, window, sharpness and noise of normalised patches, shape (N, C, Y, X)."""
+    count = images.shape[0]
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return torch.empty(count, 1, 1, 1).uniform_(low, high, generator=generator)
+
+    def some(share: float) -> torch.Tensor:
+        return uniform(0, 1) < share
+
+    images = images * uniform(0.85, 1.15)
+    images = torch.where(some(0.4), torch.pow(images.clamp_min(0) + 1e-6, uniform(0.8, 1.25)), images)
+    images = torch.where(some(0.3), _blurred(images, float(uniform(0.4, 0.9)[0])), images)
+    images = torch.where(some(0.25), torch.minimum(images, uniform(1.6, 4.0)), images)
+    noise = torch.empty_like(images).normal_(generator=generator)
+    images = images + torch.where(some(0.4), uniform(0.0, 0.12), torch.zeros(1)) * noise
+    return images.clamp(0.0, _CEILING)
+
+
+def _blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    offsets = torch.arange(-2, 3, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    channels = images.shape[1]
+    for shape in ((1, 1, 5, 1), (1, 1, 1, 5)):
+        weight = kernel.reshape(shape).repeat(channels, 1, 1, 1)
+        images = functional.conv2d(images, weight, padding=(shape[2] // 2, shape[3] // 2), groups=channels)
+    return images
