@@ -1,0 +1,66 @@
+"""From the scan's node to the segment with the command line itself, a model of random weights and real processes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from VesselSegmentationLib.node_geometry import matrix_from_array
+from VesselSegmentationLib.segmentation_job import SegmentationSettings
+from VesselSegmentationLib.segmentation_logic import SegmentationLogic
+from VesselSegmentationLib.segmentation_nodes import segment_label
+from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+
+@pytest.fixture
+def scan_node(scene, make_scan, awkward_geometry):
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF")
+    set_node_volume(node, make_scan(awkward_geometry))
+    return node
+
+
+def test_scan_to_segment(scene, scan_node, tiny_model):
+    from vesselseg.segmentation import segment
+
+    logic = SegmentationLogic(scene)
+    assert tiny_model in [manifest.name for manifest in logic.models()]
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix_from_array(np.diag([-1.0, 1.0, 1.0, 1.0])))
+    scan_node.SetAndObserveTransformNodeID(transform.GetID())
+    options = {"model": tiny_model, "device": "cpu", "brain_mask": "none", "min_component_mm3": 1.0}
+    job = logic.start_segmentation(scan_node, settings=SegmentationSettings(**options))
+    percents = []
+    while job.poll() == "running":
+        percents.append(job.percent)
+    assert job.state == "done", job.error
+    assert percents == sorted(percents)
+    node = job.segmentation_node
+    label = segment_label(node, logic.vessel_segment_id(node), scan_node)
+    here = segment(
+        volume_from_node(scan_node), model=tiny_model, device="cpu", brain_mask="none", min_component_mm3=1.0
+    )
+    np.testing.assert_array_equal(label.array, here.label.array)
+    assert 0 < label.array.mean() < 1
+    assert job.summary["vessel_voxels"] == label.array.sum()
+    assert job.summary["device"] == "cpu"
+    assert job.summary["precision"]
+    # The threshold of the run, applied here, makes the worker's own label; another one does not.
+    logic.apply_threshold(job.probability_node, node, 0.4)
+    assert segment_label(node, logic.vessel_segment_id(node), scan_node).array.sum() > label.array.sum()
+    logic.apply_threshold(job.probability_node, node, job.summary["threshold"], job.summary["min_component_mm3"])
+    np.testing.assert_array_equal(segment_label(node, logic.vessel_segment_id(node), scan_node).array, label.array)
+
+
+def test_error_of_the_worker_comes_with_its_advice(scene, add_scan):
+    job = SegmentationLogic(scene).start_segmentation(add_scan(), settings=SegmentationSettings(model="no-such-model"))
+    assert job.wait(60) == "failed"
+    assert "no-such-model" in job.error.message
+    assert "known models" in job.error.advice
+    assert "\n" not in job.error.message
+
+
+def test_devices(scene):
+    query = SegmentationLogic(scene).start_device_query()
+    assert query.wait(60) == "done", query.error
+    assert query.devices[-1]["name"] == "cpu"
+    assert query.devices[-1]["memory_bytes"] > 0
+    assert query.devices[-1]["label"]

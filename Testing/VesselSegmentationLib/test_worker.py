@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import vesselseg
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.worker import PythonCommand, Worker
+from VesselSegmentationLib.worker_job import WorkerJob
+
+
+def poll_until(worker, wanted, seconds=20.0):
+    """Collect events until one of them is wanted, or the worker has ended."""
+    events = []
+    end = time.monotonic() + seconds
+    while not worker.finished and not any(wanted(event) for event in events):
+        assert time.monotonic() < end, events
+        events += worker.poll()
+        time.sleep(0.01)
+    return events
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def ends_soon(pid):
+    """Wait for a process that was told to end, which the system need not do at once."""
+    deadline = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not is_alive(pid)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+
+
+def test_events_come_in_order_and_other_lines_as_log(python):
+    worker = Worker([], python=python("talk"))
+    events = poll_until(worker, lambda event: False)
+    assert worker.returncode == 0
+    assert [event["event"] for event in events] == ["progress", "log", "log", *["progress"] * 3, "log", "log"]
+    assert events[1]["message"] == "a library says hello"
+    assert events[2]["message"] == '{"event": "unknown"}'
+    assert events[-1]["message"] == "no newline at the end"
+    assert worker.poll() == []
+    worker.close()
+    assert not worker.folder.exists()
+
+
+def test_poll_never_waits(python):
+    worker = Worker([], python=python("sleep"))
+    poll_until(worker, lambda event: event["event"] == "log")
+    begin = time.perf_counter()
+    for _ in range(100):
+        assert worker.poll() == []
+    assert time.perf_counter() - begin < 0.5
+    worker.close()
+
+
+@needs_proc
+def test_cancel_ends_the_worker_and_its_children_at_once(python):
+    worker = Worker([], python=python("sleep"))
+    child = int(poll_until(worker, lambda event: event["event"] == "log")[-1]["message"].split()[1])
+    assert is_alive(child)
+    begin = time.perf_counter()
+    worker.cancel()
+    assert time.perf_counter() - begin < 1.0
+    assert worker.returncode is not None
+    assert ends_soon(child)
+    worker.close()
+    assert not worker.folder.exists()
+
+
+@needs_proc
+def test_worker_and_folder_go_with_the_object(python):
+    worker = Worker([], python=python("sleep"))
+    child = int(poll_until(worker, lambda event: event["event"] == "log")[-1]["message"].split()[1])
+    folder = worker.folder
+    del worker
+    assert not folder.exists()
+    assert ends_soon(child)
+
+
+@needs_proc
+def test_worker_does_not_outlive_a_killed_application(python):
+    script = (
+        "import os, signal, sys, time\n"
+        "from VesselSegmentationLib.worker import PythonCommand, Worker\n"
+        f"worker = Worker([], python=PythonCommand({python('sleep').command!r}, {{'PRETEND': 'sleep'}}))\n"
+        "while not worker.poll(): time.sleep(0.01)\n"
+        "print(worker._process.pid, worker.folder, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    pid, folder = done.stdout.split()
+    assert ends_soon(int(pid))
+    shutil.rmtree(folder)  # nobody was left to do it
+
+
+def test_worker_finds_the_same_library_and_keeps_its_temporary_files_in_the_folder(tmp_path):
+    script = tmp_path / "show.py"
+    script.write_text("import tempfile, vesselseg; print(vesselseg.__file__); print(tempfile.gettempdir())")
+    worker = Worker([], python=PythonCommand((sys.executable, str(script)), {"PYTHONPATH": str(tmp_path)}))
+    lines = [event["message"] for event in poll_until(worker, lambda event: False)]
+    assert Path(lines[0]).samefile(vesselseg.__file__)
+    assert Path(lines[1]) == worker.folder
+    worker.close()
+
+
+def test_long_standard_error_is_kept_in_whole_lines(tmp_path):
+    script = tmp_path / "shout.py"
+    script.write_text("import sys\nfor i in range(5000): print('line', i, 'é' * 20, file=sys.stderr)")
+    worker = Worker([], python=PythonCommand((sys.executable, str(script))))
+    poll_until(worker, lambda event: False)
+    assert worker.last_error_lines(3) == [f"line {i} {'é' * 20}" for i in (4997, 4998, 4999)]
+    assert all(line.startswith("line ") for line in worker.last_error_lines(1000))
+    worker.close()
+
+
+def test_missing_python_is_said_and_leaves_nothing_behind(tmp_path):
+    folder = tmp_path / "private"
+    folder.mkdir()
+    with pytest.raises(VesselSegError, match="cannot be started") as caught:
+        Worker([], folder=folder, python=PythonCommand((str(tmp_path / "no-python"),)))
+    assert "no-python" in caught.value.advice
+    assert not folder.exists()
+
+
+def test_progress_never_falls(python):
+    job = WorkerJob([], python=python("talk"))
+    seen = [job.percent]
+    while job.poll() == "running":
+        seen.append(job.percent)
+        time.sleep(0.005)
+    assert seen == sorted(seen)
+    assert max(seen) <= 50
+    assert "warning: on the CPU" in job.log
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message", "advice"),
+    [
+        ("error", "^the scan has no contrast$", "export it again"),
+        ("crash", "exit status 1.*Traceback.*libcudnn.so.9: cannot open shared object file", "last lines"),
+        ("nothing", "ended without a result", "log"),
+        pytest.param(
+            "killed", r"killed by signal 9 \(out of memory\?\).*loading weights", "memory",
+            marks=pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+        ),
+    ],
+)  # fmt: skip
+def test_failures_say_what_happened(python, behaviour, message, advice):
+    job = WorkerJob([], python=python(behaviour))
+    assert job.wait(20) == "failed"
+    assert re.search(message, job.error.message, re.DOTALL), job.error.message
+    assert advice in job.error.advice
+
+
+def test_wait_gives_up_in_time_and_cancel_is_final(python):
+    job = WorkerJob([], python=python("sleep"))
+    assert job.wait(0.2) == "running"
+    job.cancel()
+    assert job.state == "cancelled"
+    assert job.poll() == "cancelled"
+    assert job.error is None
+    job.cancel()
+    assert job.wait() == "cancelled"

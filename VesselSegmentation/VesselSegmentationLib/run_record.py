@@ -1,0 +1,63 @@
+"""What the scene remembers of a segmentation: its probability map, its threshold, and what ran.
+
+All of it survives saving and loading the scene: a node reference, a node attribute, and tags of the segment, which
+follow the segment through undo as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from VesselSegmentationLib.segmentation_nodes import segment_tag, segment_with_role, set_segment_tag
+
+_PROBABILITY_REFERENCE = "vesselseg.probability"
+_SUMMARY_ATTRIBUTE = "vesselseg.summary"
+_THRESHOLD_TAG = "vesselseg.threshold"
+_MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
+
+
+def record_probability(segmentation_node: Any, probability_node: Any) -> None:
+    """Remember from which probability map the vessels of a segmentation come."""
+    segmentation_node.SetNodeReferenceID(_PROBABILITY_REFERENCE, probability_node.GetID())
+
+
+def probability_of(segmentation_node: Any) -> Any:
+    """Return the probability volume node of a segmentation; None if it has none, or it was removed."""
+    return segmentation_node.GetNodeReference(_PROBABILITY_REFERENCE)
+
+
+def record_threshold(segmentation_node: Any, threshold: float, min_component_mm3: float) -> None:
+    """Remember what made the vessel segment from the probability map."""
+    segment_id = segment_with_role(segmentation_node)
+    if segment_id is not None:
+        set_segment_tag(segmentation_node, segment_id, _THRESHOLD_TAG, repr(float(threshold)))
+        set_segment_tag(segmentation_node, segment_id, _MIN_COMPONENT_TAG, repr(float(min_component_mm3)))
+
+
+def recorded_threshold(segmentation_node: Any) -> tuple[float, float] | None:
+    """Return threshold and smallest component (mm3) that made the vessel segment; None if it has none."""
+    segment_id = segment_with_role(segmentation_node)
+    if segment_id is None:
+        return None
+    tags = [segment_tag(segmentation_node, segment_id, tag) for tag in (_THRESHOLD_TAG, _MIN_COMPONENT_TAG)]
+    try:
+        threshold, min_component_mm3 = float(tags[0]), float(tags[1])
+    except ValueError:
+        return None
+    return (threshold, min_component_mm3) if math.isfinite(threshold + min_component_mm3) else None
+
+
+def record_summary(segmentation_node: Any, summary: dict[str, Any]) -> None:
+    """Remember what ran: model, device, precision, seconds and so on."""
+    segmentation_node.SetAttribute(_SUMMARY_ATTRIBUTE, json.dumps(summary))
+
+
+def recorded_summary(segmentation_node: Any) -> dict[str, Any]:
+    """Return what the last run reported; empty if there was none."""
+    try:
+        summary = json.loads(segmentation_node.GetAttribute(_SUMMARY_ATTRIBUTE) or "{}")
+    except ValueError:
+        return {}
+    return summary if isinstance(summary, dict) else {}

@@ -1,0 +1,209 @@
+"""The command line in a process of its own, watched without ever waiting for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import vesselseg
+from vesselseg.errors import VesselSegError
+
+#: Kinds of events that a worker reports; each is a dict with the key "event".
+EVENTS = ("progress", "log", "result", "error")
+
+_LAST_BYTES = 16384
+_KILL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class PythonCommand:
+    """How to start Python for a worker.
+
+    Parameters
+    ----------
+    command : tuple of str
+        The interpreter and its first arguments; in 3D Slicer the path of PythonSlicer.
+    environment : mapping of str to str
+        Variables that are added to those of this process, or take their place.
+    """
+
+    command: tuple[str, ...] = field(default_factory=lambda: (sys.executable,))
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def worker_environment(python: PythonCommand, folder: Path) -> dict[str, str]:
+    """Return the environment of a worker.
+
+    Parameters
+    ----------
+    python : PythonCommand
+    folder : pathlib.Path
+        Where the worker keeps its temporary files, so that they go with the folder even if it is killed.
+    """
+    environment = {**os.environ, **python.environment}
+    package_folder = str(Path(vesselseg.__file__).resolve().parents[1])
+    former = environment.get("PYTHONPATH")
+    # The same version of the library as in this process, whatever else is installed.
+    environment["PYTHONPATH"] = os.pathsep.join([package_folder, former] if former else [package_folder])
+    environment.update(PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
+    environment.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)))
+    return environment
+
+
+class Worker:
+    """Run ``python -m vesselseg`` in a process of its own.
+
+    The process writes into files of a private folder, and `poll` reads what is new there. Unlike a pipe, a file never
+    makes the process wait for us, and it needs no thread: inside 3D Slicer threads only run while the main thread
+    lets them. The process holds the other end of a pipe as its standard input and ends when that closes: it does not
+    outlive a crashed application.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        For ``python -m vesselseg``.
+    folder : path-like, optional
+        An existing folder for the files of the process; the default is a new one. It is removed by `close`, and when
+        this object goes, whoever made it.
+    python : PythonCommand, optional
+        How to start Python; the default is this process' interpreter.
+
+    Raises
+    ------
+    VesselSegError
+        If the process cannot be started.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        python: PythonCommand | None = None,
+    ) -> None:
+        python = python or PythonCommand()
+        self.folder = Path(folder) if folder is not None else private_folder()
+        command = [*python.command, "-m", "vesselseg", *arguments]
+        self._output_path, self._errors_path = self.folder / "stdout.txt", self.folder / "stderr.txt"
+        try:
+            with open(self._output_path, "wb") as output, open(self._errors_path, "wb") as errors:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=errors,
+                    env=worker_environment(python, self.folder),
+                    # The current folder comes first among the modules: it must not hold any.
+                    cwd=self.folder,
+                    **_own_group(),
+                )
+        except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise VesselSegError(
+                f"the worker process cannot be started: {error}", f"check that {python.command[0]} is a working Python"
+            ) from error
+        # Runs on close, else when this object goes or the interpreter ends, whichever comes first.
+        self._clean_up = weakref.finalize(self, _clean_up, self._process, str(self.folder))
+        self._output = open(self._output_path, "rb")  # noqa: SIM115 - read bit by bit until the process ends
+        self._incomplete = b""
+        self.finished = False
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status of the process; negative: the signal that ended it; None while it runs."""
+        return self._process.poll()
+
+    def poll(self) -> list[dict[str, Any]]:
+        """Return the events since the last call. Never waits.
+
+        Returns
+        -------
+        list of dict
+            Each with the key "event", one of `EVENTS`. A line that is no event comes as one of kind "log". After the
+            one call that returned the last of them, `finished` is True.
+        """
+        if self.finished:
+            return []
+        # Asked before reading: what was written before the end is then read for sure.
+        ended = self._process.poll() is not None
+        *lines, self._incomplete = (self._incomplete + self._output.read()).split(b"\n")
+        if ended:
+            lines.append(self._incomplete)
+            self._output.close()
+            self.finished = True
+        return [_event(line) for line in (raw.decode("utf-8", "replace").strip() for raw in lines) if line]
+
+    def last_error_lines(self, count: int = 30) -> list[str]:
+        """Return the last whole lines that the process wrote to standard error."""
+        if not self._errors_path.is_file():
+            return []
+        with open(self._errors_path, "rb") as errors:
+            size = errors.seek(0, os.SEEK_END)
+            errors.seek(max(size - _LAST_BYTES, 0))
+            lines = errors.read().decode("utf-8", "replace").splitlines()
+        return [line for line in lines[1 if size > _LAST_BYTES else 0 :] if line.strip()][-count:]
+
+    def cancel(self) -> None:
+        """End the process and its children at once.
+
+        Nothing is asked of the process: it may be in a long call that does not listen, and whatever it leaves behind
+        lies in the folder.
+        """
+        _kill_group(self._process)
+
+    def close(self) -> None:
+        """End the process, if it still runs, and remove the folder."""
+        self._output.close()
+        self.finished = True
+        self._clean_up()
+
+
+def private_folder() -> Path:
+    """Make a new folder that only this user can read."""
+    return Path(tempfile.mkdtemp(prefix="vesselseg-"))
+
+
+def _event(line: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        event = json.loads(line)
+        if isinstance(event, dict) and event.get("event") in EVENTS:
+            return event
+    return {"event": "log", "level": "info", "message": line}
+
+
+def _own_group() -> dict[str, Any]:
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
+def _clean_up(process: subprocess.Popen[bytes], folder: str) -> None:
+    _kill_group(process)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all its children, and wait until the system has taken it away."""
+    if process.poll() is None:
+        if sys.platform == "win32":
+            command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+            subprocess.run(command, capture_output=True, check=False, creationflags=subprocess.CREATE_NO_WINDOW)
+        else:
+            # Not reaped yet, so that its number cannot belong to another process.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_KILL_SECONDS)
+    if process.stdin is not None:
+        process.stdin.close()
