@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from inputs import AWKWARD_GRIDS
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
@@ -42,6 +43,7 @@ def make_scan() -> Callable[..., Volume]:
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the model `TINY_MODEL`: fixed random weights, a threshold that splits its probabilities."""
     import torch
+
     from vesselseg.models import Manifest, save_model
     from vesselseg.networks import build_network
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from inputs import BAD_INPUTS, make_bad_files
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_volume

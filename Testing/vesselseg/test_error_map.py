@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vesselseg.error_map import ERROR_COLOURS, ErrorKind, count_kinds, error_components, error_map
 from vesselseg.figures import save_error_figure
 from vesselseg.geometry import Geometry

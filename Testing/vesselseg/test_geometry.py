@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from inputs import BAD_INPUTS, make_bad_files, rotation, write_dicom
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 import vesselseg
 
 ROOT = Path(vesselseg.__file__).parent

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+
 from vesselseg.inference import DeviceOutOfMemoryError, predict_probability
 from vesselseg.networks import build_network
 

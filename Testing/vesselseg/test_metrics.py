@@ -7,6 +7,7 @@ import torch
 from monai.metrics import DiceMetric, SurfaceDiceMetric
 from scipy import ndimage
 from skimage.morphology import skeletonize
+
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.metrics import evaluate
@@ -152,3 +153,17 @@ def test_another_grid_is_resampled_and_said(pair: tuple[Volume, Volume], caplog:
     elsewhere = Volume(pair[0].array, Geometry(GEOMETRY.size, GEOMETRY.spacing, (1000.0, 0, 0)))
     with pytest.raises(VesselSegError, match="do not overlap"):
         evaluate(elsewhere, pair[1])
+
+
+def test_calibre_is_that_of_the_distance_transform(pair: tuple[Volume, Volume], values: dict[str, float]) -> None:
+    found, truth = (volume.array > 0 for volume in pair)
+    box = ndimage.find_objects((found | truth).astype(int))[0]
+    centreline = skeletonize(truth[box])
+    radius = ndimage.distance_transform_edt(np.pad(truth, 1), sampling=GEOMETRY.spacing_zyx)[1:-1, 1:-1, 1:-1][box]
+    for name, inside in {
+        "small": radius < 0.6 - 1e-6,
+        "medium": (radius >= 0.6 - 1e-6) & (radius <= 1.0 + 1e-6),
+        "large": radius > 1.0 + 1e-6,
+    }.items():
+        expected = found[box][centreline & inside].mean() if (centreline & inside).any() else np.nan
+        assert values[f"sensitivity_{name}"] == pytest.approx(expected, nan_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from vesselseg.errors import VesselSegError
 from vesselseg.models import Manifest, find_model, import_model, list_models, load_network, save_model
 from vesselseg.networks import build_network

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+
 from vesselseg.errors import VesselSegError
 from vesselseg.networks import architectures, build_network, register
 from vesselseg.networks.unet2d import FULL_CHANNELS, HALF_CHANNELS

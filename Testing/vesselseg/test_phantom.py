@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.ndimage import label as label_pieces
+
 from vesselseg.phantom import PHANTOM_GEOMETRY, make_phantom
 from vesselseg.volume import Volume
 

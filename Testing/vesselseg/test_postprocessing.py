@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.postprocessing import bounding_box, threshold_probability

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from vesselseg.geometry import Geometry
 from vesselseg.resampling import AxialView, network_spacing, resample
 from vesselseg.volume import Volume

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from vesselseg import devices, inference
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.geometry import Geometry

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import label as label_pieces
+
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.synthesis.background import Background, find_sinuses, without_arteries

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import write_volume

@@ -123,7 +123,7 @@ def set_segment_label(
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     segment_id = segment_with_role(segmentation_node, role)
     if segment_id is None:
-        segment_id = _addfind_segment(segmentation_node, name, role, color, terminology)
+        segment_id = _add_segment(segmentation_node, name, role, color, terminology)
     # In a layer shared with others, a grid other than theirs would resample them.
     segmentation_node.GetSegmentation().SeparateSegmentLabelmap(segment_id)
 
@@ -306,7 +306,7 @@ def _check_made_of_labels(segmentation_node: Any) -> None:
     segmentation.SetSourceRepresentationName(_LABELMAP)
 
 
-def _addfind_segment(
+def _add_segment(
     segmentation_node: Any, name: str, role: str, color: tuple[float, float, float], terminology: str
 ) -> str:
     segmentation = segmentation_node.GetSegmentation()
