@@ -120,6 +120,12 @@ class PlainReporter(Reporter):
         """Print a warning above the bar."""
         self.info(f"warning: {text}")
 
+    def result(self, values: dict[str, Any], text: str = "") -> None:
+        """Print the result below the bar, which moves no more."""
+        if self._bar is not None:
+            self._bar.stop()
+        super().result(values, text)
+
 
 class JsonReporter(Reporter):
     """For programs: one JSON object a line on standard output."""
