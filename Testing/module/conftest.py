@@ -1,0 +1,102 @@
+"""The stand-in host, and what the tests of the panel need."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("PySide6", reason="the stand-in host needs PySide6")
+pytest.importorskip("slicer", reason="the stand-in host needs slicer-core")
+
+import host  # noqa: E402
+
+_PRETENDED_WORKER = Path(__file__).resolve().parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
+
+
+@pytest.fixture(scope="session")
+def slicer_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[host.Host]:
+    """3D Slicer's application. Its PythonSlicer is this interpreter, or a worker that pretends (see `pretend`)."""
+    folder = tmp_path_factory.mktemp("bin")
+    launcher = folder / "PythonSlicer"
+    launcher.write_text(
+        f'#!/bin/sh\n[ -n "$PRETEND" ] && exec "{sys.executable}" "{_PRETENDED_WORKER}" "$@"\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
+    before = os.environ["PATH"]
+    os.environ["PATH"] = os.pathsep.join([str(folder), before])
+    application = host.Host()
+    yield application
+    application.shut_down()
+    os.environ["PATH"] = before
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make the worker pretend, in one of the ways that it knows; "segment" calls bright voxels vessels."""
+    return lambda behaviour: monkeypatch.setenv("PRETEND", behaviour)
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
+    """Errors raised in slots, which Qt only prints. Whoever expects one takes it out; the rest fail the test."""
+    raised: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: raised.append(error))
+    yield raised
+    assert not raised, raised
+
+
+@pytest.fixture
+def panel(slicer_host: host.Host, errors: list[BaseException], tiny_model: str) -> Iterator[Any]:
+    """The panel, just opened on an empty scene, with one model."""
+    import slicer
+
+    slicer.mrmlScene.Clear(True)
+    slicer_host.dialogs.shown.clear()
+    slicer_host.dialogs.answer = True
+    widget = slicer_host.load_module(host.module_file("VesselSegmentation"))
+    yield widget
+    slicer_host.unload_module("VesselSegmentation")
+    slicer.mrmlScene.Clear(True)
+
+
+@pytest.fixture
+def add_scan(slicer_host: host.Host, make_scan: Callable[..., Any]) -> Callable[..., Any]:
+    """Load a small scan, as a user does."""
+    import slicer
+    from VesselSegmentationLib.volume_nodes import set_node_volume
+
+    def add(name: str = "TOF", seed: int = 0) -> Any:
+        node = slicer.vtkMRMLScalarVolumeNode()
+        node.SetName(name)
+        set_node_volume(node, make_scan(seed=seed))
+        node = slicer.mrmlScene.AddNode(node)
+        node.CreateDefaultDisplayNodes()
+        return node
+
+    return add
+
+
+@pytest.fixture
+def segmented(panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]) -> Any:
+    """The panel after a scan was loaded and segmented."""
+    pretend("segment")
+    add_scan()
+    panel.ui.segmentButton.click()
+    assert host.wait_for(lambda: not panel.ui.cancelButton.isEnabled())
+    assert panel._parameterNode.outputSegmentation is not None, panel.ui.statusLabel.text
+    return panel
+
+
+@pytest.fixture(scope="session")
+def artefacts() -> Path:
+    """Folder for pictures that a person may look at."""
+    folder = Path(__file__).resolve().parents[2] / "artefacts"
+    folder.mkdir(exist_ok=True)
+    return folder

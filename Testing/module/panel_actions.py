@@ -1,0 +1,54 @@
+"""What a user does at the panel, and what he then sees, for the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import host
+import numpy as np
+
+
+def wait_until_idle(panel: Any) -> None:
+    """Let the application run until no segmentation runs."""
+    assert host.wait_for(lambda: not panel.ui.cancelButton.isEnabled())
+
+
+def rest(seconds: float = 0.5) -> None:
+    """Take the hand off the mouse."""
+    host.wait_for(lambda: False, seconds)
+
+
+def vessels(node: Any, volume_node: Any) -> np.ndarray:
+    """Return the vessels of a segmentation on the grid of a volume, as (Z, Y, X) of 0 and 1."""
+    from VesselSegmentationLib.segmentation_nodes import segment_label, segment_with_role
+
+    segment_id = segment_with_role(node)
+    assert segment_id is not None
+    return segment_label(node, segment_id, volume_node).array
+
+
+def draw_by_hand(node: Any, volume_node: Any) -> np.ndarray:
+    """Change the vessels as the Segment Editor does; return them."""
+    import slicer
+    from VesselSegmentationLib.segment_voxels import oriented_image
+    from VesselSegmentationLib.segmentation_nodes import segment_with_role
+    from VesselSegmentationLib.volume_nodes import volume_geometry
+
+    array = vessels(node, volume_node).copy()
+    array[2:5, 2:5, 2:5] = 1
+    image = oriented_image(array != 0, volume_geometry(volume_node).ijk_to_ras(), (0, 0, 0))
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, node, segment_with_role(node))
+    return array
+
+
+def new_nodes(before: set[str]) -> set[str]:
+    """Return the IDs of the data nodes that were not there before."""
+    return data_nodes() - before
+
+
+def data_nodes() -> set[str]:
+    """Return the IDs of all volumes and segmentations of the scene."""
+    import slicer
+
+    kinds = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode")
+    return {node.GetID() for kind in kinds for node in slicer.util.getNodesByClass(kind)}

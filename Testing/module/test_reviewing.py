@@ -1,0 +1,124 @@
+"""The sliders and the button of the section Review."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import host
+import numpy as np
+import pytest
+from module.panel_actions import draw_by_hand, rest, vessels
+
+
+@pytest.fixture
+def look(segmented: Any) -> Callable[[], np.ndarray]:
+    """Return the vessels that the panel shows."""
+    node, scan = segmented.ui.segmentationSelector.currentNode(), segmented.ui.inputSelector.currentNode()
+    return lambda: vessels(node, scan)
+
+
+def test_the_threshold_acts_on_the_stored_probability(segmented: Any, look: Callable[[], np.ndarray]) -> None:
+    import slicer
+
+    probability = slicer.util.arrayFromVolume(segmented.ui.probabilitySelector.currentNode())
+    before = look()
+    segmented.ui.thresholdSlider.value = 0.95  # so high that only specks are left
+    rest()
+    after = look()
+    assert 0 < after.sum() < before.sum()
+    np.testing.assert_array_equal(after, probability >= 0.95)
+    segmented.ui.minimumComponentSlider.value = 50.0
+    rest()
+    assert look().sum() < after.sum()
+    segmentation = segmented.ui.segmentationSelector.currentNode()
+    assert segmented.logic.threshold(segmentation) == (0.95, 50.0)
+
+
+def test_the_surface_follows_the_threshold(segmented: Any) -> None:
+    import vtk
+
+    segmentation = segmented.ui.segmentationSelector.currentNode()
+
+    def points() -> int:
+        surface = vtk.vtkPolyData()
+        segmentation.GetClosedSurfaceRepresentation(segmented.logic._logic.vessel_segment_id(segmentation), surface)
+        return surface.GetNumberOfPoints()
+
+    before = points()
+    segmented.ui.thresholdSlider.value = 0.8
+    rest()
+    assert 0 < points() < before
+
+
+def test_many_moves_are_one_change(segmented: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple] = []
+    monkeypatch.setattr(segmented.logic, "applyThreshold", lambda *arguments: calls.append(arguments[1:]))
+    for value in (0.6, 0.65, 0.7, 0.75):
+        segmented.ui.thresholdSlider.value = value
+        rest(0.02)
+    rest()
+    assert calls == [(0.75, 0.0)]
+
+
+def test_edited_vessels_are_replaced_only_after_asking(
+    segmented: Any, slicer_host: host.Host, look: Callable[[], np.ndarray]
+) -> None:
+    ui = segmented.ui
+    before = ui.thresholdSlider.value
+    edited = draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    slicer_host.dialogs.answer = False
+    ui.thresholdSlider.value = 0.8
+    rest()
+    assert len(slicer_host.dialogs.shown) == 1
+    assert "edited by hand" in slicer_host.dialogs.shown[0]
+    np.testing.assert_array_equal(look(), edited)
+    assert ui.thresholdSlider.value == before
+    rest()
+    assert len(slicer_host.dialogs.shown) == 1  # not asked again because the slider went back
+    slicer_host.dialogs.answer = True
+    ui.thresholdSlider.value = 0.8
+    rest()
+    assert not np.array_equal(look(), edited)
+    assert ui.thresholdSlider.value == 0.8
+
+
+def test_choosing_a_model_shows_its_threshold_and_changes_nothing(
+    segmented: Any, look: Callable[[], np.ndarray]
+) -> None:
+    segmented.ui.thresholdSlider.value = 0.7
+    rest()
+    before = look()
+    segmented.ui.modelComboBox.activated.emit(0)
+    assert segmented.ui.thresholdSlider.value == 0.5
+    rest()
+    np.testing.assert_array_equal(look(), before)
+
+
+def test_show_3d(segmented: Any) -> None:
+    node = segmented.ui.segmentationSelector.currentNode()
+    segmented.ui.show3DButton.click()
+    assert not segmented._parameterNode.show3D
+    assert not node.GetDisplayNode().GetVisibility3D()
+    segmented.ui.show3DButton.click()
+    assert node.GetDisplayNode().GetVisibility3D()
+    # Thin arteries must not be smoothed away.
+    assert float(node.GetSegmentation().GetConversionParameter("Smoothing factor")) == 0.0
+
+
+def test_without_the_probability_there_is_nothing_to_move(segmented: Any) -> None:
+    import slicer
+
+    slicer.mrmlScene.RemoveNode(segmented.ui.probabilitySelector.currentNode())
+    assert not segmented.ui.thresholdSlider.isEnabled()
+    assert "not in the scene" in segmented.ui.thresholdSlider.toolTip
+    assert segmented.ui.show3DButton.isEnabled()
+
+
+def test_a_removed_segmentation_is_let_go(segmented: Any) -> None:
+    import slicer
+
+    slicer.mrmlScene.RemoveNode(segmented.ui.segmentationSelector.currentNode())
+    assert segmented._parameterNode.outputSegmentation is None
+    assert not segmented.ui.show3DButton.isEnabled()
+    assert segmented.ui.statusLabel.text == "Not segmented yet."

@@ -1,0 +1,418 @@
+"""The panel of 3D Slicer: segment the vessels of a TOF-MRA scan and review them."""
+
+from __future__ import annotations
+
+import enum
+import os
+import shutil
+import sys
+import unittest
+from typing import TYPE_CHECKING, Annotated, Any
+
+import slicer
+import vtk
+from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.panel_section import PanelSection
+from VesselSegmentationLib.review_section import ReviewSection
+from VesselSegmentationLib.segment_section import SegmentSection
+from VesselSegmentationLib.segmentation_logic import PythonCommand, SegmentationLogic, SegmentationSettings
+
+if TYPE_CHECKING:
+    from vesselseg.models import Manifest
+    from VesselSegmentationLib.device_query import DeviceQuery
+    from VesselSegmentationLib.segmentation_job import SegmentationJob
+
+HOMEPAGE = "https://github.com/VesselSegmentation/SlicerVesselSegmentation"
+
+
+class VesselSegmentation(ScriptedLoadableModule):
+    """What 3D Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Vessel Segmentation")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["VesselSegmentation contributors"]
+        self.parent.helpText = _(
+            'Segments the brain vessels of TOF-MRA scans with a U-Net, for review and correction. <a href="{url}">'
+            "Documentation</a>. For research; not a medical device."
+        ).format(url=HOMEPAGE)
+        self.parent.acknowledgementText = _(
+            "The framework follows Livne M, et al. A U-Net deep learning framework for high performance vessel "
+            "segmentation in patients with cerebrovascular disease. Front Neurosci 2019;13:97. "
+            "doi:10.3389/fnins.2019.00097"
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the synthetic scan in the module Sample Data. It is made on this machine; nothing is downloaded."""
+    import SampleData
+
+    icon = os.path.join(os.path.dirname(__file__), "Resources", "Icons", "VesselSegmentation.png")
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="VesselSegmentation",
+        sampleName="TOFPhantom",
+        # Shown nowhere, but the two may not be missing.
+        uris=f"{HOMEPAGE}#phantom",
+        fileNames="TOFPhantom.nrrd",
+        nodeNames="TOF phantom",
+        thumbnailFileName=icon,
+        customDownloader=addPhantom,
+    )
+
+
+def addPhantom(source: Any = None) -> vtkMRMLScalarVolumeNode:
+    """Add the synthetic scan and its exact vessels to the scene, and show the scan."""
+    from VesselSegmentationLib.phantom_nodes import add_phantom
+
+    with slicer.util.tryWithErrorDisplay(_("The phantom could not be made."), waitCursor=True):
+        volumeNode, _truth = add_phantom(slicer.mrmlScene)
+        selectionNode = slicer.app.applicationLogic().GetSelectionNode()
+        selectionNode.SetActiveVolumeID(volumeNode.GetID())
+        slicer.app.applicationLogic().PropagateVolumeSelection()
+        return volumeNode
+
+
+class BrainMask(enum.Enum):
+    """Where vessels are looked for; the names are stored in the scene."""
+
+    AUTOMATIC = "auto"
+    NONE = "none"
+    NODE = "node"
+
+    def label(self) -> str:
+        """Return the text of the choice."""
+        return {"auto": _("Automatic"), "none": _("None (whole scan)"), "node": _("From a node")}[self.value]
+
+
+@parameterNodeWrapper
+class VesselSegmentationParameterNode:
+    """What the user has chosen; it is saved with the scene.
+
+    inputVolume - The scan.
+    outputSegmentation - Takes the vessels; None for a new one.
+    probabilityVolume - Takes the probability; None for a new one.
+    model - Name of the model; empty before the first choice.
+    device - "auto" or a device as torch names it.
+    brainMask, brainMaskNode - Where vessels are looked for.
+    threshold - Smallest probability of a vessel.
+    minimumComponent - Smallest piece that is kept, in mm3.
+    show3D - Whether the vessels are shown in the 3D views.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    outputSegmentation: vtkMRMLSegmentationNode
+    probabilityVolume: vtkMRMLScalarVolumeNode
+    model: str = ""
+    device: str = "auto"
+    brainMask: BrainMask = BrainMask.AUTOMATIC
+    brainMaskNode: vtkMRMLNode
+    threshold: Annotated[float, WithinRange(0.01, 1.0)] = 0.5
+    minimumComponent: Annotated[float, WithinRange(0.0, 100.0)] = 0.0
+    show3D: bool = True
+
+
+class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: it only connects its sections with the parameter node and the scene."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Any = None
+        self._parameterNode: Any = None
+        self._parameterNodeGuiTag: Any = None
+        self._inputVolume: Any = None
+        self._sections: tuple[PanelSection, ...] = ()
+
+    def setup(self) -> None:
+        """Build the panel, when the user opens the module the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/VesselSegmentation.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = VesselSegmentationLogic()
+        self._segment = SegmentSection(self.ui, self.logic, self._update, self._takeSegmentation)
+        self._review = ReviewSection(self.ui, self.logic)
+        self._sections = (self._segment, self._review)
+        self.ui.modelComboBox.connect("activated(int)", self.onModelChosen)
+
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
+        self._segment.fill_models()
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Stop everything, when the application closes or the module is reloaded."""
+        for section in self._sections:
+            section.close()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def onReload(self) -> None:
+        """Load the packages anew, too, when a developer presses Reload."""
+        for name in list(sys.modules):
+            if name.split(".")[0] in ("VesselSegmentationLib", "vesselseg"):
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def enter(self) -> None:
+        """Connect the panel, each time the user opens this module."""
+        self._segment.fill_models()  # one may have been imported meanwhile
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Disconnect the panel, each time the user opens another module; a segmentation that runs goes on."""
+        self._disconnectParameterNode()
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Let go of the scene just before it is closed."""
+        self._segment.cancel()
+        self.setParameterNode(None)
+
+    def onSceneChanged(self, caller: Any, event: Any) -> None:
+        """Start anew when a scene was closed or loaded: only now do the references of its parameter node hold."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onNodeAdded(self, caller: Any, event: Any) -> None:
+        """Take the first scan that is loaded while the panel is open."""
+        parameters = self._parameterNode
+        if parameters is not None and parameters.inputVolume is None and not slicer.mrmlScene.IsImporting():
+            parameters.inputVolume = self.logic.defaultScan()
+
+    def onNodeRemoved(self, caller: Any, event: Any) -> None:
+        """See what can still be done: the selectors let a node go before it has left the scene."""
+        if not slicer.mrmlScene.IsClosing():
+            self._update()
+
+    def initializeParameterNode(self) -> None:
+        """Make sure that a parameter node exists and is shown, with useful defaults in it."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if not self._parameterNode.model and self.ui.modelComboBox.count:
+            self.onModelChosen(0)
+        if self._parameterNode.inputVolume is None:
+            self._parameterNode.inputVolume = self.logic.defaultScan()
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Show a parameter node, or none."""
+        self._disconnectParameterNode()
+        self._parameterNode = parameterNode
+        for section in self._sections:
+            section.parameters = parameterNode
+        if parameterNode is not None:
+            self._inputVolume = parameterNode.inputVolume
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self._update()
+            self._review.forget_moves()
+
+    def _disconnectParameterNode(self) -> None:
+        node, event = self._parameterNode, vtk.vtkCommand.ModifiedEvent
+        if node is not None and self.hasObserver(node, event, self.onParameterNodeModified):
+            node.disconnectGui(self._parameterNodeGuiTag)
+            self._parameterNodeGuiTag = None
+            self.removeObserver(node, event, self.onParameterNodeModified)
+
+    def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        """Bring the panel up to date with the user's choices."""
+        parameters = self._parameterNode
+        if slicer.mrmlScene.IsImporting():
+            return
+        if parameters.inputVolume is not self._inputVolume:
+            # The vessels of one scan must not be written over those of another.
+            self._inputVolume = parameters.inputVolume
+            parameters.outputSegmentation = self.logic.segmentationOf(parameters.inputVolume)
+            parameters.probabilityVolume = self.logic.probabilityOf(parameters.outputSegmentation)
+        self._update()
+
+    def _update(self) -> None:
+        if self._parameterNode is not None:
+            for section in self._sections:
+                section.update(self._segment.running)
+
+    def onModelChosen(self, index: int) -> None:
+        """Take a model, with the threshold that is recommended for it."""
+        self._parameterNode.model = self.ui.modelComboBox.itemData(index)
+        self._review.show_threshold(*self.logic.recommendedThreshold(self._parameterNode.model))
+
+    def _takeSegmentation(self, job: Any) -> None:
+        self._parameterNode.outputSegmentation = job.segmentation_node
+        self._parameterNode.probabilityVolume = job.probability_node
+        self._review.show_threshold(*self.logic.threshold(job.segmentation_node))
+        if self._parameterNode.show3D:
+            self.logic.setSurfaceShown(job.segmentation_node, True)
+            self.logic.centreViews()
+
+
+class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
+    """Everything that the panel does, for scripts and tests: it needs no window.
+
+    A script segments a scan with ``job = logic.startSegmentation(logic.getParameterNode())`` and ``job.wait()``.
+    """
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._logic = SegmentationLogic(slicer.mrmlScene, PythonCommand((pythonSlicer(),)))
+
+    def getParameterNode(self) -> VesselSegmentationParameterNode:
+        """Return the parameter node of the scene."""
+        return VesselSegmentationParameterNode(super().getParameterNode())
+
+    def ensureRequirements(self) -> None:
+        """Install the Python packages that are missing, if the user agrees; `VesselSegError` if not."""
+        from VesselSegmentationLib.installation import ensure_requirements
+
+        path = os.path.join(os.path.dirname(__file__), "Resources", "requirements.txt")
+        ensure_requirements(path, _("Vessel Segmentation"))
+
+    def startSegmentation(self, parameters: VesselSegmentationParameterNode) -> SegmentationJob:
+        """Start to segment the scan of a parameter node in a process of its own; returns the job at once."""
+        mask = parameters.brainMaskNode if self.needsMaskNode(parameters.brainMask) else parameters.brainMask.value
+        settings = SegmentationSettings(
+            model=parameters.model,
+            device=parameters.device,
+            brain_mask=mask,
+            threshold=parameters.threshold,
+            min_component_mm3=parameters.minimumComponent,
+        )
+        return self._logic.start_segmentation(
+            parameters.inputVolume, parameters.outputSegmentation, parameters.probabilityVolume, settings
+        )
+
+    def startDeviceQuery(self) -> DeviceQuery:
+        """Start to ask which devices there are; returns the job at once."""
+        return self._logic.start_device_query()
+
+    def applyThreshold(self, segmentationNode: Any, threshold: float, minimumComponent: float) -> None:
+        """Make the vessels anew from the probability that is stored with them."""
+        self._logic.apply_threshold(self.probabilityOf(segmentationNode), segmentationNode, threshold, minimumComponent)
+
+    def setSurfaceShown(self, segmentationNode: Any, shown: bool) -> None:
+        """Show or hide the vessels in the 3D views."""
+        self._logic.set_surface_shown(segmentationNode, shown)
+
+    def centreViews(self) -> None:
+        """Turn the 3D views, if there are any, to what they show."""
+        if slicer.app.layoutManager() is not None:
+            slicer.util.resetThreeDViews()
+
+    def models(self) -> list[Manifest]:
+        """Return the models, the default one first."""
+        return self._logic.models()
+
+    def recommendedThreshold(self, model: str) -> tuple[float, float]:
+        """Return the threshold and the smallest piece (mm3) that are recommended for a model."""
+        manifest = next(each for each in self.models() if each.name == model)
+        return manifest.threshold, manifest.min_component_mm3
+
+    def needsMaskNode(self, brainMask: BrainMask) -> bool:
+        """Tell whether a choice of the brain mask asks for a node."""
+        return brainMask == BrainMask.NODE
+
+    def defaultScan(self) -> Any:
+        """Return the scan that is shown, else the first one of the scene, else None."""
+        segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        probabilities = [self.probabilityOf(node) for node in segmentations]
+        shown = slicer.app.applicationLogic().GetSelectionNode().GetActiveVolumeID()
+        nodes = [slicer.mrmlScene.GetNodeByID(shown)] if shown else []
+        for node in nodes + slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+            if node and node.GetClassName() == "vtkMRMLScalarVolumeNode" and node not in probabilities:
+                return node
+        return None
+
+    def segmentationOf(self, volumeNode: Any) -> Any:
+        """Return the segmentation that holds the vessels of a scan, or None."""
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+            scan = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+            if volumeNode is not None and scan is volumeNode and self.hasVessels(node):
+                return node
+        return None
+
+    def probabilityOf(self, segmentationNode: Any) -> Any:
+        """Return the probability volume from which the vessels of a segmentation come, or None."""
+        return self._logic.probability_node(segmentationNode) if segmentationNode is not None else None
+
+    def hasVessels(self, segmentationNode: Any) -> bool:
+        """Tell whether a segmentation, or None, holds vessels that were found by this module."""
+        return segmentationNode is not None and self._logic.vessel_segment_id(segmentationNode) is not None
+
+    def isEdited(self, segmentationNode: Any) -> bool:
+        """Tell whether the vessels of a segmentation, or None, were edited by hand."""
+        return segmentationNode is not None and self._logic.edited_since_segmentation(segmentationNode)
+
+    def threshold(self, segmentationNode: Any) -> tuple[float, float] | None:
+        """Return the threshold and the smallest piece (mm3) that made the vessels of a segmentation, or None."""
+        return self._logic.threshold(segmentationNode)
+
+    def describeRun(self, segmentationNode: Any) -> str:
+        """Return model, device, precision and seconds of the run that made a segmentation; empty if none did."""
+        run = self._logic.summary(segmentationNode) if segmentationNode is not None else {}
+        if not run:
+            return ""
+        text = _("{model}, {device} ({device_name}), {precision}, {seconds:.1f} s").format(**run)
+        return "; ".join([text, *run.get("notes", [])])
+
+
+class VesselSegmentationTest(ScriptedLoadableModuleTest):
+    """Segments the phantom in the running 3D Slicer and compares the result with the exact truth."""
+
+    def setUp(self) -> None:
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear(False)
+
+    def runTest(self) -> None:
+        """Run all tests."""
+        self.setUp()
+        self.test_phantomIsSegmented()
+
+    def test_phantomIsSegmented(self) -> None:
+        """The vessels found overlap with the true ones, follow the threshold, and are shown in 3D."""
+        from VesselSegmentationLib.phantom_nodes import add_phantom, overlap_with_truth
+
+        logic = VesselSegmentationLogic()
+        if not logic.models():
+            raise unittest.SkipTest("no model is installed")
+        self.delayDisplay("Making the phantom")
+        volumeNode, truthNode = add_phantom(slicer.mrmlScene)
+        parameters = logic.getParameterNode()
+        parameters.inputVolume = volumeNode
+        parameters.brainMask = BrainMask.NONE
+        parameters.model = logic.models()[0].name
+        parameters.threshold, parameters.minimumComponent = logic.recommendedThreshold(parameters.model)
+        self.delayDisplay("Segmenting it")
+        job = logic.startSegmentation(parameters)
+        job.wait(600)
+        assert job.state == "done", job.message
+        assert overlap_with_truth(job.segmentation_node, truthNode, volumeNode) > 0.7
+        assert not logic.isEdited(job.segmentation_node)
+        logic.setSurfaceShown(job.segmentation_node, True)
+        logic.applyThreshold(job.segmentation_node, 0.9, 0.0)
+        assert logic.threshold(job.segmentation_node) == (0.9, 0.0)
+        self.delayDisplay("Test passed")
+
+
+def pythonSlicer() -> str:
+    """Return the path of 3D Slicer's Python interpreter, which runs the worker processes."""
+    path = shutil.which("PythonSlicer")
+    if path is None:
+        raise VesselSegError("PythonSlicer is not on the path", "start 3D Slicer with its launcher, not SlicerApp-real")
+    return path

@@ -1,0 +1,192 @@
+"""The section "Segment" of 3D Slicer's panel. Only for 3D Slicer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from VesselSegmentationLib.panel_section import PanelSection, allow, show_choice
+from VesselSegmentationLib.worker_job import CANCELLED, DONE, RUNNING
+
+_POLL_MILLISECONDS = 100
+
+
+class SegmentSection(PanelSection):
+    """Model, device and brain mask; start, progress and end of a segmentation.
+
+    Parameters
+    ----------
+    ui : object
+        The panel's widgets by name.
+    logic : VesselSegmentationLogic
+    changed : callable
+        Called without arguments when a segmentation has started or ended.
+    segmented : callable
+        Called with a job that is done, before `changed`.
+    """
+
+    def __init__(self, ui: Any, logic: Any, changed: Callable[[], None], segmented: Callable[[Any], None]) -> None:
+        super().__init__(ui, logic)
+        self._changed, self._segmented = changed, segmented
+        self._job: Any = None
+        self._device_query: Any = None
+        self._logged_lines = 0
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_POLL_MILLISECONDS)
+        self._timer.connect("timeout()", self.poll)
+        ui.deviceComboBox.connect("activated(int)", self._choose_device)
+        ui.brainMaskSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._choose_brain_mask)
+        ui.advancedGroupBox.connect("toggled(bool)", self._on_advanced)
+        ui.segmentButton.connect("clicked(bool)", self.start)
+        ui.cancelButton.connect("clicked(bool)", self.cancel)
+        self._show_devices([])
+
+    @property
+    def running(self) -> bool:
+        """Whether a segmentation runs."""
+        return self._job is not None
+
+    def fill_models(self) -> None:
+        """List the models that are there now."""
+        combo_box = self.ui.modelComboBox
+        combo_box.clear()
+        for manifest in self.logic.models():
+            combo_box.addItem(manifest.title, manifest.name)
+            combo_box.setItemData(combo_box.count - 1, manifest.name, qt.Qt.ToolTipRole)
+
+    def update(self, running: bool) -> None:
+        """Bring the widgets up to date."""
+        ui, parameters = self.ui, self.parameters
+        show_choice(ui.modelComboBox, parameters.model, _("{name} (not installed here)"))
+        show_choice(ui.deviceComboBox, parameters.device, _("{name} (not seen on this machine)"))
+        ui.brainMaskSelector.setCurrentNode(parameters.brainMaskNode)
+        from_node = self.logic.needsMaskNode(parameters.brainMask)
+        ui.brainMaskSelector.enabled = from_node
+        ui.brainMaskNodeLabel.enabled = from_node
+        reason = ""
+        if running:
+            reason = _("The scan is being segmented. Press Cancel to stop.")
+        elif not ui.modelComboBox.count:
+            reason = _("No model is installed: install the extension again.")
+        elif parameters.inputVolume is None:
+            reason = _("Load a TOF scan and choose it above.")
+        elif from_node and parameters.brainMaskNode is None:
+            reason = _("Choose the brain mask under Advanced.")
+        allow(ui.segmentButton, reason, _("Find the vessels of the scan."))
+        allow(ui.cancelButton, "" if running else _("Nothing is running."), _("Stop the segmentation."))
+        if not running:
+            ui.statusLabel.text = self.logic.describeRun(parameters.outputSegmentation) or _("Not segmented yet.")
+
+    def start(self) -> None:
+        """Start the segmentation; ask before edited vessels are replaced and before packages are installed."""
+        with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started.")):
+            if not self.may_replace_vessels():
+                return
+            self.logic.ensureRequirements()
+            with slicer.util.WaitCursor():
+                self._job = self.logic.startSegmentation(self.parameters)
+        self.ui.logTextEdit.clear()
+        self._logged_lines = 0
+        self.ui.progressBar.value = 0
+        self._timer.start()
+        self._changed()
+
+    def cancel(self) -> None:
+        """Stop the segmentation at once; nothing in the scene has changed."""
+        if self._job is not None:
+            self._job.cancel()
+            self.poll()
+
+    def close(self) -> None:
+        """Stop what runs."""
+        self._timer.stop()
+        for job in (self._job, self._device_query):
+            if job is not None:
+                job.cancel()
+        self._job = self._device_query = None
+
+    def poll(self) -> None:
+        """Show how far the work in other processes is."""
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The result could not be taken over.")):
+                self._poll_device_query()
+                self._poll_job()
+        finally:
+            if self._job is None and self._device_query is None:
+                self._timer.stop()
+
+    def _poll_job(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        try:
+            state = job.poll()
+        finally:
+            # A job that raises has ended, too.
+            if job.state != RUNNING:
+                self._job = None
+        for line in job.log[self._logged_lines :]:
+            self.ui.logTextEdit.appendPlainText(line)
+        self._logged_lines = len(job.log)
+        self.ui.progressBar.value = int(job.percent)
+        if state == RUNNING:
+            self.ui.statusLabel.text = job.message
+            return
+        if state == DONE:
+            self._segmented(job)
+        else:
+            self.ui.progressBar.value = 0
+            self.ui.logTextEdit.appendPlainText(job.message)
+        self._changed()
+        if state == CANCELLED:
+            self.ui.statusLabel.text = _("Stopped: {reason}.").format(reason=job.message)
+        elif state != DONE:
+            self._show_failure(job.error)
+
+    def _show_failure(self, error: Any) -> None:
+        what, _newline, details = error.message.partition("\n")
+        self.ui.statusLabel.text = _("Failed: {error}.").format(error=what)
+        text = _("The segmentation failed: {error}.\n\nWhat to do: {advice}.").format(error=what, advice=error.advice)
+        slicer.util.errorDisplay(text, detailedText=details or "\n".join([what, error.advice]))
+
+    def _choose_device(self, index: int) -> None:
+        self.parameters.device = self.ui.deviceComboBox.itemData(index)
+
+    def _choose_brain_mask(self, node: Any) -> None:
+        if self.parameters is not None:
+            self.parameters.brainMaskNode = node
+
+    def _on_advanced(self, shown: bool) -> None:
+        # Asked for only now: it takes a process that imports torch.
+        if shown and self._device_query is None and self.ui.deviceComboBox.findData("cpu") < 0:
+            with slicer.util.tryWithErrorDisplay(_("The devices could not be listed.")):
+                self._device_query = self.logic.startDeviceQuery()
+                self._timer.start()
+
+    def _poll_device_query(self) -> None:
+        query = self._device_query
+        if query is None or query.poll() == RUNNING:
+            return
+        self._device_query = None
+        if query.state == DONE:
+            self._show_devices(query.devices)
+        else:
+            tool_tip = _("The devices could not be listed; automatic works all the same: {reason}.")
+            self.ui.deviceComboBox.toolTip = tool_tip.format(reason=query.message)
+
+    def _show_devices(self, devices: list[dict[str, Any]]) -> None:
+        combo_box = self.ui.deviceComboBox
+        combo_box.clear()
+        combo_box.addItem(_("Automatic (the fastest)"), "auto")
+        for device in devices:
+            memory = device.get("memory_bytes", 0) / 2**30
+            text = _("{name}: {product}, {memory:.0f} GiB")
+            combo_box.addItem(
+                text.format(name=device["name"], product=device.get("label", ""), memory=memory), device["name"]
+            )
+        if self.parameters is not None:
+            show_choice(combo_box, self.parameters.device, _("{name} (not seen on this machine)"))
