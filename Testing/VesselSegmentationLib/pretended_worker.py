@@ -27,6 +27,7 @@ def stop_with_stdin():
 
 def segment(arguments):
     import numpy as np
+
     from vesselseg.image_io import read_volume, write_volume
     from vesselseg.volume import Volume
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from inputs import AWKWARD_GRIDS
+from vesselseg.geometry import Geometry
+from vesselseg.segmentation import segment
 from VesselSegmentationLib.node_geometry import matrix_from_array
 from VesselSegmentationLib.segmentation_job import SegmentationSettings
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
@@ -11,16 +15,16 @@ from VesselSegmentationLib.segmentation_nodes import segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
 
-@pytest.fixture
-def scan_node(scene, make_scan, awkward_geometry):
+# The whole way takes seconds; every kind of grid is tried where a part of it is tested.
+@pytest.fixture(params=["anisotropic", "coronal oblique flipped"])
+def scan_node(request, scene, make_scan):
+    direction, spacing = AWKWARD_GRIDS[request.param]
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF")
-    set_node_volume(node, make_scan(awkward_geometry))
+    set_node_volume(node, make_scan(Geometry((40, 36, 28), spacing, (-31.5, 12.25, -80.0), tuple(direction.ravel()))))
     return node
 
 
 def test_scan_to_segment(scene, scan_node, tiny_model):
-    from vesselseg.segmentation import segment
-
     logic = SegmentationLogic(scene)
     assert tiny_model in [manifest.name for manifest in logic.models()]
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")

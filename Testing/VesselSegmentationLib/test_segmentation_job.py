@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkWeakReference
+
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.segmentation_job import SegmentationJob, SegmentationSettings
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
 from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 from VesselSegmentationLib.worker import PythonCommand
-from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkWeakReference
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from vtkmodules.util.numpy_support import vtk_to_numpy
+
 from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import threshold_probability
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
 from VesselSegmentationLib.segmentation_nodes import segment_label, surface_shown
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
-from vtkmodules.util.numpy_support import vtk_to_numpy
 
 
 @pytest.fixture

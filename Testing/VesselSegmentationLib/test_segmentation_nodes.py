@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import reference, vtkStringArray
+from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
+from vtkmodules.vtkFiltersSources import vtkSphereSource
+
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
@@ -17,10 +22,6 @@ from VesselSegmentationLib.segmentation_nodes import (
     surface_shown,
 )
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
-from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonCore import reference, vtkStringArray
-from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
-from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 SHIFT = np.array([[1.0, 0, 0, 30], [0, 0.8, -0.6, -20], [0, 0.6, 0.8, 10], [0, 0, 0, 1]])
 

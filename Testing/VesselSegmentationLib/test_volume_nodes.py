@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonDataModel import vtkImageData
+
 import VesselSegmentationLib
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.node_geometry import geometry_from_extent, grid_offset, matrix_from_array
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node, volume_geometry
-from vtkmodules.util.numpy_support import numpy_to_vtk
-from vtkmodules.vtkCommonDataModel import vtkImageData
 
 
 def test_voxels_lie_where_the_node_says(scene, add_scan, ijk_to_ras):

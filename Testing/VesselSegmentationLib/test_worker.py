@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 import vesselseg
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.worker import PythonCommand, Worker

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from vesselseg.errors import VesselSegError
-
 from VesselSegmentationLib.worker import PythonCommand
 from VesselSegmentationLib.worker_job import WorkerJob
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import slicer
 from numpy.typing import NDArray
-from vesselseg.errors import VesselSegError
-from vesselseg.geometry import Geometry
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
+
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
 
 #: Largest distance between two voxel centres that count as the same place, as a share of the spacing.
 _TOLERANCE = 1e-3

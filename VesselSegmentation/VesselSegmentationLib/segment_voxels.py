@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import slicer
 from numpy.typing import NDArray
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
+
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
-from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
-
 from VesselSegmentationLib.node_geometry import array_from_matrix, geometry_from_extent, grid_offset, matrix_from_array
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vtkmodules.vtkCommonCore import vtkWeakReference
+
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from vtkmodules.vtkCommonCore import vtkWeakReference
-
 from VesselSegmentationLib.node_geometry import share_transform
 from VesselSegmentationLib.run_record import record_probability, record_summary, record_threshold
 from VesselSegmentationLib.segmentation_nodes import (

@@ -8,7 +8,6 @@ from vesselseg.errors import VesselSegError
 from vesselseg.models import list_models
 from vesselseg.postprocessing import bounding_box, threshold_probability
 from vesselseg.volume import Volume
-
 from VesselSegmentationLib import segmentation_nodes
 from VesselSegmentationLib.device_query import DeviceQuery
 from VesselSegmentationLib.run_record import (

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import slicer
+from vtkmodules.vtkCommonCore import reference
+
 from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
-from vtkmodules.vtkCommonCore import reference
-
 from VesselSegmentationLib.node_geometry import grid_offset, matrix_between, share_transform
 from VesselSegmentationLib.segment_voxels import find_segment, on_grid, oriented_image, segment_voxels
 from VesselSegmentationLib.volume_nodes import volume_from_node, volume_geometry

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from vesselseg.errors import VesselSegError
-from vesselseg.geometry import Geometry
-from vesselseg.volume import Volume
 from vtkmodules.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.volume import Volume
 from VesselSegmentationLib.node_geometry import array_from_matrix, geometry_from_extent, matrix_from_array
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from vesselseg.errors import VesselSegError
-
 from VesselSegmentationLib.worker import PythonCommand, Worker
 
 #: States of a job; it begins with the first and ends in one of the others.
