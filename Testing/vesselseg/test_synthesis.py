@@ -7,17 +7,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 from scipy.ndimage import label as label_pieces
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.synthesis.background import Background, find_sinuses, without_arteries
-from vesselseg.synthesis.dataset import grown_scene, scan_of, synthesize, write_drawn_scan
+from vesselseg.synthesis.dataset import grown_scene, synthesize, write_drawn_scan
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.growth import grow_tree
 from vesselseg.synthesis.scan import UNSURE, Acquisition, take_scan
+from vesselseg.synthesis.sinuses import with_sinuses
 from vesselseg.synthesis.tissue import random_field
-from vesselseg.synthesis.trees import Branch, bounds, clipped, deformed, fitted, mapped, read_swc, resampled
+from vesselseg.synthesis.trees import (
+    Branch,
+    bounds,
+    clipped,
+    deformed,
+    fitted,
+    mapped,
+    read_swc,
+    resampled,
+    with_lesions,
+)
 from vesselseg.volume import Volume
 
 CUBE = np.ones((3, 3, 3))
@@ -166,7 +178,8 @@ def small_scene(seed: int = 0):
     geometry = Geometry((88, 106, 72), (1.1, 1.1, 1.1))
     rng = np.random.default_rng(seed)
     tree, head = grown_scene(geometry, rng)
-    return head, *scan_of(head, tree, rng)
+    acquisition = Acquisition(lumen=3.5, thin_share=0.9, noise=0.05)
+    return head, *take_scan(head, draw(tree, geometry), acquisition, rng)
 
 
 def test_grown_scene_looks_like_a_head() -> None:
@@ -185,6 +198,27 @@ def test_arteries_are_taken_out_and_sinuses_stay() -> None:
     assert result.image[inner].mean() < 1.2
     outside = ~head.brain & (label.array == 0)
     assert np.mean(result.image[outside] == before[outside]) > 0.8
+
+
+def test_drawn_sinuses_are_bright_and_lie_at_the_rim() -> None:
+    head, _, _ = small_scene(2)
+    plain = Background(head.brain.astype(np.float32), head.brain, head.geometry)
+    changed = np.zeros(head.brain.shape, bool)
+    for seed in range(4):
+        changed |= with_sinuses(plain, np.random.default_rng(seed)).image > plain.image + 0.1
+    assert changed.sum() > 200
+    core = binary_erosion(head.brain, iterations=6)
+    core[:, :, np.abs(np.arange(core.shape[2]) - core.shape[2] // 2) < 6] = False  # the straight sinus
+    assert not (changed & core).any()
+
+
+def test_lesions_narrow_and_widen() -> None:
+    tree = resampled(straight(1.0), 0.5) * 20
+    changed = with_lesions(tree, np.random.default_rng(0), aneurysms=3.0, stenoses=1.0)
+    assert len(changed) > len(tree)
+    assert min(branch.radii.min() for branch in changed[: len(tree)]) < 0.75
+    assert all(branch.radii.min() >= 0.3 for branch in changed)
+    assert max(branch.radii.max() for branch in changed[len(tree) :]) > 1.4
 
 
 def test_sinuses_are_found_at_the_top_and_back_only() -> None:

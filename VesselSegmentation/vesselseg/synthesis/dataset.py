@@ -16,6 +16,7 @@ from vesselseg.synthesis.background import Background, Mask, brain_box, grown, w
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.growth import BRAIN_AXES, BRAIN_CENTRE, grow_carotids, grow_tree, grow_vertebrobasilar
 from vesselseg.synthesis.scan import random_acquisition, take_scan
+from vesselseg.synthesis.sinuses import with_sinuses
 from vesselseg.synthesis.tissue import simulated_head
 from vesselseg.synthesis.trees import (
     Array,
@@ -29,6 +30,7 @@ from vesselseg.synthesis.trees import (
     read_swc,
     resampled,
     with_calibres,
+    with_lesions,
 )
 from vesselseg.volume import Volume
 
@@ -85,7 +87,7 @@ def place_traced_tree(tree: Tree, background: Background, rng: np.random.Generat
     middle = (low + high) / 2
     near = grown(background.brain, 4.0, background.geometry)
     inside = _inside(near, background.geometry, bounds(tree)[0][2] + 30.0)
-    tree = clipped(resampled(tree, 1.0), inside)
+    tree = with_lesions(clipped(resampled(tree, 1.0), inside), rng)
     # The tip of the basilar artery; also where the carotids end if they are grown.
     origin = np.array([middle[0], low[1] + extent[1] * rng.uniform(0.42, 0.48), box_low[2] + rng.uniform(8, 18)])
     feeders = grow_vertebrobasilar(rng)
@@ -150,7 +152,7 @@ def grown_scene(geometry: Geometry, rng: np.random.Generator) -> tuple[Tree, Bac
     tree = [branch for branch in tree if np.median(branch.radii) >= 0.25 / min(scale, 1.0)]
     tree = mapped(tree, lambda points: (points - BRAIN_CENTRE) * (axes / BRAIN_AXES) + centre)
     factor = float(np.exp(rng.normal(0.0, 0.2))) * min(scale, 1.0) ** 0.7
-    tree = with_calibres(tree, rng, factor=factor, smallest=0.3)
+    tree = with_lesions(with_calibres(tree, rng, factor=factor, smallest=0.3), rng, aneurysms=0.7 * min(scale, 1.0))
     return tree, simulated_head(geometry, centre, axes, rng)
 
 
@@ -239,7 +241,8 @@ def synthesize(
                 current = name
             # Every head meets every tree before one comes again.
             traced = tree_names[(k // len(head_names) + k + 11 * seed) % len(tree_names)]
-            scene, head = place_traced_tree(read_swc(tree_files[traced]), background, rng), background
+            scene = place_traced_tree(read_swc(tree_files[traced]), background, rng)
+            head = with_sinuses(background, rng)
             description.update(head=name, tree=traced)
         else:
             scene, head = grown_scene(_random_grid(rng), rng)

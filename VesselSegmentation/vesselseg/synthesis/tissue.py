@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vesselseg.geometry import Geometry
 from vesselseg.synthesis.background import Background, Image
 from vesselseg.synthesis.drawing import draw
-from vesselseg.synthesis.trees import Branch, Tree
+from vesselseg.synthesis.sinuses import scalp_vessels, with_sinuses
 
 
 def random_field(shape: tuple[int, int, int], scale: float, rng: np.random.Generator) -> Image:
@@ -69,9 +69,9 @@ def simulated_head(
         ventricle = ((x - 0.14 * side * axes[0]) / 0.1) ** 2 / axes[0] ** 2 + (y / 0.33) ** 2 / axes[1] ** 2
         image[(ventricle + ((z - 0.1 * axes[2]) / 0.14) ** 2 / axes[2] ** 2) < 1] = csf
     _add_skull_base(image, x, y, z, axes, fat, skull, rng)
-    veins = draw(_sinuses_and_scalp_vessels(centre, axes, rng), geometry)
-    image += veins.occupancy * (rng.uniform(0.8, 2.5) - image)
-    return Background(image, brain, geometry)
+    scalp = draw(scalp_vessels(centre, axes, rng), geometry)
+    image += scalp.occupancy * (rng.uniform(0.8, 2.5) - image)
+    return with_sinuses(Background(image, brain, geometry), rng)
 
 
 def _add_skull_base(
@@ -90,28 +90,3 @@ def _add_skull_base(
         eye = np.sqrt(off) / (0.18 * axes.mean())
         image[eye < 1.5] = fat
         image[eye < 1.0] = 0.45
-
-
-def _sinuses_and_scalp_vessels(
-    centre: NDArray[np.float64], axes: NDArray[np.float64], rng: np.random.Generator
-) -> Tree:
-    tree = []
-    angles = np.linspace(-0.15 * np.pi, 1.08 * np.pi, 60)
-    arc = np.stack([np.zeros(60), -np.cos(angles), np.sin(angles)], axis=1) * axes * 1.03 + centre
-    width = rng.uniform(0.025, 0.045) * axes.mean()
-    tree.append(Branch(arc, np.linspace(0.5, 1.0, 60) * width))
-    for side in (-1, 1):
-        turn = np.linspace(0, 0.5 * np.pi, 30)
-        height = np.full(30, -np.sin(0.08 * np.pi))
-        across = np.stack([side * np.sin(turn), np.cos(turn), height], axis=1) * axes * 1.0 + centre
-        tree.append(Branch(across, np.full(30, rng.uniform(0.4, 1.0) * width)))
-    for _ in range(int(rng.integers(6, 20))):
-        course = rng.normal((0.0, 0.0, 0.6))
-        points = [course / np.linalg.norm(course)]
-        step = rng.normal(0, 0.03, 3)
-        for _ in range(40):
-            step = 0.9 * step + rng.normal(0, 0.006, 3)
-            points.append((points[-1] + step) / np.linalg.norm(points[-1] + step))
-        reach = 1 + rng.uniform(8, 12) / axes.mean()
-        tree.append(Branch(np.array(points) * axes * reach + centre, np.full(41, rng.uniform(0.3, 0.8))))
-    return tree

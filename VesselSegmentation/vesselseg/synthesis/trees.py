@@ -178,6 +178,46 @@ def with_calibres(
     return [Branch(b.points, np.maximum(b.radii * factor * np.exp(rng.normal(0, spread)), smallest)) for b in tree]
 
 
+def with_lesions(tree: Tree, rng: np.random.Generator, *, aneurysms: float = 1.0, stenoses: float = 0.05) -> Tree:
+    """Give a tree stenoses and saccular aneurysms, which a model must neither cut nor leave out.
+
+    Parameters
+    ----------
+    tree : list of Branch
+        With points at most about 1 mm apart.
+    rng : numpy.random.Generator
+    aneurysms : float
+        Their mean number. Diameters are 3 to 8 mm, on arteries of more than 1.2 mm diameter.
+    stenoses : float
+        Share of the branches that have one, of up to 60 % of the radius; none narrows a vessel below 0.3 mm.
+
+    Returns
+    -------
+    list of Branch
+        An aneurysm is a branch of its own.
+    """
+    result = []
+    for branch in tree:
+        radii = branch.radii
+        if rng.random() < stenoses:
+            along = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(branch.points, axis=0), axis=1)))
+            place, length = rng.uniform(0, along[-1]), rng.uniform(1.0, 3.0)
+            dip = rng.uniform(0.2, 0.6) * np.exp(-0.5 * ((along - place) / length) ** 2)
+            radii = np.maximum(radii * (1 - dip), np.minimum(radii, 0.3))
+        result.append(Branch(branch.points, radii))
+    large = [branch for branch in tree if branch.radii.max() > 0.6]
+    for _ in range(int(rng.poisson(aneurysms)) if large else 0):
+        parent = large[rng.integers(len(large))]
+        k = int(rng.integers(len(parent.points)))
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        radius = rng.uniform(1.5, 4.0)
+        neck = parent.points[k] + direction * (parent.radii[k] + 0.4 * radius)
+        sac = np.stack([neck, neck + direction * radius * rng.uniform(0.1, 1.0)])
+        result.append(Branch(np.concatenate([parent.points[k][None], sac]), np.array([0.5, 1.0, 0.9]) * radius))
+    return result
+
+
 def clipped(tree: Tree, inside: Callable[[Array], NDArray[np.bool_]]) -> Tree:
     """Drop what lies outside: each branch is cut into its runs of points for which `inside` is true."""
     result = []

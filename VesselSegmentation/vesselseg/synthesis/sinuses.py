@@ -1,0 +1,98 @@
+"""Dural sinuses drawn into a head as distractors: bright, large and no artery."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vesselseg.geometry import Geometry
+from vesselseg.synthesis.background import Background, Mask, brain_box
+from vesselseg.synthesis.drawing import draw
+from vesselseg.synthesis.trees import Array, Branch, Tree
+
+
+def with_sinuses(background: Background, rng: np.random.Generator) -> Background:
+    """Draw a superior sagittal sinus, transverse sinuses and a straight sinus of random calibre and signal.
+
+    Slow blood leaves them dark in many scans, but not in all; a model that never saw them bright takes them for the
+    largest arteries of the head.
+
+    Parameters
+    ----------
+    background : Background
+        In axial orientation.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Background
+        With the sinuses in the image; its brain and noise are the same.
+    """
+    image = background.image.copy()
+    unsure = None if background.unsure is None else background.unsure.copy()
+    size = float(np.mean(np.subtract(*brain_box(background.brain, background.geometry)[::-1]))) / 150
+    for course, share in zip(_courses(background, rng), (0.75, 0.4, 0.4, 0.35)):
+        calibre = rng.uniform(1.0, 3.2) * size
+        signal = rng.uniform(1.2, min(background.ceiling, 3.2))
+        if rng.random() >= share:
+            continue
+        widths = calibre * np.linspace(0.5, 1.0, len(course))
+        drawing = draw([Branch(course, widths)], background.geometry)
+        image += drawing.occupancy * (np.maximum(signal, image) - image)
+        if unsure is not None:
+            unsure &= drawing.label == 0
+    return replace(background, image=image, unsure=unsure)
+
+
+def _courses(background: Background, rng: np.random.Generator) -> list[Array]:
+    """Return the courses of the sagittal, the two transverse and the straight sinus, from their thin to thick ends."""
+    brain, geometry = background.brain, background.geometry
+    back = rng.uniform(-0.14, -0.04)  # height of the torcula, as the angle at the centre over pi
+    angles = np.linspace(rng.uniform(0.7, 0.98), back, 60) * np.pi
+    sideways = rng.normal(0, 0.02)
+    sagittal = np.stack([np.full(60, sideways), np.cos(angles), np.sin(angles)], axis=1)
+    courses = [_on_surface(brain, geometry, sagittal, rng.uniform(-0.5, 2.0))]
+    for side in (-1, 1):
+        turn = np.linspace(rng.uniform(0.35, 0.5), 0.0, 40) * np.pi
+        height = np.full(40, np.sin(back * np.pi))
+        across = np.stack([side * np.sin(turn), np.cos(turn), height], axis=1)
+        courses.append(_on_surface(brain, geometry, across, rng.uniform(-0.5, 2.0)))
+    low, high = brain_box(brain, geometry)
+    galen = low + (high - low) * (0.5, rng.uniform(0.56, 0.64), rng.uniform(0.48, 0.56))
+    share = np.linspace(0, 1, 20)[:, None]
+    courses.append(galen * (1 - share) + courses[0][-1] * share)
+    return courses
+
+
+def _on_surface(brain: Mask, geometry: Geometry, directions: Array, outward: float) -> Array:
+    """Return where rays from the middle of the brain leave it, `outward` mm beyond, smoothed along their order."""
+    from scipy.ndimage import gaussian_filter1d
+
+    low, high = brain_box(brain, geometry)
+    middle, to_index = (low + high) / 2, np.linalg.inv(geometry.ijk_to_lps())
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    reach = np.arange(0, float(np.linalg.norm(high - low)) / 2 + 5, 0.5)
+    points = middle + reach[None, :, None] * directions[:, None]
+    indices = np.rint(points @ to_index[:3, :3].T + to_index[:3, 3]).astype(int)
+    inside = np.all((indices >= 0) & (indices < geometry.size), axis=-1)
+    x, y, z = np.moveaxis(np.where(inside[..., None], indices, 0), -1, 0)
+    inside &= brain[z, y, x]
+    last = reach[inside.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1)]
+    surface = middle + (gaussian_filter1d(last, 2.0, mode="nearest") + outward)[:, None] * directions
+    return np.asarray(surface, dtype=np.float64)
+
+
+def scalp_vessels(centre: Array, axes: Array, rng: np.random.Generator) -> Tree:
+    """Draw thin winding vessels outside of the skull of an ellipsoidal head; they are no brain arteries either."""
+    tree = []
+    for _ in range(int(rng.integers(6, 20))):
+        course = rng.normal((0.0, 0.0, 0.6))
+        points = [course / np.linalg.norm(course)]
+        step = rng.normal(0, 0.03, 3)
+        for _ in range(40):
+            step = 0.9 * step + rng.normal(0, 0.006, 3)
+            points.append((points[-1] + step) / np.linalg.norm(points[-1] + step))
+        reach = 1 + rng.uniform(8, 12) / axes.mean()
+        tree.append(Branch(np.array(points) * axes * reach + centre, np.full(41, rng.uniform(0.3, 0.8))))
+    return tree
