@@ -171,6 +171,15 @@ def test_worker_ends_when_its_front_end_is_gone(long_run: Callable[..., subproce
     assert names(tmp_path / "out") == []
 
 
+def test_worker_that_is_done_ends_while_its_front_end_lives() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "devices", "--stop-with-stdin"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.wait(timeout=20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
 def test_evaluate_and_errormap(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
     truth = make_scan()
     truth = truth.with_array((truth.array > 180).astype(np.uint8))

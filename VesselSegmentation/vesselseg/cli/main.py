@@ -115,7 +115,8 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def _stop_when_stdin_closes() -> None:
-    while sys.stdin.buffer.read(1024):
+    # Not through sys.stdin: Python could not end while this thread holds the lock of its buffer.
+    while os.read(sys.stdin.fileno(), 1024):
         pass
     signal.raise_signal(signal.SIGINT)
     time.sleep(5)
