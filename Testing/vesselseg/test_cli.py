@@ -201,7 +201,7 @@ def test_evaluate_and_errormap(make_scan: Callable[..., Volume], tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert np.count_nonzero(read_volume(tmp_path / "map.nrrd").array == 1) == both
     header, *rows = (tmp_path / "errors.csv").read_text().splitlines()
-    assert header == "kind,voxels,volume_mm3,r_mm,a_mm,s_mm"
+    assert header.startswith("kind,voxels,volume_mm3,r_mm,a_mm,s_mm,")
     wrong = np.count_nonzero(truth.array != found.array)
     assert sum(int(row.split(",")[1]) for row in rows) == wrong
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
@@ -12,40 +13,55 @@ from vesselseg.volume import Volume
 logger = logging.getLogger("vesselseg")
 
 
-def on_grid_of(label: Volume, reference: Volume, *, what: str = "the segmentation") -> Volume:
+def on_grid_of(volume: Volume, target: Volume, *, what: str = "the segmentation", of: str = "the reference") -> Volume:
     """Return an image on the grid of another one.
 
     Parameters
     ----------
-    label : Volume
-        Label or scan.
-    reference : Volume
+    volume : Volume
+        Label, scan or probability.
+    target : Volume
         Its grid is the one wanted.
-    what : str
-        What it is called in the log and in errors.
+    what, of : str
+        What the two images are called in the log and in errors.
 
     Returns
     -------
     Volume
-        The image itself if it lies on that grid already; else resampled to the nearest voxel, which is said in the log.
+        The image itself if it lies on that grid already; else resampled, which is said in the log: labels (whole
+        numbers) to the nearest voxel, scans and probabilities linearly. Outside the image it is 0.
 
     Raises
     ------
     VesselSegError
         If the two images have no place in common.
     """
-    if label.geometry.same_grid(reference.geometry):
-        return label
+    if volume.geometry.same_grid(target.geometry):
+        return volume
     import SimpleITK as sitk
 
-    target = reference.to_sitk()
+    grid = sitk.Image(target.geometry.size, sitk.sitkUInt8)
+    target.geometry.apply_to_sitk(grid)
 
-    def resampled(volume: Volume) -> Volume:
-        image = volume.to_sitk()
-        nearest = sitk.Resample(image, target, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0, image.GetPixelID())
-        return Volume.from_sitk(nearest)
+    def resampled(image: Volume, interpolator: int) -> Volume:
+        source = image.to_sitk()
+        return Volume(
+            sitk.GetArrayFromImage(
+                sitk.Resample(source, grid, sitk.Transform(), interpolator, 0.0, source.GetPixelID())
+            ),
+            target.geometry,
+        )
 
-    if not resampled(label.with_array(np.ones(label.array.shape, np.uint8))).array.any():
-        raise VesselSegError(f"{what} and the reference do not overlap", "check that both are of the same scan")
-    logger.warning("%s lies on another grid: it was resampled to that of the reference", what)
-    return resampled(label)
+    everywhere = volume.with_array(np.ones(volume.array.shape, np.uint8))
+    if not resampled(everywhere, sitk.sitkNearestNeighbor).array.any():
+        raise VesselSegError(f"{what} and {of} do not overlap", "check that both are of the same scan")
+    logger.warning("%s lies on another grid: it was resampled to that of %s", what, of)
+    smooth = np.issubdtype(volume.array.dtype, np.floating)
+    return resampled(volume, sitk.sitkLinear if smooth else sitk.sitkNearestNeighbor)
+
+
+def label_on_grid_of(
+    label: Volume, target: Volume, *, what: str = "the segmentation", of: str = "the reference"
+) -> NDArray[np.bool_]:
+    """Return where a label lies, shape (Z, Y, X), on the grid of another image; see `on_grid_of`."""
+    return on_grid_of(label.with_array((label.array != 0).view(np.uint8)), target, what=what, of=of).array != 0

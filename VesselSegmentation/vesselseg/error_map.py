@@ -3,103 +3,99 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
-from vesselseg.comparison import on_grid_of
+from vesselseg.comparison import label_on_grid_of
+from vesselseg.error_kinds import STANDARD_PALETTE, WITH_REFERENCE, Colour, ErrorKind, Palette, Wording
 from vesselseg.volume import Volume
 
 
-class ErrorKind(IntEnum):
-    """Values of an error map."""
-
-    TRUE_POSITIVE = 1
-    FALSE_POSITIVE = 2
-    FALSE_NEGATIVE = 3
-
-    @property
-    def title(self) -> str:
-        """For people."""
-        return self.name.replace("_", " ").lower()
-
-
-#: Red, green and blue in [0, 1]; the same in slices, 3D views, legends and reports.
-ERROR_COLOURS = {
-    ErrorKind.TRUE_POSITIVE: (0.90, 0.10, 0.10),
-    ErrorKind.FALSE_POSITIVE: (0.10, 0.80, 0.20),
-    ErrorKind.FALSE_NEGATIVE: (0.15, 0.35, 1.00),
-}
-
-
 @dataclass(frozen=True)
-class ErrorComponent:
-    """One connected piece of an error.
+class LegendEntry:
+    """One line of the legend of an error map.
 
     Parameters
     ----------
     kind : ErrorKind
-        False positive or false negative.
+    title : str
+        For people.
+    colour : Colour
+        Red, green and blue, each in [0, 1].
     voxels : int
-        Its size.
     volume_mm3 : float
-        Its volume.
-    centre_ras : tuple of float
-        Position of the voxel nearest to its centroid, in mm, RAS: always inside the piece.
     """
 
     kind: ErrorKind
+    title: str
+    colour: Colour
     voxels: int
     volume_mm3: float
-    centre_ras: tuple[float, float, float]
+
+    @property
+    def text(self) -> str:
+        """The line as it is shown."""
+        return f"{self.title}: {self.voxels:,} voxels, {self.volume_mm3 / 1000:.2f} ml"
 
 
-def error_map(segmentation: Volume, reference: Volume) -> Volume:
+def error_map(segmentation: Volume, reference: Volume, *, scan: Volume | None = None) -> Volume:
     """Mark true positives, false positives and false negatives.
 
     Parameters
     ----------
     segmentation, reference : Volume
-        Labels, 0 or 1. The segmentation is resampled to the grid of the reference where it lies on another one.
+        Labels; every voxel other than 0 belongs to them.
+    scan : Volume, optional
+        Gives the grid of the map; without it the reference does. What lies on another grid is resampled, which is said
+        in the log.
 
     Returns
     -------
     Volume
-        uint8 on the grid of the reference: 0 where both are background, else a value of `ErrorKind`.
+        uint8 on the grid of the scan, else of the reference: 0 where both labels are background, else a value of
+        `ErrorKind`.
 
     Raises
     ------
     VesselSegError
-        If the two images have no place in common.
+        If two of the images have no place in common.
     """
-    found = on_grid_of(segmentation, reference).array != 0
-    truth = reference.array != 0
+    target, of = (reference, "the reference") if scan is None else (scan, "the scan")
+    found = label_on_grid_of(segmentation, target, of=of)
+    truth = label_on_grid_of(reference, target, what="the reference", of=of)
     values = np.zeros(truth.shape, dtype=np.uint8)
     values[found] = ErrorKind.FALSE_POSITIVE
     values[truth] = ErrorKind.FALSE_NEGATIVE
     values[found & truth] = ErrorKind.TRUE_POSITIVE
-    return reference.with_array(values)
+    return target.with_array(values)
 
 
 def count_kinds(errors: Volume) -> dict[ErrorKind, int]:
     """Return the number of voxels of each kind in an error map."""
-    counts = np.bincount(errors.array.ravel(), minlength=4)
-    return {kind: int(counts[kind]) for kind in ErrorKind}
+    return {kind: int(np.count_nonzero(errors.array == kind)) for kind in ErrorKind}
 
 
-def error_components(errors: Volume) -> list[ErrorComponent]:
-    """List the connected pieces (26-connected) of false positives and false negatives, the largest first."""
-    from scipy import ndimage
+def legend(
+    errors: Volume, *, wording: Wording = WITH_REFERENCE, palette: Palette = STANDARD_PALETTE
+) -> list[LegendEntry]:
+    """Return what the legend of an error map says.
 
-    ijk_to_ras = errors.geometry.ijk_to_ras()
-    components = []
-    for kind in (ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE):
-        pieces, count = ndimage.label(errors.array == kind, structure=np.ones((3, 3, 3)))
-        for number, box in enumerate(ndimage.find_objects(pieces, max_label=count), start=1):
-            voxels = np.argwhere(pieces[box] == number)
-            inside = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
-            k, j, i = inside + [part.start for part in box]
-            x, y, z = (float(v) for v in (ijk_to_ras @ [i, j, k, 1])[:3])
-            volume = len(voxels) * errors.geometry.voxel_volume
-            components.append(ErrorComponent(kind, len(voxels), volume, (x, y, z)))
-    return sorted(components, key=lambda component: -component.voxels)
+    Parameters
+    ----------
+    errors : Volume
+        As `error_map` makes it.
+    wording : Wording
+        What the kinds are called.
+    palette : Palette
+        Their colours.
+
+    Returns
+    -------
+    list of LegendEntry
+        In the order of `ErrorKind`.
+    """
+    volume = errors.geometry.voxel_volume
+    return [
+        LegendEntry(kind, wording.title(kind), palette.colour(kind), count, count * volume)
+        for kind, count in count_kinds(errors).items()
+    ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.error_map import ERROR_COLOURS, ErrorKind, count_kinds
+from vesselseg.error_kinds import STANDARD_PALETTE, ErrorKind
+from vesselseg.error_map import legend
 from vesselseg.postprocessing import bounding_box
 from vesselseg.resampling import AxialView
 from vesselseg.volume import Volume
@@ -52,15 +53,11 @@ def save_error_figure(path: Path, errors: Volume, *, scan: Volume | None = None,
     for axes, (name, axis, far) in zip(figure.subplots(1, 3), _PROJECTIONS):
         _draw_projection(axes, axial, background, axis, far)
         axes.set_title(name, color="white", fontsize=11)
-    counts, voxel_volume = count_kinds(errors), errors.geometry.voxel_volume
     handles = [
-        Line2D([], [], linestyle="", marker="s", markersize=9, color=ERROR_COLOURS[kind],
-               label=f"{kind.title}: {counts[kind]} voxels, {counts[kind] * voxel_volume / 1000:.2f} ml")
-        for kind in ErrorKind
-    ]  # fmt: skip
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
-    for text in legend.get_texts():
-        text.set_color("white")
+        Line2D([], [], linestyle="", marker="s", markersize=9, color=entry.colour, label=entry.text)
+        for entry in legend(errors)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=11, labelcolor="white")
     if title:
         figure.suptitle(title, color="white", fontsize=13)
     figure.savefig(path, dpi=150, facecolor="black")
@@ -79,7 +76,7 @@ def _draw_projection(axes: Axes, errors: Volume, background: NDArray[np.float32]
         shown = hit.any(axis=axis)
         # Farther voxels are darker: it tells which of two vessels lies in front.
         shade = 1.0 - 0.5 * hit.argmax(axis=axis) / array.shape[axis]
-        picture[shown] = (shade[..., None] * np.asarray(ERROR_COLOURS[kind]))[shown]
+        picture[shown] = (shade[..., None] * np.asarray(STANDARD_PALETTE.colour(kind)))[shown]
     # Axial views run from the head's right to its left and from front to back; upright ones have the head on top.
     upright = axis != 0
     axes.imshow(picture, origin="lower" if upright else "upper", aspect=rows / columns, interpolation="nearest")

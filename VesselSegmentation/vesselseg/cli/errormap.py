@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vesselseg.cli.reporter import Reporter
-
-if TYPE_CHECKING:
-    from vesselseg.error_map import ErrorComponent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +26,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     import contextlib
 
     from vesselseg.comparison import on_grid_of
-    from vesselseg.error_map import count_kinds, error_components, error_map
+    from vesselseg.error_components import components_csv, error_components
+    from vesselseg.error_map import count_kinds, error_map
     from vesselseg.errors import VesselSegError
     from vesselseg.figures import save_error_figure
     from vesselseg.image_io import atomic_output, check_output, image_suffix, read_label, read_volume, write_image
@@ -58,14 +53,3 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     counts = {kind.title: count for kind, count in count_kinds(errors).items()}
     reporter.result(counts, ", ".join(f"{count} {title}" for title, count in counts.items()) + " voxels")
     return 0
-
-
-def components_csv(components: list[ErrorComponent]) -> str:
-    """Return error components as the text of a CSV file."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["kind", "voxels", "volume_mm3", "r_mm", "a_mm", "s_mm"])
-    for component in components:
-        centre = (f"{value:.2f}" for value in component.centre_ras)
-        writer.writerow([component.kind.title, component.voxels, f"{component.volume_mm3:.3f}", *centre])
-    return text.getvalue()

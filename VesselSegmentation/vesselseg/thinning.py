@@ -1,0 +1,126 @@
+"""Skeletons of scattered pieces: a thinning that works on a list of voxels, however large the box around them.
+
+scikit-image's thinning visits every voxel of a box, and it erases straight pieces an even number of voxels wide
+(scikit-image issue 3757); errors along the wall of a vessel are often just that.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+def neighbour_steps() -> Indices:
+    """Return the 26 steps to a voxel's neighbours, shape (26, 3); the last 13 are the opposites of the first."""
+    steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.delete(steps, 13, axis=0)
+
+
+def neighbours(points: Indices) -> Indices:
+    """Find the 26-neighbours of every voxel of a list within that list.
+
+    Parameters
+    ----------
+    points : ndarray of int, shape (N, 3)
+        Different voxels.
+
+    Returns
+    -------
+    ndarray of int, shape (N, 26)
+        For each step of `neighbour_steps` the position of the neighbour in the list; N where there is none.
+    """
+    low = points.min(axis=0) - 1
+    shape = tuple(int(n) for n in points.max(axis=0) - low + 2)
+    flat = np.ravel_multi_index((points - low).T, shape)
+    order = np.argsort(flat)
+    ordered = flat[order]
+    found = np.full((len(points), 26), len(points))
+    middle = np.ravel_multi_index((1, 1, 1), shape)
+    for column, step in enumerate(neighbour_steps()):
+        wanted = flat + np.ravel_multi_index(tuple(step + 1), shape) - middle
+        place = np.minimum(np.searchsorted(ordered, wanted), len(points) - 1)
+        hit = ordered[place] == wanted
+        found[hit, column] = order[place[hit]]
+    return found
+
+
+def thin(points: Indices) -> NDArray[np.bool_]:
+    """Find a skeleton, one voxel wide, of the label made of a list of voxels.
+
+    In rounds, border voxels are removed that are simple, so that the number of pieces, tunnels and cavities stays, and
+    that were no ends of lines at the beginning of the round. Voxels of which no two are neighbours go at the same time
+    (eight subfields by odd and even indices).
+
+    Parameters
+    ----------
+    points : ndarray of int, shape (N, 3)
+        Different voxels; 26-connected.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+        Which of them are on the skeleton.
+
+    References
+    ----------
+    Bertrand G, Malandain G. A new characterization of three-dimensional simple points. Pattern Recognit Lett
+    1994;15:169-175. doi:10.1016/0167-8655(94)90046-9
+    """
+    around = neighbours(points)
+    field = (points % 2) @ np.array([4, 2, 1])
+    faces = np.flatnonzero(np.abs(neighbour_steps()).sum(axis=1) == 1)
+    alive = np.append(np.ones(len(points), bool), False)
+    going = True
+    while going:
+        there = alive[around]
+        border = alive[:-1] & ~there[:, faces].all(axis=1) & (there.sum(axis=1) > 1)
+        going = False
+        for number in range(8):
+            candidates = np.flatnonzero(border & (field == number))
+            there = alive[around[candidates]]
+            gone = candidates[_simple(there @ _bits())]
+            alive[gone] = False
+            going = going or gone.size > 0
+    return alive[:-1]
+
+
+def _bits() -> Indices:
+    return 1 << np.arange(26)
+
+
+def _simple(codes: Indices) -> NDArray[np.bool_]:
+    """Tell for which sets of neighbours (a bit each) the voxel in their middle is simple."""
+    every, faces, edges, by_corner, by_face = _adjacency()
+    lowest = codes & -codes
+    one_piece = (codes != 0) & (_flooded(lowest, codes, by_corner) == codes)
+    background = ~codes & every
+    seeds = background & faces
+    reached = _flooded(seeds & -seeds, background & (faces | edges), by_face)
+    return one_piece & (seeds != 0) & ((reached & seeds) == seeds)
+
+
+def _flooded(reached: Indices, within: Indices, adjacent: list[int]) -> Indices:
+    while True:
+        grown = reached.copy()
+        for bit, others in enumerate(adjacent):
+            grown |= -(reached >> bit & 1) & others
+        grown &= within
+        if np.array_equal(grown, reached):
+            return reached
+        reached = grown
+
+
+@functools.lru_cache(maxsize=1)
+def _adjacency() -> tuple[int, int, int, list[int], list[int]]:
+    """Return the sets of all neighbours, of those across a face, of those across an edge, and who touches whom."""
+    steps = neighbour_steps()
+    reach = np.abs(steps).sum(axis=1)
+    apart = np.abs(steps[:, None] - steps[None])
+    by_corner = (apart.max(axis=-1) == 1) @ _bits()
+    by_face = (apart.sum(axis=-1) == 1) @ _bits()
+    faces, edges = (int(((reach == n) * _bits()).sum()) for n in (1, 2))
+    return (1 << 26) - 1, faces, edges, [int(v) for v in by_corner], [int(v) for v in by_face]
