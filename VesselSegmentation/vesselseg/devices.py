@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 from vesselseg.errors import VesselSegError
 
@@ -89,5 +91,10 @@ def _machine_memory() -> int:
 
 
 def _cpu_name() -> str:
-    cores = os.cpu_count() or 1
-    return f"{platform.processor() or platform.machine()}, {cores} cores"
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # only Linux tells the product's name here
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = " ".join(line.partition(":")[2].split())
+                break
+    return f"{name}, {os.cpu_count() or 1} cores"
