@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vesselseg import devices
+from vesselseg.devices import Device, available_devices, choose_device
+from vesselseg.errors import VesselSegError
+
+GPUS = [Device("cuda:0", "First", 8 << 30), Device("cuda:1", "Second", 16 << 30)]
+CPU = Device("cpu", "The CPU", 32 << 30)
+
+
+def test_the_cpu_is_always_there_and_comes_last() -> None:
+    last = available_devices()[-1]
+    assert last.name == "cpu"
+    assert last.memory_bytes > 1 << 30
+    torch.zeros(1, device=last.name)
+
+
+@pytest.mark.parametrize(
+    ("wish", "name"), [("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")]
+)
+def test_a_wish_is_granted(wish: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "available_devices", lambda: [*GPUS, CPU])
+    assert choose_device(wish).name == name
+
+
+@pytest.mark.parametrize("wish", ["cuda", "cuda:0", "mps", "tpu", ""])
+def test_nothing_is_taken_in_the_stead_of_what_is_not_there(wish: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "available_devices", lambda: [CPU])
+    with pytest.raises(VesselSegError, match="choose auto or one of: cpu"):
+        choose_device(wish)
