@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-import shutil
 import sys
 import unittest
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +22,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.installation import ensure_requirements, missing_requirements, python_slicer
 from VesselSegmentationLib.panel_section import PanelSection
 from VesselSegmentationLib.review_section import ReviewSection
 from VesselSegmentationLib.segment_section import SegmentSection
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from VesselSegmentationLib.segmentation_job import SegmentationJob
 
 HOMEPAGE = "https://github.com/VesselSegmentation/SlicerVesselSegmentation"
+RESOURCES = os.path.join(os.path.dirname(__file__), "Resources")
+REQUIREMENTS = os.path.join(RESOURCES, "requirements.txt")
 
 
 class VesselSegmentation(ScriptedLoadableModule):
@@ -62,7 +63,6 @@ def registerSampleData() -> None:
     """Offer the synthetic scan in the module Sample Data. It is made on this machine; nothing is downloaded."""
     import SampleData
 
-    icon = os.path.join(os.path.dirname(__file__), "Resources", "Icons", "VesselSegmentation.png")
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="VesselSegmentation",
         sampleName="TOFPhantom",
@@ -70,7 +70,7 @@ def registerSampleData() -> None:
         uris=f"{HOMEPAGE}#phantom",
         fileNames="TOFPhantom.nrrd",
         nodeNames="TOF phantom",
-        thumbnailFileName=icon,
+        thumbnailFileName=os.path.join(RESOURCES, "Icons", "VesselSegmentation.png"),
         customDownloader=addPhantom,
     )
 
@@ -196,7 +196,9 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def onNodeAdded(self, caller: Any, event: Any) -> None:
         """Take the first scan that is loaded while the panel is open."""
         parameters = self._parameterNode
-        if parameters is not None and parameters.inputVolume is None and not slicer.mrmlScene.IsImporting():
+        if parameters is None or not self.parent.isEntered or slicer.mrmlScene.IsImporting():
+            return
+        if parameters.inputVolume is None:
             parameters.inputVolume = self.logic.defaultScan()
 
     def onNodeRemoved(self, caller: Any, event: Any) -> None:
@@ -252,15 +254,19 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def onModelChosen(self, index: int) -> None:
         """Take a model, with the threshold that is recommended for it."""
         self._parameterNode.model = self.ui.modelComboBox.itemData(index)
-        self._review.show_threshold(*self.logic.recommendedThreshold(self._parameterNode.model))
+        recommended = self.logic.recommendedThreshold(self._parameterNode.model)
+        if recommended is not None:
+            self._review.show_threshold(*recommended)
 
     def _takeSegmentation(self, job: Any) -> None:
+        firstOne = self._parameterNode.outputSegmentation is None
         self._parameterNode.outputSegmentation = job.segmentation_node
         self._parameterNode.probabilityVolume = job.probability_node
         self._review.show_threshold(*self.logic.threshold(job.segmentation_node))
         if self._parameterNode.show3D:
             self.logic.setSurfaceShown(job.segmentation_node, True)
-            self.logic.centreViews()
+            if firstOne:
+                self.logic.centreViews()
 
 
 class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
@@ -271,7 +277,7 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self._logic = SegmentationLogic(slicer.mrmlScene, PythonCommand((pythonSlicer(),)))
+        self._logic = SegmentationLogic(slicer.mrmlScene, PythonCommand((python_slicer(),)))
 
     def getParameterNode(self) -> VesselSegmentationParameterNode:
         """Return the parameter node of the scene."""
@@ -279,10 +285,7 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def ensureRequirements(self) -> None:
         """Install the Python packages that are missing, if the user agrees; `VesselSegError` if not."""
-        from VesselSegmentationLib.installation import ensure_requirements
-
-        path = os.path.join(os.path.dirname(__file__), "Resources", "requirements.txt")
-        ensure_requirements(path, _("Vessel Segmentation"))
+        ensure_requirements(REQUIREMENTS, _("Vessel Segmentation"))
 
     def startSegmentation(self, parameters: VesselSegmentationParameterNode) -> SegmentationJob:
         """Start to segment the scan of a parameter node in a process of its own; returns the job at once."""
@@ -319,10 +322,12 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         """Return the models, the default one first."""
         return self._logic.models()
 
-    def recommendedThreshold(self, model: str) -> tuple[float, float]:
-        """Return the threshold and the smallest piece (mm3) that are recommended for a model."""
-        manifest = next(each for each in self.models() if each.name == model)
-        return manifest.threshold, manifest.min_component_mm3
+    def recommendedThreshold(self, model: str) -> tuple[float, float] | None:
+        """Return threshold and smallest piece (mm3) that are recommended for a model; None if it is not there."""
+        for manifest in self.models():
+            if manifest.name == model:
+                return manifest.threshold, manifest.min_component_mm3
+        return None
 
     def needsMaskNode(self, brainMask: BrainMask) -> bool:
         """Tell whether a choice of the brain mask asks for a node."""
@@ -389,15 +394,16 @@ class VesselSegmentationTest(ScriptedLoadableModuleTest):
         from VesselSegmentationLib.phantom_nodes import add_phantom, overlap_with_truth
 
         logic = VesselSegmentationLogic()
-        if not logic.models():
-            raise unittest.SkipTest("no model is installed")
+        missing = missing_requirements(REQUIREMENTS) if logic.models() else ["a model"]
+        if missing:
+            raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
         self.delayDisplay("Making the phantom")
         volumeNode, truthNode = add_phantom(slicer.mrmlScene)
         parameters = logic.getParameterNode()
         parameters.inputVolume = volumeNode
         parameters.brainMask = BrainMask.NONE
         parameters.model = logic.models()[0].name
-        parameters.threshold, parameters.minimumComponent = logic.recommendedThreshold(parameters.model)
+        parameters.threshold, parameters.minimumComponent = logic.recommendedThreshold(parameters.model) or (0.5, 0.0)
         self.delayDisplay("Segmenting it")
         job = logic.startSegmentation(parameters)
         job.wait(600)
@@ -408,11 +414,3 @@ class VesselSegmentationTest(ScriptedLoadableModuleTest):
         logic.applyThreshold(job.segmentation_node, 0.9, 0.0)
         assert logic.threshold(job.segmentation_node) == (0.9, 0.0)
         self.delayDisplay("Test passed")
-
-
-def pythonSlicer() -> str:
-    """Return the path of 3D Slicer's Python interpreter, which runs the worker processes."""
-    path = shutil.which("PythonSlicer")
-    if path is None:
-        raise VesselSegError("PythonSlicer is not on the path", "start 3D Slicer with its launcher, not SlicerApp-real")
-    return path

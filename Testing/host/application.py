@@ -11,6 +11,7 @@ from typing import Any
 
 import qt
 import slicer
+import vtk
 
 _LOGICS = {
     "colors": "vtkMRMLColorLogic",
@@ -56,6 +57,8 @@ class Application:
         self._manager, self._events = _ModuleManager(), _Events()
         self._logic = slicer.vtkSlicerApplicationLogic()
         self._logic.SetMRMLScene(scene)
+        self._logic.SetViewLogics(vtk.vtkCollection())
+        self._logic.SetSliceLogics(vtk.vtkCollection())
         self.temporaryPath = tempfile.mkdtemp(prefix="slicer-host-")
         self.slicerHome = self.temporaryPath
         self._logic.SetTemporaryPath(self.temporaryPath)

@@ -69,7 +69,7 @@ def find_signal(sender: Any, signature: str) -> Any:
         if meta.method(i).methodType() == QtCore.QMetaMethod.MethodType.Signal
     }
     # MRML pointers are Python objects here, so the widgets that stand in for qMRML's say what the real ones declare.
-    declared |= set(getattr(sender, "_signatures", ()))
+    declared = {each for each in declared if "PyObject" not in each} | set(getattr(sender, "_signatures", ()))
     if f"{name}({arguments})" not in declared:
         raise ValueError(f"no such signal: {type(sender).__name__}::{name}({arguments}); there are {sorted(declared)}")
     return getattr(sender, name)

@@ -27,4 +27,6 @@ class SampleDataSource:
 class SampleDataLogic:
     @staticmethod
     def registerCustomSampleDataSource(category: str = "Custom", **keywords: Any) -> None:
-        sources.setdefault(category, []).append(SampleDataSource(**keywords))
+        source = SampleDataSource(**keywords)
+        if source.sampleName not in [each.sampleName for each in sources.setdefault(category, [])]:
+            sources[category].append(source)

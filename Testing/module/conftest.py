@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("PySide6", reason="the stand-in host needs PySide6")
 pytest.importorskip("slicer", reason="the stand-in host needs slicer-core")
 
-import host  # noqa: E402
+import host
 
 _PRETENDED_WORKER = Path(__file__).resolve().parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
 
@@ -70,6 +70,7 @@ def panel(slicer_host: host.Host, errors: list[BaseException], tiny_model: str) 
 def add_scan(slicer_host: host.Host, make_scan: Callable[..., Any]) -> Callable[..., Any]:
     """Load a small scan, as a user does."""
     import slicer
+
     from VesselSegmentationLib.volume_nodes import set_node_volume
 
     def add(name: str = "TOF", seed: int = 0) -> Any:

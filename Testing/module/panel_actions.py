@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import host
 import numpy as np
+
+import host
 
 
 def wait_until_idle(panel: Any) -> None:
@@ -30,6 +31,7 @@ def vessels(node: Any, volume_node: Any) -> np.ndarray:
 def draw_by_hand(node: Any, volume_node: Any) -> np.ndarray:
     """Change the vessels as the Segment Editor does; return them."""
     import slicer
+
     from VesselSegmentationLib.segment_voxels import oriented_image
     from VesselSegmentationLib.segmentation_nodes import segment_with_role
     from VesselSegmentationLib.volume_nodes import volume_geometry

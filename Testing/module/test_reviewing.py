@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import host
 import numpy as np
 import pytest
+
+import host
 from module.panel_actions import draw_by_hand, rest, vessels
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import host
 import numpy as np
 import pytest
+
+import host
 from module.panel_actions import data_nodes, draw_by_hand, vessels, wait_until_idle
 
 
@@ -214,11 +215,27 @@ def test_devices_that_cannot_be_listed_are_no_obstacle(panel: Any, pretend: Call
     assert panel.ui.deviceComboBox.currentData == "auto"
 
 
-def test_choices_from_another_machine_are_shown(panel: Any) -> None:
+def test_choices_from_another_machine_are_shown(panel: Any, add_scan: Callable[..., Any]) -> None:
+    add_scan()
     panel._parameterNode.device = "cuda:3"
     panel._parameterNode.model = "their-model"
     assert panel.ui.deviceComboBox.currentText == "cuda:3 (not seen on this machine)"
     assert panel.ui.modelComboBox.currentText == "their-model (not installed here)"
+    assert not panel.ui.segmentButton.isEnabled()
+    assert "'their-model' is not installed" in panel.ui.segmentButton.toolTip
+    panel.ui.modelComboBox.activated.emit(panel.ui.modelComboBox.currentIndex)
+    assert not panel.ui.segmentButton.isEnabled()
+    panel.ui.modelComboBox.activated.emit(0)
+    assert panel.ui.segmentButton.isEnabled()
+
+
+def test_without_a_model(slicer_host: host.Host, errors: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    from vesselseg.models import registry
+
+    monkeypatch.setattr(registry, "model_folders", lambda: [tmp_path])
+    panel = slicer_host.load_module(host.module_file("VesselSegmentation"))
+    assert "No model is installed" in panel.ui.segmentButton.toolTip
+    slicer_host.unload_module("VesselSegmentation")
 
 
 def test_a_run_goes_on_in_another_module(

@@ -1,12 +1,10 @@
-"""Install the Python packages that the segmentation needs into 3D Slicer, after asking.
-
-Only for 3D Slicer: this module asks for its dialogues and its pip.
-"""
+"""3D Slicer's Python: where it is, and the packages it lacks, installed after asking. Only for 3D Slicer."""
 
 from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +18,22 @@ from vesselseg.errors import VesselSegError
 TORCH = "torch>=2.2"
 #: Shipped with 3D Slicer, or installed by the PyTorch extension: what else is installed must do with these versions.
 KEPT = ("numpy", "scipy", "SimpleITK", "vtk", "torch")
+
+
+def python_slicer() -> str:
+    """Return the path of 3D Slicer's Python interpreter, which runs the worker processes.
+
+    Raises
+    ------
+    VesselSegError
+        If it is not on the path, where 3D Slicer's launcher puts it.
+    """
+    path = shutil.which("PythonSlicer")
+    if path is None:
+        raise VesselSegError(
+            _("PythonSlicer was not found"), _("start 3D Slicer with its launcher, which puts it on the path")
+        )
+    return path
 
 
 def ensure_requirements(path: str | os.PathLike[str], requester: str) -> None:
@@ -39,8 +53,7 @@ def ensure_requirements(path: str | os.PathLike[str], requester: str) -> None:
     """
     if _missing([TORCH]):
         _install_torch()
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    missing = _missing([line for line in lines if line and not line.startswith("#")])
+    missing = missing_requirements(path)
     if not missing:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -48,6 +61,12 @@ def ensure_requirements(path: str | os.PathLike[str], requester: str) -> None:
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in _kept_versions()), encoding="utf-8")
         _install(missing, constraints, requester)
     importlib.invalidate_caches()
+
+
+def missing_requirements(path: str | os.PathLike[str]) -> list[str]:
+    """Return the requirements of a file, and torch, that are not met."""
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    return _missing([TORCH, *(line for line in lines if line and not line.startswith("#"))])
 
 
 def _missing(requirements: list[str]) -> list[str]:

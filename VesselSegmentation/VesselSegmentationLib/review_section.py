@@ -12,6 +12,8 @@ from VesselSegmentationLib.panel_section import PanelSection, allow
 
 #: How long a slider must rest before the vessels follow it.
 _REST_MILLISECONDS = 200
+#: Sliders give their values with rounding errors.
+_SAME = 1e-6
 
 
 class ReviewSection(PanelSection):
@@ -68,14 +70,14 @@ class ReviewSection(PanelSection):
         node = parameters.outputSegmentation
         applied = self.logic.threshold(node)
         wanted = (parameters.threshold, parameters.minimumComponent)
-        if wanted == applied or self.logic.probabilityOf(node) is None:
+        same = applied is not None and max(abs(a - b) for a, b in zip(applied, wanted)) < _SAME
+        if same or self.logic.probabilityOf(node) is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("The threshold could not be applied.")):
-            if self.may_replace_vessels():
-                with slicer.util.WaitCursor():
-                    self.logic.applyThreshold(node, *wanted)
-            elif applied is not None:
-                self.show_threshold(*applied)
+        if self.may_replace_vessels():
+            with slicer.util.tryWithErrorDisplay(_("The threshold could not be applied."), waitCursor=True):
+                self.logic.applyThreshold(node, *wanted)
+        elif applied is not None:
+            self.show_threshold(*applied)
 
     def close(self) -> None:
         """Forget the last move."""

@@ -35,6 +35,7 @@ class SegmentSection(PanelSection):
         self._job: Any = None
         self._device_query: Any = None
         self._logged_lines = 0
+        self._models: list[str] = []
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MILLISECONDS)
         self._timer.connect("timeout()", self.poll)
@@ -54,7 +55,9 @@ class SegmentSection(PanelSection):
         """List the models that are there now."""
         combo_box = self.ui.modelComboBox
         combo_box.clear()
+        self._models = []
         for manifest in self.logic.models():
+            self._models.append(manifest.name)
             combo_box.addItem(manifest.title, manifest.name)
             combo_box.setItemData(combo_box.count - 1, manifest.name, qt.Qt.ToolTipRole)
 
@@ -70,8 +73,10 @@ class SegmentSection(PanelSection):
         reason = ""
         if running:
             reason = _("The scan is being segmented. Press Cancel to stop.")
-        elif not ui.modelComboBox.count:
+        elif not self._models:
             reason = _("No model is installed: install the extension again.")
+        elif parameters.model not in self._models:
+            reason = _("The model '{name}' is not installed here: choose another one.").format(name=parameters.model)
         elif parameters.inputVolume is None:
             reason = _("Load a TOF scan and choose it above.")
         elif from_node and parameters.brainMaskNode is None:
@@ -83,12 +88,13 @@ class SegmentSection(PanelSection):
 
     def start(self) -> None:
         """Start the segmentation; ask before edited vessels are replaced and before packages are installed."""
-        with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started.")):
-            if not self.may_replace_vessels():
+        failed = _("The segmentation could not be started.")
+        with slicer.util.tryWithErrorDisplay(failed):
+            if self.running or not self.may_replace_vessels():
                 return
             self.logic.ensureRequirements()
-            with slicer.util.WaitCursor():
-                self._job = self.logic.startSegmentation(self.parameters)
+        with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
+            self._job = self.logic.startSegmentation(self.parameters)
         self.ui.logTextEdit.clear()
         self._logged_lines = 0
         self.ui.progressBar.value = 0

@@ -1,0 +1,6 @@
+foreach(variable HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if("${EXTENSION_${variable}}" STREQUAL "")
+    message(SEND_ERROR "EXTENSION_${variable} is not set")
+  endif()
+  message(STATUS "EXTENSION_${variable}=${EXTENSION_${variable}}")
+endforeach()

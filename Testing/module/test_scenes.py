@@ -1,0 +1,143 @@
+"""Scenes that are saved and loaded, and the module loaded anew."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import host
+from module.panel_actions import draw_by_hand, rest, vessels, wait_until_idle
+
+
+@pytest.fixture
+def save_and_load(slicer_host: host.Host, tmp_path: Path) -> Callable[[], None]:
+    """Save the scene into a file, close it, and load it again, as the menu File does."""
+    import slicer
+
+    def do() -> None:
+        path = str(tmp_path / "scene.mrb")
+        assert slicer.mrmlScene.WriteToMRB(path)
+        slicer.mrmlScene.Clear(False)
+        assert slicer.mrmlScene.ReadFromMRB(path)
+
+    return do
+
+
+def test_choices_and_results_survive(segmented: Any, save_and_load: Callable[[], None]) -> None:
+    ui = segmented.ui
+    ui.thresholdSlider.value = 0.8
+    rest()
+    ui.minimumComponentSlider.value = 2.5
+    rest()
+    ui.brainMaskComboBox.currentIndex = 1
+    segmented._parameterNode.device = "cuda:3"
+    array, status = vessels(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode()), ui.statusLabel.text
+    save_and_load()
+    assert ui.inputSelector.currentNode().GetName() == "TOF"
+    assert ui.segmentationSelector.currentNode().GetName() == "TOF vessels"
+    assert ui.probabilitySelector.currentNode().GetName() == "TOF vessel probability"
+    assert (ui.thresholdSlider.value, ui.minimumComponentSlider.value) == (0.8, 2.5)
+    assert ui.brainMaskComboBox.currentText == "None (whole scan)"
+    assert ui.deviceComboBox.currentText == "cuda:3 (not seen on this machine)"
+    assert ui.modelComboBox.currentData == "tiny"
+    assert ui.statusLabel.text == status
+    rest()
+    after = vessels(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    np.testing.assert_array_equal(after, array)
+    assert not segmented.logic.isEdited(ui.segmentationSelector.currentNode())
+
+
+def test_edits_survive_and_are_still_asked_about(
+    segmented: Any, slicer_host: host.Host, save_and_load: Callable[[], None]
+) -> None:
+    ui = segmented.ui
+    edited = draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    save_and_load()
+    slicer_host.dialogs.answer = False
+    rest()
+    assert slicer_host.dialogs.shown == []  # loading is no move of the slider
+    ui.thresholdSlider.value = 0.8
+    rest()
+    assert "edited by hand" in slicer_host.dialogs.shown[0]
+    after = vessels(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    np.testing.assert_array_equal(after, edited)
+
+
+def test_a_scene_that_is_loaded_in_another_module(
+    segmented: Any, slicer_host: host.Host, save_and_load: Callable[[], None]
+) -> None:
+    slicer_host.exit_module(segmented)
+    save_and_load()
+    assert segmented._parameterNode is None
+    slicer_host.enter_module(segmented)
+    assert segmented.ui.segmentationSelector.currentNode().GetName() == "TOF vessels"
+    segmented.ui.segmentButton.click()
+    wait_until_idle(segmented)
+    assert segmented.ui.progressBar.value == 100
+
+
+def test_reload(segmented: Any, slicer_host: host.Host) -> None:
+    import slicer
+
+    library = sys.modules["VesselSegmentationLib.segment_section"]
+    segmented.onReload()
+    widget = slicer.modules.VesselSegmentationWidget
+    assert widget is not segmented
+    assert sys.modules["VesselSegmentationLib.segment_section"] is not library
+    assert widget.ui.segmentationSelector.currentNode().GetName() == "TOF vessels"
+    assert segmented.Observations == []
+    widget.ui.segmentButton.click()
+    wait_until_idle(widget)
+    assert widget.ui.progressBar.value == 100
+
+
+def test_the_logic_needs_no_panel(
+    slicer_host: host.Host, panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]
+) -> None:
+    pretend("segment")
+    code = sys.modules["VesselSegmentation"]
+    logic = code.VesselSegmentationLogic()
+    parameters = logic.getParameterNode()
+    parameters.inputVolume = scan = add_scan()
+    job = logic.startSegmentation(parameters)
+    assert job.wait(60) == "done"
+    assert logic.segmentationOf(scan) is job.segmentation_node
+    assert logic.probabilityOf(job.segmentation_node) is job.probability_node
+    assert logic.describeRun(job.segmentation_node).startswith("tiny, cpu")
+    # The scan is preferred to the probability, which is a volume as well.
+    assert logic.defaultScan() is scan
+
+
+def test_the_scan_that_is_shown_is_the_default(panel: Any, slicer_host: host.Host, add_scan: Callable) -> None:
+    import slicer
+
+    slicer_host.exit_module(panel)
+    panel._parameterNode.inputVolume = None
+    add_scan("first")
+    shown = add_scan("shown")
+    slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(shown.GetID())
+    slicer_host.enter_module(panel)
+    assert panel.ui.inputSelector.currentNode() is shown
+
+
+def test_the_module_presents_itself(panel: Any) -> None:
+    import slicer
+
+    module = slicer.modules.vesselsegmentation
+    assert module.title == "Vessel Segmentation"
+    assert module.categories == ["Segmentation"]
+    assert not module.icon.isNull()
+    assert "research" in module.helpText
+
+
+@pytest.mark.slow
+def test_self_test_with_the_shipped_model(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slicer
+
+    monkeypatch.delenv("VESSELSEG_MODELS")
+    slicer.modules.VesselSegmentationInstance.runTest()
