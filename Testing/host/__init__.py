@@ -58,16 +58,14 @@ class Host:
         if real:
             self._slicer.__path__.append(real)
             return
-        from host import packaging, parameter_nodes, scripted_module
+        from host import parameter_nodes, scripted_module
 
         translation = types.ModuleType("slicer.i18n")
         vars(translation).update(tr=lambda text: text, translate=lambda context, text: text)
-        packaging.dialogs = self.dialogs
         for name, module in (
             ("ScriptedLoadableModule", scripted_module),
             ("parameterNodeWrapper", parameter_nodes),
             ("i18n", translation),
-            ("packaging", packaging),
         ):
             sys.modules[f"slicer.{name}"] = module
             setattr(self._slicer, name, module)

@@ -59,8 +59,8 @@ class Application:
         self._logic.SetMRMLScene(scene)
         self._logic.SetViewLogics(vtk.vtkCollection())
         self._logic.SetSliceLogics(vtk.vtkCollection())
-        self.temporaryPath = tempfile.mkdtemp(prefix="slicer-host-")
-        self.slicerHome = self.temporaryPath
+        self._folder = tempfile.TemporaryDirectory(prefix="slicer-host-")
+        self.temporaryPath = self.slicerHome = self._folder.name
         self._logic.SetTemporaryPath(self.temporaryPath)
         # .mrb files are read through these two.
         self._cache = slicer.vtkCacheManager()

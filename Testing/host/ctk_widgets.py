@@ -7,6 +7,9 @@ from typing import Any
 import qt
 from qt import Property, Signal
 
+# Qt's own class, where size and style are methods.
+QWidget = qt.QtWidgets.QWidget
+
 
 def simple_property(kind: type | str, name: str, default: Any) -> Property:
     """Return a Qt property that only remembers its value."""
@@ -31,7 +34,7 @@ class _Collapsible:
 
 
 @qt.derived
-class ctkCollapsibleButton(qt.QtWidgets.QWidget):
+class ctkCollapsibleButton(_Collapsible, QWidget):
     contentsCollapsed = Signal(bool)
     _signatures = ("contentsCollapsed(bool)",)
 
@@ -40,9 +43,6 @@ class ctkCollapsibleButton(qt.QtWidgets.QWidget):
         self._collapsed = False
         self._text = ""
         self.setContentsMargins(0, self._header_height(), 0, 0)
-
-    _show_contents = _Collapsible._show_contents
-    _hidden: tuple = ()
 
     def _header_height(self) -> int:
         return self.fontMetrics().height() + 10
@@ -84,11 +84,8 @@ class ctkCollapsibleButton(qt.QtWidgets.QWidget):
         painter.end()
 
 
-QWidget = qt.QtWidgets.QWidget
-
-
 @qt.derived
-class ctkCollapsibleGroupBox(qt.QtWidgets.QGroupBox):
+class ctkCollapsibleGroupBox(_Collapsible, qt.QtWidgets.QGroupBox):
     """Expanded and collapsed by its check box, as the real one."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -96,8 +93,6 @@ class ctkCollapsibleGroupBox(qt.QtWidgets.QGroupBox):
         self.setCheckable(True)
         self.toggled.connect(self._show_contents)
 
-    _show_contents = _Collapsible._show_contents
-    _hidden: tuple = ()
     title = Property(str, lambda self: qt.QtWidgets.QGroupBox.title(self), lambda self, t: self.setTitle(t))
     collapsed = Property(bool, lambda self: not self.isChecked(), lambda self, value: self.setChecked(not value))
 
@@ -108,7 +103,7 @@ class ctkCollapsibleGroupBox(qt.QtWidgets.QGroupBox):
 
 
 @qt.derived
-class ctkSliderWidget(qt.QtWidgets.QWidget):
+class ctkSliderWidget(QWidget):
     """A slider with a spin box; the value is what the spin box holds."""
 
     valueChanged = Signal(float)
@@ -151,11 +146,11 @@ class ctkSliderWidget(qt.QtWidgets.QWidget):
     tracking = simple_property(bool, "tracking", True)
 
 
-def _named_only(name: str) -> type:
+def named_only(name: str) -> type:
     """Return a class that can be named, as Slicer's own code does, but not made: nothing here needs one."""
 
     def refuse(self: Any, *arguments: Any) -> None:
-        raise NotImplementedError(f"this host has no {name}")
+        raise TypeError(f"this host has no {name}")
 
     return type(name, (), {"__init__": refuse})
 
@@ -164,4 +159,4 @@ for _name in (
     *("ctkCheckBox", "ctkCheckablePushButton", "ctkColorPickerButton", "ctkComboBox", "ctkDirectoryButton"),
     *("ctkDoubleRangeSlider", "ctkDoubleSlider", "ctkDoubleSpinBox", "ctkPathLineEdit", "ctkRangeWidget"),
 ):
-    globals()[_name] = _named_only(_name)
+    globals()[_name] = named_only(_name)

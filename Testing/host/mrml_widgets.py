@@ -7,7 +7,7 @@ from typing import Any
 import qt
 import slicer
 import vtk
-from ctk import _named_only, ctkSliderWidget, simple_property
+from ctk import named_only, simple_property
 from qt import Property, Signal
 
 
@@ -146,15 +146,10 @@ class qSlicerModuleWidget(qt.QtWidgets.QWidget):
     isEntered = simple_property(bool, "is_entered", False)
 
 
-@qt.derived
-class qMRMLSliderWidget(ctkSliderWidget):
-    pass
-
-
 WIDGETS = {
     each.__name__: each
     for each in (
-        *(qMRMLWidget, qMRMLNodeComboBox, qMRMLSliderWidget, qSlicerModuleWidget),
-        *(_named_only(name) for name in ("qMRMLRangeWidget", "qMRMLSpinBox")),
+        *(qMRMLWidget, qMRMLNodeComboBox, qSlicerModuleWidget),
+        *(named_only(name) for name in ("qMRMLRangeWidget", "qMRMLSliderWidget", "qMRMLSpinBox")),
     )
 }
