@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.ndimage import label as label_pieces
 
+from vesselseg.cli.main import main
+from vesselseg.image_io import read_label, read_volume
 from vesselseg.phantom import PHANTOM_GEOMETRY, make_phantom
 from vesselseg.volume import Volume
 
@@ -38,3 +42,13 @@ def test_other_seeds_draw_other_phantoms(phantom: tuple[Volume, Volume]) -> None
     again, other = make_phantom(0), make_phantom(1)
     np.testing.assert_array_equal(again[0].array, phantom[0].array)
     assert not np.array_equal(other[1].array, phantom[1].array)
+
+
+def test_command_writes_both_images_once(tmp_path: Path, phantom: tuple[Volume, Volume]) -> None:
+    arguments = ["phantom", "--output", str(tmp_path / "new"), "--seed", "0", "--progress", "none"]
+    assert main(arguments) == 0
+    scan, label = read_volume(tmp_path / "new" / "tof.nii.gz"), read_label(tmp_path / "new" / "label.nii.gz")
+    np.testing.assert_array_equal(scan.array, phantom[0].array)
+    np.testing.assert_array_equal(label.array, phantom[1].array)
+    assert scan.geometry.same_grid(PHANTOM_GEOMETRY)
+    assert main(arguments) == 1  # nothing is replaced unasked

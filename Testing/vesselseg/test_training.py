@@ -192,6 +192,17 @@ def test_a_run_can_begin_with_the_weights_of_another(tmp_path: Path) -> None:
     assert torch.equal(one["head.weight"], two["head.weight"])
 
 
+def test_command_trains_and_does_not_replace_a_model(tmp_path: Path) -> None:
+    from vesselseg.cli.main import main
+
+    write_scans(tmp_path / "train", 1)
+    config = write_config(tmp_path / "c.json", steps=1)
+    arguments = ["train", str(config), "--output", str(tmp_path / "out"), "--progress", "none"]
+    assert main(arguments) == 0
+    assert (tmp_path / "out" / "tube.safetensors").is_file()
+    assert main(arguments) == 1
+
+
 def test_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(VesselSegError, match="holds no scans"):
         load_scans([str(tmp_path)], tmp_path / "cache", MEDIAN)
