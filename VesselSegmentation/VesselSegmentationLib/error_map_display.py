@@ -1,0 +1,126 @@
+"""How error maps are shown: colours, outlines, and visibility and opacity of each kind in slices and in 3D."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vesselseg.error_kinds import ErrorKind, Wording, find_palette
+from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.segmentation_nodes import segment_tag, set_segment_tag, set_surface_shown
+
+#: IDs of the segments of an error map.
+SEGMENT_IDS = {
+    ErrorKind.TRUE_POSITIVE: "TruePositive",
+    ErrorKind.FALSE_POSITIVE: "FalsePositive",
+    ErrorKind.FALSE_NEGATIVE: "FalseNegative",
+}
+#: What agrees is translucent, so that what differs shows in it and behind it.
+_OPACITIES_2D = {ErrorKind.TRUE_POSITIVE: 0.35, ErrorKind.FALSE_POSITIVE: 0.7, ErrorKind.FALSE_NEGATIVE: 0.7}
+_OPACITIES_3D = {ErrorKind.TRUE_POSITIVE: 0.3, ErrorKind.FALSE_POSITIVE: 1.0, ErrorKind.FALSE_NEGATIVE: 1.0}
+_PALETTE_ATTRIBUTE = "vesselseg.palette"
+_HIDDEN_TAG = "vesselseg.hidden_by_map"
+
+
+def segment_name(kind: ErrorKind, wording: Wording) -> str:
+    """Return the name of the segment of a kind."""
+    title = wording.title(kind)
+    return title[:1].upper() + title[1:]
+
+
+def set_default_display(node: Any) -> None:
+    """Show a new error map: filled in slices, hidden in 3D, what agrees translucent in both."""
+    node.CreateDefaultDisplayNodes()
+    display_node = node.GetDisplayNode()
+    display_node.SetPreferredDisplayRepresentationName2D("Binary labelmap")
+    display_node.SetOpacity2DFill(1.0)
+    display_node.SetOpacity2DOutline(1.0)
+    display_node.SetVisibility3D(False)
+    for kind in ErrorKind:
+        set_kind_opacity(node, kind, slices=_OPACITIES_2D[kind], three_d=_OPACITIES_3D[kind])
+
+
+def palette_name(node: Any) -> str:
+    """Return the name of the palette of an error map."""
+    return node.GetAttribute(_PALETTE_ATTRIBUTE) or "standard"
+
+
+def set_palette(node: Any, name: str) -> None:
+    """Colour an error map.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+    name : str
+        A key of `vesselseg.error_kinds.PALETTES`.
+
+    Raises
+    ------
+    VesselSegError
+        If there is no such palette.
+    """
+    palette = find_palette(name)
+    node.SetAttribute(_PALETTE_ATTRIBUTE, name)
+    for kind, segment_id in SEGMENT_IDS.items():
+        node.GetSegmentation().GetSegment(segment_id).SetColor(*palette.colour(kind))
+
+
+def set_outlined(node: Any, outlined: bool) -> None:
+    """Show only outlines in slices, so that the scan shows inside; or fill them as well."""
+    display_node = node.GetDisplayNode()
+    display_node.SetVisibility2DOutline(True)
+    display_node.SetVisibility2DFill(not outlined)
+
+
+def set_kind_visible(node: Any, kind: ErrorKind, *, slices: bool | None = None, three_d: bool | None = None) -> None:
+    """Show or hide a kind in slices and in 3D; None leaves it as it is."""
+    display_node, segment_id = node.GetDisplayNode(), SEGMENT_IDS[kind]
+    if slices is not None:
+        display_node.SetSegmentVisibility2DFill(segment_id, slices)
+        display_node.SetSegmentVisibility2DOutline(segment_id, slices)
+    if three_d is not None:
+        display_node.SetSegmentVisibility3D(segment_id, three_d)
+
+
+def set_kind_opacity(node: Any, kind: ErrorKind, *, slices: float | None = None, three_d: float | None = None) -> None:
+    """Set the opacity of a kind, in [0, 1], of its area in slices and of its surface in 3D; None leaves it as it is."""
+    display_node, segment_id = node.GetDisplayNode(), SEGMENT_IDS[kind]
+    if slices is not None:
+        display_node.SetSegmentOpacity2DFill(segment_id, slices)
+    if three_d is not None:
+        display_node.SetSegmentOpacity3D(segment_id, three_d)
+
+
+def set_map_shown(node: Any, sources: tuple[LabelSource, ...], shown: bool, *, three_d: bool) -> None:
+    """Show an error map in place of the segments that it compares, or those again.
+
+    Both at once would mix their colours. Only what was visible before is shown again.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+        The error map.
+    sources : tuple of LabelSource
+        What it compares.
+    shown : bool
+    three_d : bool
+        Whether the map is shown in 3D, too.
+    """
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetVisibility(shown)
+    set_surface_shown(node, shown and three_d)
+    for source in sources:
+        for segment_id in source.segment_ids():
+            _set_source_shown(source.node, segment_id, not shown)
+
+
+def _set_source_shown(node: Any, segment_id: str, shown: bool) -> None:
+    display_node = node.GetDisplayNode()
+    if display_node is None:
+        return
+    hidden_by_map = segment_tag(node, segment_id, _HIDDEN_TAG) == "1"
+    if shown and hidden_by_map:
+        node.GetSegmentation().GetSegment(segment_id).RemoveTag(_HIDDEN_TAG)
+        display_node.SetSegmentVisibility(segment_id, True)
+    elif not shown and display_node.GetSegmentVisibility(segment_id):
+        set_segment_tag(node, segment_id, _HIDDEN_TAG, "1")
+        display_node.SetSegmentVisibility(segment_id, False)
