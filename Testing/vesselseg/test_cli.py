@@ -196,7 +196,7 @@ def test_evaluate_and_errormap(make_scan: Callable[..., Volume], tmp_path: Path)
     assert f"{values['dice']:.3f}" in done.stdout
     done = vesselseg(
         "errormap", tmp_path / "found.nii.gz", tmp_path / "truth.nii.gz", "--output", tmp_path / "map.nrrd",
-        "--figure", tmp_path / "map.png", "--components", tmp_path / "errors.csv",
+        "--figure", tmp_path / "map.png", "--dpi", 60, "--components", tmp_path / "errors.csv",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert np.count_nonzero(read_volume(tmp_path / "map.nrrd").array == 1) == both

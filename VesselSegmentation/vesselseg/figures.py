@@ -1,83 +1,85 @@
-"""Pictures for people and papers."""
+"""Pictures of error maps for people and papers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vesselseg.error_kinds import STANDARD_PALETTE, ErrorKind
-from vesselseg.error_map import legend
-from vesselseg.postprocessing import bounding_box
-from vesselseg.resampling import AxialView
+from vesselseg.errors import VesselSegError
+from vesselseg.figure_parts import FigureStyle
+from vesselseg.figure_projections import projections
+from vesselseg.figure_surfaces import closeups, methods, overview
 from vesselseg.volume import Volume
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-#: Title, axis of the axial view (z, y, x) that is looked along, and whether from its far end.
-_PROJECTIONS = (("axial", 0, False), ("coronal", 1, False), ("sagittal, from the left", 2, True))
-#: Errors lie before agreement, so that nothing hides them.
-_DRAWING_ORDER = (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE)
+#: Kinds of figures; all but the last need VTK.
+FIGURES = {"overview": overview, "closeups": closeups, "projections": projections}
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 
-def save_error_figure(path: Path, errors: Volume, *, scan: Volume | None = None, title: str = "") -> None:
-    """Draw an error map in three projections, over maximum intensity projections of the scan where it is given.
+def draw_figure(errors: Volume, *, kind: str = "overview", scan: Volume | None = None, style: FigureStyle) -> Figure:
+    """Draw an error map.
 
     Parameters
     ----------
-    path : pathlib.Path
-        PNG, PDF or SVG to write.
     errors : Volume
         As `vesselseg.error_map.error_map` makes it.
+    kind : {"overview", "closeups", "projections"}
+        Reference, segmentation and error map side by side, in 3D and in an axial slab; the same in 3D where most large
+        and where most small vessels are; or the error map in three projections, which needs no 3D rendering.
     scan : Volume, optional
-        On the same grid.
-    title : str
-        Line above the figure.
+        On the same grid, to be drawn behind slab and projections.
+    style : FigureStyle
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    VesselSegError
+        If there is no such kind, or nothing to render in 3D with.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    view = AxialView.of(errors.geometry)
-    axial = view.apply(errors)
-    background = view.apply(scan).array if scan is not None else None
-    box = bounding_box(axial.array != 0, margin=8)
-    if box is not None:
-        axial = Volume(axial.array[box], axial.geometry.cropped(box))
-        background = background[box] if background is not None else None
-    figure = Figure(figsize=(13.5, 5.4), facecolor="black", layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (name, axis, far) in zip(figure.subplots(1, 3), _PROJECTIONS):
-        _draw_projection(axes, axial, background, axis, far)
-        axes.set_title(name, color="white", fontsize=11)
-    handles = [
-        Line2D([], [], linestyle="", marker="s", markersize=9, color=entry.colour, label=entry.text)
-        for entry in legend(errors)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=11, labelcolor="white")
-    if title:
-        figure.suptitle(title, color="white", fontsize=13)
-    figure.savefig(path, dpi=150, facecolor="black")
+    if kind not in FIGURES:
+        raise VesselSegError(f"there is no figure '{kind}'", f"choose {', '.join(FIGURES)}")
+    return FIGURES[kind](errors, scan, style)
 
 
-def _draw_projection(axes: Axes, errors: Volume, background: NDArray[np.float32] | None, axis: int, far: bool) -> None:
-    array = np.flip(errors.array, axis) if far else errors.array
-    rows, columns = (errors.geometry.spacing_zyx[a] for a in range(3) if a != axis)
-    picture = np.zeros((*(side for a, side in enumerate(array.shape) if a != axis), 3))
-    if background is not None:
-        projected = background.max(axis=axis)
-        low, high = np.percentile(background, 20), np.percentile(projected, 99.5)
-        picture[:] = 0.45 * np.clip((projected - low) / max(high - low, 1e-6), 0, 1)[..., None]
-    for kind in _DRAWING_ORDER:
-        hit = array == kind
-        shown = hit.any(axis=axis)
-        # Farther voxels are darker: it tells which of two vessels lies in front.
-        shade = 1.0 - 0.5 * hit.argmax(axis=axis) / array.shape[axis]
-        picture[shown] = (shade[..., None] * np.asarray(STANDARD_PALETTE.colour(kind)))[shown]
-    # Axial views run from the head's right to its left and from front to back; upright ones have the head on top.
-    upright = axis != 0
-    axes.imshow(picture, origin="lower" if upright else "upper", aspect=rows / columns, interpolation="nearest")
-    axes.set_axis_off()
+def draw_comparison(errors: Volume, other: Volume, *, names: tuple[str, str], style: FigureStyle) -> Figure:
+    """Draw the results and error maps of two methods beside their common reference, in 3D.
+
+    Parameters
+    ----------
+    errors, other : Volume
+        Error maps of both on one grid, by the same reference.
+    names : tuple of str
+        Of the methods.
+    style : FigureStyle
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    VesselSegError
+        If there is nothing to render in 3D with.
+    """
+    return methods(errors, other, names, style)
+
+
+def check_figure_name(path: str) -> None:
+    """Refuse the name of a figure whose ending is none of `FIGURE_SUFFIXES`."""
+    if Path(path).suffix.lower() not in FIGURE_SUFFIXES:
+        raise VesselSegError(f"{path} is not the name of a figure", f"use {', '.join(FIGURE_SUFFIXES)}")
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, PDF or SVG, at its own resolution."""
+    figure.savefig(path, dpi=figure.dpi, facecolor=figure.get_facecolor(), metadata=_NO_DATE.get(path.suffix.lower()))
+
+
+#: The same input gives the same file.
+_NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}

@@ -4,21 +4,76 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vesselseg.cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from vesselseg.error_kinds import Wording
+    from vesselseg.volume import Volume
+
+_EXAMPLES = """examples:
+  vesselseg errormap vessels.nii.gz reference.nii.gz --output map.nii.gz --figure map.png --scan tof.nii.gz
+  vesselseg errormap unet.nii.gz reference.nii.gz --output map.nii.gz --figure both.png --background white \\
+      --compare graphcut.nii.gz --methods U-Net "graph cut"
+  vesselseg errormap reader1.nii.gz reader2.nii.gz --output map.nii.gz --components list.csv --names Ann Bob
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EXAMPLES
     parser.add_argument("segmentation", metavar="SEG", help="label to judge")
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with")
     parser.add_argument(
         "--output", required=True, metavar="MAP", help="1 true positive, 2 false positive, 3 false negative"
     )
-    parser.add_argument("--figure", metavar="PNG", help="picture of the map in three projections")
-    parser.add_argument("--scan", metavar="TOF", help="scan to draw behind the map in the picture")
-    parser.add_argument("--components", metavar="CSV", help="list of the errors' connected pieces")
+    parser.add_argument("--scan", metavar="TOF", help="gives the grid of the map, and the background of pictures")
+    add_names_argument(parser)
+    parser.add_argument("--components", metavar="CSV", help="list of the errors' connected pieces, the worst first")
+    parser.add_argument(
+        "--probability", metavar="PROB", help="probability map, for the mean of each piece in that list"
+    )
+    parser.add_argument("--figure", metavar="PNG", help="picture to write: .png, .pdf or .svg")
+    add_figure_arguments(parser)
+    parser.add_argument("--compare", metavar="OTHER", help="draw the result of a second method beside SEG")
+    parser.add_argument("--methods", nargs=2, metavar=("SEG", "OTHER"), help="names of both methods in that picture")
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+
+def add_names_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare how two results without a reference are named."""
+    parser.add_argument(
+        "--names",
+        nargs=2,
+        metavar=("A", "B"),
+        help="SEG and REFERENCE are two results of these names, and neither is the truth: agreement, only A, only B",
+    )
+
+
+def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how figures look."""
+    figure = parser.add_argument_group("figures")
+    figure.add_argument(
+        "--figure-kind",
+        metavar="overview|closeups|projections",
+        help="reference, result and map in 3D and as a slab; large and small vessels close up; or the map in three "
+        "projections, which needs no 3D rendering (default: overview)",
+    )
+    figure.add_argument(
+        "--view", default="anterior", metavar="VIEW",
+        help="anterior, posterior, left, right, superior, inferior, or azimuth and elevation in degrees as in 30,15",
+    )  # fmt: skip
+    figure.add_argument(
+        "--around", nargs=3, type=float, metavar=("R", "A", "S"), help="where close-ups look, in mm (default: found)"
+    )
+    figure.add_argument("--background", default="black", metavar="black|white", help="(default: black)")
+    figure.add_argument("--palette", default="standard", metavar="standard|colour-blind", help="(default: standard)")
+    figure.add_argument("--dpi", type=int, default=300, help="of figures 7.2 inches wide (default: 300)")
+    figure.add_argument("--title", default="", help="line above the figure")
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
@@ -27,29 +82,73 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
     from vesselseg.comparison import on_grid_of
     from vesselseg.error_components import components_csv, error_components
-    from vesselseg.error_map import count_kinds, error_map
+    from vesselseg.error_map import error_map, legend
     from vesselseg.errors import VesselSegError
-    from vesselseg.figures import save_error_figure
+    from vesselseg.figures import check_figure_name, save_figure
     from vesselseg.image_io import atomic_output, check_output, image_suffix, read_label, read_volume, write_image
 
     image_suffix(args.output)
-    if args.figure and Path(args.figure).suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise VesselSegError(f"{args.figure} is not the name of a figure", "use .png, .pdf or .svg")
+    if args.figure:
+        check_figure_name(args.figure)
+    if args.compare and not args.figure:
+        raise VesselSegError("a second method is for a picture only", "give --figure as well")
+    if args.compare and args.figure_kind:
+        raise VesselSegError("--compare draws a picture of its own kind", "leave --figure-kind out")
     for path in (args.output, args.figure, args.components):
         if path:
             check_output(path, overwrite=args.overwrite)
-    errors = error_map(read_label(args.segmentation), read_label(args.reference))
-    scan = on_grid_of(read_volume(args.scan), errors, what="the scan") if args.scan else None
+    wording = wording_of(args)
+    reporter.progress(0.0, "reading")
+    scan = read_volume(args.scan) if args.scan else None
+    errors = error_map(read_label(args.segmentation), read_label(args.reference), scan=scan)
+    reporter.progress(0.3, wording.map_title)
     with contextlib.ExitStack() as stack:
 
         def output(path: str) -> Path:
             return stack.enter_context(atomic_output(path, overwrite=args.overwrite))
 
         write_image(errors, output(args.output))
-        if args.figure:
-            save_error_figure(output(args.figure), errors, scan=scan)
         if args.components:
-            output(args.components).write_text(components_csv(error_components(errors)), encoding="utf-8")
-    counts = {kind.title: count for kind, count in count_kinds(errors).items()}
-    reporter.result(counts, ", ".join(f"{count} {title}" for title, count in counts.items()) + " voxels")
+            probability = read_volume(args.probability) if args.probability else None
+            if probability is not None:
+                probability = on_grid_of(probability, errors, what="the probability", of="the map")
+            components = error_components(errors, probability=probability)
+            output(args.components).write_text(components_csv(components, wording=wording), encoding="utf-8")
+        if args.figure:
+            reporter.progress(0.5, "figure")
+            save_figure(output(args.figure), _figure(args, errors, scan, wording))
+    reporter.progress(1.0, "done")
+    entries = legend(errors, wording=wording)
+    reporter.result({entry.title: entry.voxels for entry in entries}, "\n".join(entry.text for entry in entries))
     return 0
+
+
+def wording_of(args: argparse.Namespace) -> Wording:
+    """Return the words that ``--names`` asks for."""
+    from vesselseg.error_kinds import WITH_REFERENCE, wording_of_two
+
+    return wording_of_two(*args.names) if args.names else WITH_REFERENCE
+
+
+def _figure(args: argparse.Namespace, errors: Volume, scan: Volume | None, wording: Wording) -> Figure:
+    from vesselseg.error_kinds import find_palette
+    from vesselseg.error_map import error_map
+    from vesselseg.figure_parts import FigureStyle
+    from vesselseg.figures import draw_comparison, draw_figure
+    from vesselseg.image_io import read_label
+    from vesselseg.rendering import find_view
+
+    style = FigureStyle(
+        palette=find_palette(args.palette),
+        wording=wording,
+        background=args.background,
+        view=find_view(args.view),
+        around=tuple(args.around) if args.around else None,
+        title=args.title,
+        dpi=args.dpi,
+    )
+    if not args.compare:
+        return draw_figure(errors, kind=args.figure_kind or "overview", scan=scan, style=style)
+    # Both maps must lie on one grid.
+    other = error_map(read_label(args.compare), read_label(args.reference), scan=errors)
+    return draw_comparison(errors, other, names=tuple(args.methods or ("A", "B")), style=style)
