@@ -90,7 +90,29 @@ def matrix_between(source: Any, target: Any) -> NDArray[np.float64]:
     VesselSegError
         If a warping transform lies between them.
     """
-    source_transform, target_transform = source.GetParentTransformNode(), target.GetParentTransformNode()
+    return _between(source.GetParentTransformNode(), target.GetParentTransformNode(), source, f"'{target.GetName()}'")
+
+
+def matrix_to_world(node: Any) -> NDArray[np.float64]:
+    """Return the matrix from the coordinates of a node to those of the world, which the views show.
+
+    Parameters
+    ----------
+    node : vtkMRMLTransformableNode
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+
+    Raises
+    ------
+    VesselSegError
+        If the node lies under a warping transform.
+    """
+    return _between(node.GetParentTransformNode(), None, node, "the world")
+
+
+def _between(source_transform: Any, target_transform: Any, source: Any, target_name: str) -> NDArray[np.float64]:
     if source_transform is target_transform:
         return np.eye(4)
     transform_class = slicer.vtkMRMLTransformNode
@@ -99,7 +121,7 @@ def matrix_between(source: Any, target: Any) -> NDArray[np.float64]:
     matrix = vtkMatrix4x4()
     if not transform_class.IsGeneralTransformLinear(general):
         raise VesselSegError(
-            f"a warping transform lies between '{source.GetName()}' and '{target.GetName()}'",
+            f"a warping transform lies between '{source.GetName()}' and {target_name}",
             "put both under the same transform, or harden the transform",
         )
     transform_class.GetMatrixTransformBetweenNodes(source_transform, target_transform, matrix)

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import slicer
+
+from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, paint, two_labels
+from vesselseg.error_kinds import wording_of_two
+from vesselseg.errors import VesselSegError
+from vesselseg.metrics import evaluate
+from VesselSegmentationLib.component_marks import REVIEWED
+from VesselSegmentationLib.review_logic import (
+    COMPONENTS,
+    INSIDE_MASK,
+    MAP,
+    METRICS,
+    WHOLE_VOLUME,
+    LabelSource,
+    ReviewLogic,
+)
+from VesselSegmentationLib.run_record import record_probability
+from VesselSegmentationLib.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+FOUND, TRUTH = two_labels()
+
+
+@pytest.fixture
+def scan(add_scan):
+    return add_scan(SHAPE)
+
+
+@pytest.fixture
+def sources(scene, scan):
+    return tuple(
+        LabelSource(*add_segmentation(scene, scan, label, name))
+        for label, name in ((FOUND, "Vessels"), (TRUTH, "Truth"))
+    )
+
+
+@pytest.fixture
+def logic(scene):
+    logic = ReviewLogic(scene)
+    yield logic
+    logic.stop()
+
+
+def follow(logic):
+    """Do the quick steps, all but the metrics, and say what they changed."""
+    changed = set()
+    while True:
+        step = logic.poll()
+        if not step:
+            return changed
+        changed |= step
+
+
+def assert_same(values, expected):
+    assert set(values) == set(expected)
+    for key, value in expected.items():
+        assert values[key] == pytest.approx(value) or (math.isnan(value) and math.isnan(values[key])), key
+
+
+def test_map_list_and_metrics_follow_an_edit_by_themselves(scan, sources, logic):
+    logic.start(*sources)
+    assert logic.pending
+    assert logic.wait()
+    labels = [volume_from_node(scan).with_array(array) for array in (FOUND, TRUTH)]
+    assert_same(logic.metrics[WHOLE_VOLUME], evaluate(*labels))
+    assert len(logic.navigator.components) == 3
+    assert follow(logic) == set()
+    paint(sources[0].node, sources[0].segment_id, scan, [(18, y, 20) for y in range(4, 20)], 1)
+    assert logic.pending
+    assert not logic.metrics_current
+    assert logic.poll() == {MAP}
+    assert logic.poll() == {COMPONENTS}
+    edited = FOUND.copy()
+    edited[18, 4:20, 20] = 1
+    np.testing.assert_array_equal(logic.error_map.errors.array, expected_map(edited, TRUTH))
+    assert len(logic.navigator.components) == 2
+    assert not logic.metrics_current
+    changed, end = set(), time.monotonic() + 60
+    while logic.pending and time.monotonic() < end:
+        changed |= logic.poll()
+        time.sleep(0.01)
+    assert changed == {METRICS}
+    assert_same(logic.metrics[WHOLE_VOLUME], evaluate(labels[0].with_array(edited), labels[1]))
+
+
+@pytest.mark.parametrize("which", ["erase", "rewrite", "undo", "reference", "labelmap", "transform", "scan"])
+def test_every_kind_of_edit_is_noticed(scene, scan, add_transform, sources, logic, which):
+    first, second = sources
+    if which == "labelmap":
+        second = LabelSource(add_labelmap(scene, TRUTH, volume_from_node(scan).geometry))
+    history = slicer.vtkSegmentationHistory()
+    history.SetSegmentation(first.node.GetSegmentation())
+    history.SaveState()
+    if which == "undo":
+        paint(first.node, first.segment_id, scan, [(0, 0, 0)], 1)
+    logic.start(first, second, volume_node=scan)
+    follow(logic)
+    before = logic.error_map.errors.array.copy()
+    if which == "erase":
+        paint(first.node, first.segment_id, scan, [(2, 2, 2)], 0)
+    elif which == "rewrite":
+        set_segment_label(first.node, scan, volume_from_node(scan).with_array(TRUTH))
+    elif which == "undo":
+        assert history.RestorePreviousState()
+    elif which == "reference":
+        paint(second.node, second.segment_id, scan, [(0, 0, 0)], 1)
+    elif which == "labelmap":
+        volume = volume_from_node(second.node)
+        set_node_volume(second.node, volume.with_array(FOUND))
+    elif which == "transform":
+        matrix = np.eye(4)
+        matrix[0, 3] = 3.0
+        second.node.SetAndObserveTransformNodeID(add_transform(matrix).GetID())
+    else:
+        cropped = volume_from_node(scan)
+        set_node_volume(
+            scan,
+            type(cropped)(cropped.array[:10], cropped.geometry.cropped((slice(0, 10), slice(0, 24), slice(0, 28)))),
+        )
+    assert logic.pending
+    assert MAP in follow(logic)
+    after = logic.error_map.errors.array
+    assert after.shape != before.shape or (after != before).any()
+    listed = list(logic.navigator.components)
+    logic.navigator.list_all()
+    assert listed == logic.navigator.components
+
+
+def test_nothing_happens_for_changes_that_mean_nothing(sources, logic):
+    logic.start(*sources)
+    follow(logic)
+    segment = sources[0].node.GetSegmentation().GetSegment(sources[0].segment_id)
+    segment.SetColor(0.1, 0.2, 0.3)
+    sources[0].node.CreateClosedSurfaceRepresentation()
+    logic.show_map(True)
+    logic.show_map(False)
+    assert follow(logic) == set()
+
+
+def test_metrics_inside_a_brain_mask(scene, scan, sources, logic):
+    inside = np.zeros(SHAPE, np.uint8)
+    inside[3:17] = 1
+    mask = add_labelmap(scene, inside, volume_from_node(scan).geometry, "brain")
+    logic.start(*sources, brain_mask_node=mask)
+    assert logic.wait()
+    labels = [volume_from_node(scan).with_array(array) for array in (FOUND, TRUTH)]
+    assert_same(logic.metrics[WHOLE_VOLUME], evaluate(*labels))
+    assert_same(logic.metrics[INSIDE_MASK], evaluate(*labels, mask=labels[0].with_array(inside)))
+
+
+@pytest.mark.parametrize("empty", ["found", "truth", "both"])
+def test_metrics_of_empty_labels(scene, scan, logic, empty):
+    found = np.zeros_like(FOUND) if empty != "truth" else FOUND
+    truth = np.zeros_like(TRUTH) if empty != "found" else TRUTH
+    logic.start(
+        LabelSource(*add_segmentation(scene, scan, found, "A")), LabelSource(*add_segmentation(scene, scan, truth, "B"))
+    )
+    assert logic.wait()
+    labels = [volume_from_node(scan).with_array(array) for array in (found, truth)]
+    assert_same(logic.metrics[WHOLE_VOLUME], evaluate(*labels))
+
+
+def test_probability_of_the_segmentation_is_used_and_followed(scene, scan, sources, logic):
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
+    set_node_volume(node, volume_from_node(scan).with_array(np.full(SHAPE, 0.25, np.float32)))
+    record_probability(sources[0].node, node)
+    logic.start(*sources)
+    follow(logic)
+    assert {component.mean_probability for component in logic.navigator.components} == {0.25}
+    set_node_volume(node, volume_from_node(scan).with_array(np.full(SHAPE, 0.5, np.float32)))
+    follow(logic)
+    assert {component.mean_probability for component in logic.navigator.components} == {0.5}
+
+
+def test_two_results(sources, logic):
+    node = logic.start(*sources, wording=wording_of_two("U-Net", "graph cut"))
+    assert node.GetName() == "TOF comparison"
+    assert [entry.title for entry in logic.error_map.legend()] == ["agreement", "only U-Net", "only graph cut"]
+
+
+def test_the_same_comparison_uses_its_map_again(scene, sources, logic):
+    node = logic.start(*sources)
+    follow(logic)
+    logic.navigator.mark(logic.navigator.components[0].component_id, REVIEWED, "A")
+    count = scene.GetNumberOfNodes()
+    assert logic.start(*sources) is node
+    follow(logic)
+    assert scene.GetNumberOfNodes() == count
+    assert logic.navigator.mark_of(logic.navigator.components[0]).reader == "A"
+    assert logic.start(*sources[::-1]) is not node
+
+
+def test_what_cannot_be_compared_is_refused(scene, sources, logic):
+    with pytest.raises(VesselSegError, match="itself"):
+        logic.start(sources[0], sources[0])
+    with pytest.raises(VesselSegError, match="no reference is chosen"):
+        logic.start(sources[0], LabelSource(None))
+    with pytest.raises(VesselSegError, match="nothing is compared"):
+        logic.show_map(True)
+    assert not logic.pending
+    assert logic.poll() == set()
+
+
+def test_label_that_is_removed_ends_the_comparison_once(scene, sources, logic):
+    logic.start(*sources)
+    follow(logic)
+    scene.RemoveNode(sources[1].node)
+    with pytest.raises(VesselSegError, match="removed"):
+        logic.poll()
+    assert logic.poll() == set()
+    assert logic.error_map is None
+
+
+def test_segment_that_is_removed_ends_the_comparison_once(sources, logic):
+    logic.start(*sources)
+    follow(logic)
+    sources[1].node.GetSegmentation().RemoveSegment(sources[1].segment_id)
+    with pytest.raises(VesselSegError, match="no segment"):
+        logic.poll()
+    assert logic.poll() == set()
+
+
+def test_stopped_comparison_follows_no_more(scan, sources, logic):
+    node = logic.start(*sources)
+    follow(logic)
+    logic.stop()
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    assert not logic.pending
+    assert node.GetSegmentation().GetSegment("FalsePositive") is not None
+    logic.resume(node)
+    np.testing.assert_array_equal(logic.error_map.errors.array[0, 0, 0], 2)
+
+
+def test_closing_the_scene_does_no_harm(scene, sources, logic):
+    logic.start(*sources)
+    scene.Clear(0)
+    assert logic.wait(0) in (True, False)
+    logic.stop()
+
+
+def test_failed_metrics_are_reported_once_and_come_with_the_next_edit(scan, sources, logic, python):
+    logic.start(*sources)
+    logic.python = python("crash")
+    with pytest.raises(VesselSegError):
+        logic.wait()
+    assert not logic.pending
+    logic.python = None
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    assert logic.wait()
+    assert logic.metrics[WHOLE_VOLUME]["false_positives"] == 7
+
+
+def test_loaded_comparison_goes_on(make_scene, scene, scan, sources, logic, tmp_path):
+    node = logic.start(*sources, palette="colour-blind")
+    follow(logic)
+    logic.navigator.mark(logic.navigator.components[0].component_id, REVIEWED, "A")
+    for each in (scan, node, *(source.node for source in sources)):
+        each.AddDefaultStorageNode()
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    loaded = make_scene()
+    assert loaded.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
+    again = ReviewLogic(loaded)
+    again.resume(loaded.GetFirstNodeByName(node.GetName()))
+    follow(again)
+    ids = [[each.component_id for each in one.navigator.components] for one in (again, logic)]
+    assert ids[0] == ids[1]
+    assert again.navigator.mark_of(again.navigator.components[0]).reader == "A"
+    again.stop()

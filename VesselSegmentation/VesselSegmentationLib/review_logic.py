@@ -1,0 +1,337 @@
+"""Comparing two labels in a scene: error map, list of errors and metrics, all of which follow every edit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import slicer
+from vtkmodules.vtkCommonCore import vtkCommand
+
+from vesselseg.comparison import on_grid_of
+from vesselseg.error_kinds import WITH_REFERENCE, Wording
+from vesselseg.errors import VesselSegError
+from vesselseg.volume import Volume
+from VesselSegmentationLib.error_map_display import set_map_shown, set_palette
+from VesselSegmentationLib.error_map_nodes import Box, ErrorMapNode, find_error_map, recorded_comparison
+from VesselSegmentationLib.error_navigator import ErrorNavigator
+from VesselSegmentationLib.evaluation_job import EvaluationJob
+from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.run_record import probability_of
+from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.worker import PythonCommand
+from VesselSegmentationLib.worker_job import DONE, RUNNING
+
+__all__ = ["COMPONENTS", "INSIDE_MASK", "MAP", "METRICS", "WHOLE_VOLUME", "LabelSource", "ReviewLogic"]
+
+#: What `ReviewLogic.poll` says that has changed.
+MAP, COMPONENTS, METRICS = "map", "components", "metrics"
+#: Where metrics are computed.
+WHOLE_VOLUME, INSIDE_MASK = "whole volume", "inside the brain mask"
+
+_PROBABILITY_REFERENCE = "vesselseg.probability"
+_MASK_REFERENCE = "vesselseg.brain_mask"
+#: Metrics wait until edits pause: each stroke would start a process in vain.
+_REST_SECONDS = 0.3
+_POLL_SECONDS = 0.02
+
+
+class ReviewLogic:
+    """Compare a segmentation with a reference, or two results with each other.
+
+    A front end calls `poll` from a timer, about five times a second, and draws what it says has changed; a script calls
+    `wait`. Each call does one short step, in this order: the map is made anew where voxels have changed; the list of
+    errors follows there; when the edits pause, a worker process computes the metrics. They take about a second on a
+    whole head, too long for the thread that draws, and in 3D Slicer threads only run while that one lets them.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+    python : PythonCommand, optional
+        How to start Python for the worker processes.
+
+    Attributes
+    ----------
+    error_map : ErrorMapNode or None
+        The map, its legend and its notes; None while nothing is compared.
+    navigator : ErrorNavigator or None
+        The list of errors.
+    metrics : dict
+        The last ones that were computed, as `vesselseg.metrics.evaluate` returns them, by region: the whole volume
+        and, where a mask was given, the brain. See `metrics_current`.
+    """
+
+    def __init__(self, scene: Any, python: PythonCommand | None = None) -> None:
+        self.scene = scene
+        self.python = python
+        self.error_map: ErrorMapNode | None = None
+        self.navigator: ErrorNavigator | None = None
+        self.metrics: dict[str, dict[str, float]] = {}
+        self._probability_node: Any = None
+        self._mask_node: Any = None
+        self._observed: list[tuple[Any, int]] = []
+        self._jobs: dict[str, EvaluationJob] = {}
+        self._forget()
+
+    def start(
+        self,
+        segmentation: LabelSource,
+        reference: LabelSource,
+        *,
+        volume_node: Any = None,
+        probability_node: Any = None,
+        brain_mask_node: Any = None,
+        wording: Wording = WITH_REFERENCE,
+        palette: str | None = None,
+    ) -> Any:
+        """Compare two labels. The map is there at once; list and metrics come with `poll`.
+
+        What was compared before is let go of; its map stays in the scene.
+
+        Parameters
+        ----------
+        segmentation, reference : LabelSource
+        volume_node : vtkMRMLScalarVolumeNode, optional
+            The scan; the default is the one that belongs to the segmentation, else to the reference.
+        probability_node : vtkMRMLScalarVolumeNode, optional
+            For the mean probability of each error; the default is the one that belongs to the segmentation.
+        brain_mask_node : vtkMRMLSegmentationNode or vtkMRMLScalarVolumeNode, optional
+            Metrics are computed inside it as well.
+        wording : Wording
+            What the kinds are called.
+        palette : str, optional
+            Name of the colours; the default keeps those of a map that is already there.
+
+        Returns
+        -------
+        vtkMRMLSegmentationNode
+            The error map. One of the same two labels is used again, with what readers have said about its errors.
+
+        Raises
+        ------
+        VesselSegError
+            If a label or the scan does not fit.
+        """
+        self.stop()
+        segmentation.check(wording.first)
+        reference.check(wording.second)
+        if segmentation == reference:
+            raise VesselSegError("a label cannot be compared with itself", "choose two different ones")
+        if volume_node is None:
+            volume_node = _scan_of(segmentation, reference)
+        node = find_error_map(self.scene, segmentation, reference)
+        error_map = ErrorMapNode(
+            self.scene, volume_node, segmentation, reference, wording=wording, palette=palette or "standard", node=node
+        )
+        if palette:
+            set_palette(error_map.node, palette)
+        if probability_node is None and segmentation.is_segmentation:
+            probability_node = probability_of(segmentation.node)
+        self._probability_node, self._mask_node = probability_node, brain_mask_node
+        for role, each in ((_PROBABILITY_REFERENCE, probability_node), (_MASK_REFERENCE, brain_mask_node)):
+            error_map.node.SetNodeReferenceID(role, each.GetID() if each is not None else None)
+        self.error_map = error_map
+        self.navigator = ErrorNavigator(self.scene, error_map)
+        self._list_all = True
+        self._metrics_due = True
+        self._observe()
+        return error_map.node
+
+    def resume(self, node: Any) -> Any:
+        """Go on with an error map that is in the scene, for example after loading it; as `start`."""
+        volume_node, segmentation, reference, wording = recorded_comparison(node)
+        return self.start(
+            segmentation,
+            reference,
+            volume_node=volume_node,
+            probability_node=node.GetNodeReference(_PROBABILITY_REFERENCE),
+            brain_mask_node=node.GetNodeReference(_MASK_REFERENCE),
+            wording=wording,
+        )
+
+    def stop(self) -> None:
+        """Let go of the scene. The map stays in it, and shows what was compared last."""
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        self._observed = []
+        self._cancel_jobs()
+        if self.navigator is not None:
+            self.navigator.close()
+        self.error_map = self.navigator = None
+        self._probability_node = self._mask_node = None
+        self.metrics = {}
+        self._forget()
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything shown is older than the labels."""
+        return bool(self._dirty or self._list_all or self._unlisted or not self.metrics_current)
+
+    @property
+    def metrics_current(self) -> bool:
+        """Whether the metrics are those of the labels as they are now."""
+        return not (self._dirty or self._metrics_due or self._jobs)
+
+    def poll(self) -> set[str]:
+        """Do the next step, if there is one.
+
+        Returns
+        -------
+        set of str
+            What has changed: `MAP` (and its legend), `COMPONENTS`, `METRICS`. While edits go on, the metrics of before
+            stay; see `metrics_current`.
+
+        Raises
+        ------
+        VesselSegError
+            If what is compared has been removed or does not fit any more: then the comparison has been stopped. Or if
+            the metrics could not be computed: then it goes on with the next edit.
+        """
+        if self.error_map is None or self.scene.IsClosing():
+            return set()
+        try:
+            if self._dirty and self._update_map(self.error_map):
+                return {MAP}
+        except VesselSegError:
+            self.stop()
+            raise
+        if self._list_all or self._unlisted is not None:
+            self._update_list()
+            return {COMPONENTS}
+        return {METRICS} if self._update_metrics() else set()
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Poll until everything is up to date, at most for a number of seconds; whether it is."""
+        end = time.monotonic() + timeout
+        while self.pending and time.monotonic() < end:
+            self.poll()
+            time.sleep(_POLL_SECONDS)
+        return not self.pending
+
+    def show_map(self, shown: bool, *, three_d: bool = True) -> None:
+        """Show the error map in place of the segments that it compares, or those again."""
+        error_map = self._comparison()
+        set_map_shown(error_map.node, error_map.sources, shown, three_d=three_d)
+
+    def _comparison(self) -> ErrorMapNode:
+        if self.error_map is None:
+            raise VesselSegError("nothing is compared", "choose a segmentation and a reference first")
+        return self.error_map
+
+    def _forget(self) -> None:
+        self._dirty: set[str] = set()
+        self._list_all = False
+        self._unlisted: Box | None = None
+        self._metrics_due = False
+        self._changed_at = 0.0
+
+    def _update_map(self, error_map: ErrorMapNode) -> bool:
+        nodes = [error_map.node, error_map.volume_node, *(source.node for source in error_map.sources)]
+        if not all(self.scene.IsNodePresent(node) for node in nodes):
+            raise VesselSegError("what was compared has been removed from the scene", "choose two labels again")
+        dirty, self._dirty = self._dirty, set()
+        if _PROBABILITY_REFERENCE in dirty:
+            self._list_all = True
+        both = "scan" in dirty
+        former = error_map.errors.geometry
+        changed = error_map.update(segmentation=both or "first" in dirty, reference=both or "second" in dirty)
+        if changed is None:
+            return False
+        self._list_all |= error_map.errors.geometry is not former
+        self._unlisted = _around(self._unlisted, changed)
+        self._metrics_due = True
+        self._changed_at = time.monotonic()
+        self._cancel_jobs()
+        return True
+
+    def _update_list(self) -> None:
+        navigator, changed, probability = self.navigator, self._unlisted, self._probability()
+        whole, self._list_all, self._unlisted = self._list_all, False, None
+        if navigator is not None and (whole or changed is None):
+            navigator.list_all(probability)
+        elif navigator is not None and changed is not None:
+            navigator.list_changes(changed, probability)
+
+    def _update_metrics(self) -> bool:
+        if self._metrics_due and time.monotonic() - self._changed_at > _REST_SECONDS:
+            self._metrics_due = False
+            self._start_jobs()
+        if not self._jobs or RUNNING in [job.poll() for job in self._jobs.values()]:
+            return False
+        jobs, self._jobs = self._jobs, {}
+        for job in jobs.values():
+            if job.state != DONE:
+                raise job.error or VesselSegError(f"the metrics were not computed: {job.message}", "edit the label")
+        self.metrics = {region: job.values for region, job in jobs.items()}
+        return True
+
+    def _start_jobs(self) -> None:
+        error_map = self._comparison()
+        segmentation, reference = error_map.labels()
+        regions: dict[str, Volume | None] = {WHOLE_VOLUME: None}
+        if self._mask_node is not None and self.scene.IsNodePresent(self._mask_node):
+            regions[INSIDE_MASK], _resampled = LabelSource(self._mask_node).label_on(
+                error_map.volume_node, "brain mask"
+            )
+        self._jobs = {
+            region: EvaluationJob(segmentation, reference, mask, python=self.python) for region, mask in regions.items()
+        }
+
+    def _cancel_jobs(self) -> None:
+        for job in self._jobs.values():
+            job.cancel()
+        self._jobs = {}
+
+    def _probability(self) -> Volume | None:
+        node = self._probability_node
+        if node is None or self.error_map is None or not self.scene.IsNodePresent(node):
+            return None
+        return on_grid_of(volume_from_node(node), self.error_map.errors, what="the probability", of="the scan")
+
+    def _observe(self) -> None:
+        error_map = self._comparison()
+        watched = [("scan", error_map.volume_node), (_PROBABILITY_REFERENCE, self._probability_node)]
+        watched += [(which, source.node) for which, source in zip(("first", "second"), error_map.sources)]
+        for which, node in watched:
+            if node is None:
+                continue
+            for event in _events_of(node):
+                tag = node.AddObserver(event, lambda caller, event, which=which: self._dirty.add(which))
+                self._observed.append((node, tag))
+        tag = self.scene.AddObserver(self.scene.NodeRemovedEvent, lambda caller, event: self._dirty.add("removed"))
+        self._observed.append((self.scene, tag))
+
+
+def _events_of(node: Any) -> Iterator[int]:
+    """Return the events that may mean other voxels, or other places of them."""
+    yield slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+    if node.IsA("vtkMRMLSegmentationNode"):
+        segmentation = slicer.vtkSegmentation
+        # Undo says no more than that the segment was modified.
+        yield from (segmentation.SourceRepresentationModified, segmentation.SegmentModified)
+        yield from (segmentation.SegmentAdded, segmentation.SegmentRemoved)
+        yield slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent
+    else:
+        yield from (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, vtkCommand.ModifiedEvent)
+
+
+def _scan_of(*sources: LabelSource) -> Any:
+    for source in sources:
+        if not source.is_segmentation:
+            continue
+        node = source.node.GetNodeReference(source.node.GetReferenceImageGeometryReferenceRole())
+        if node is not None and node.GetImageData() is not None:
+            return node
+    for source in sources:
+        if not source.is_segmentation:
+            return source.node
+    raise VesselSegError("it is not known to which scan the labels belong", "choose the scan")
+
+
+def _around(one: Box | None, other: Box) -> Box:
+    if one is None:
+        return other
+    first, last = np.minimum(one[0], other[0]).tolist(), np.maximum(one[1], other[1]).tolist()
+    return (first[0], first[1], first[2]), (last[0], last[1], last[2])
