@@ -171,10 +171,10 @@ def show_picture(axes: Axes, picture: NDArray[np.generic], frame: Frame, style: 
 
     axes.imshow(picture, extent=(0, frame.width, 0, frame.height), interpolation="nearest", aspect="equal")
     # Legible on whatever lies behind.
-    halo = [withStroke(linewidth=1.5, foreground=style.background)]
+    halo = [withStroke(linewidth=2.5, foreground=style.background)]
     length = scale_bar_mm(frame.width)
     x, y = 0.97 * frame.width - length, 0.03 * frame.height
-    axes.plot([x, x + length], [y, y], color=style.ink, linewidth=1.5, solid_capstyle="butt")
+    axes.plot([x, x + length], [y, y], color=style.ink, linewidth=1.5, solid_capstyle="butt", path_effects=halo)
     for place, align, text in (
         ((x + length / 2, y + 0.03 * frame.width), "center", f"{length:g} mm"),
         ((0.02 * frame.width, frame.height / 2), "left", sides[0]),

@@ -15,16 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.comparison import on_grid_of
+from vesselseg.calibre import CALIBRE_NAMES, calibre_classes, radii
+from vesselseg.comparison import label_on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import bounding_box
+from vesselseg.thinning import thin
 from vesselseg.volume import Volume
 
 BoolArray = NDArray[np.bool_]
-
-#: Bounds of the calibre classes: radius of the reference in mm.
-CALIBRE_BOUNDS_MM = (0.6, 1.0)
-CALIBRE_NAMES = ("small", "medium", "large")
 
 
 def evaluate(
@@ -35,7 +33,8 @@ def evaluate(
     Parameters
     ----------
     segmentation, reference : Volume
-        Labels, 0 or 1. The segmentation is resampled to the grid of the reference where it lies on another one.
+        Labels; every voxel other than 0 belongs to them. The segmentation is resampled to the grid of the reference
+        where it lies on another one.
     mask : Volume, optional
         Only voxels inside it count.
     nsd_tolerance_mm : float
@@ -70,10 +69,9 @@ def evaluate(
     Aydin OU, et al. On the usage of average Hausdorff distance for segmentation performance assessment. Eur Radiol Exp
     2021;5:4. doi:10.1186/s41747-020-00200-2
     """
-    segmentation = on_grid_of(segmentation, reference)
-    found, truth = segmentation.array != 0, reference.array != 0
+    found, truth = label_on_grid_of(segmentation, reference), reference.array != 0
     if mask is not None:
-        inside = on_grid_of(mask, reference, what="the mask").array != 0
+        inside = label_on_grid_of(mask, reference, what="the mask")
         if not inside.any():
             raise VesselSegError("the mask is empty", "give another one, or none")
         found, truth = found & inside, truth & inside
@@ -124,7 +122,14 @@ class _Skeleton:
     def of(cls, label: BoolArray) -> _Skeleton:
         from skimage.morphology import skeletonize
 
-        return cls(skeletonize(label).astype(bool) if label.any() else label)
+        if not label.any():
+            return cls(label)
+        mask = skeletonize(label).astype(bool)
+        if not mask.any():
+            # It erases straight pieces of even width (scikit-image issue 3757); here it left nothing at all.
+            points = np.argwhere(label)
+            mask[tuple(points[thin(points)].T)] = True
+        return cls(mask)
 
     def share_in(self, label: BoolArray) -> float:
         return _share(int(np.count_nonzero(self.mask & label)), int(np.count_nonzero(self.mask)), not label.any())
@@ -139,29 +144,12 @@ def _topology(found: BoolArray, truth: BoolArray, spacing: tuple[float, float, f
         "topology_precision": precision,
         "topology_sensitivity": sensitivity,
     }
-    radius = _radii(truth, truth_skeleton.mask, spacing)
     hit = found[truth_skeleton.mask]
-    # Radii are multiples of the spacing, and often a bound exactly: rounding must not decide on which side they fall.
-    calibre = np.digitize(radius, [CALIBRE_BOUNDS_MM[0] - 1e-6, CALIBRE_BOUNDS_MM[1] + 1e-6])
+    calibre = calibre_classes(radii(truth, truth_skeleton.mask, spacing))
     for index, name in enumerate(CALIBRE_NAMES):
         chosen = hit[calibre == index]
         values[f"sensitivity_{name}"] = float(chosen.mean()) if chosen.size else math.nan
     return values
-
-
-def _radii(label: BoolArray, centreline: BoolArray, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Distance from centreline voxels to the nearest voxel outside the label: a distance transform where it is needed.
-
-    That nearest voxel is always a 6-neighbour of the label, so that a search among those few suffices. Beyond the
-    border of the array is outside.
-    """
-    from scipy import ndimage
-
-    padded = np.pad(label, 1)
-    shell = ndimage.binary_dilation(padded) & ~padded
-    return (
-        _nearest(_points(np.pad(centreline, 1), spacing), _points(shell, spacing)) if centreline.any() else np.empty(0)
-    )
 
 
 def _points(mask: BoolArray, spacing: tuple[float, float, float]) -> NDArray[np.float64]:

@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Make a phantom, segment it, compare the result with the truth and draw the error map."""
-    from vesselseg.cli.evaluate import metrics_json, metrics_table
     from vesselseg.error_map import error_map
     from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figures import draw_figure, save_figure
     from vesselseg.image_io import atomic_output, check_output, write_image
+    from vesselseg.metric_table import metrics_json, metrics_text
     from vesselseg.metrics import evaluate
     from vesselseg.phantom import make_phantom
     from vesselseg.progress import stage
@@ -58,10 +58,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         save_figure(paths[4], draw_figure(errors, kind="projections", scan=scan, style=FigureStyle(title=title)))
         paths[5].write_text(metrics_json(metrics), encoding="utf-8")
     reporter.progress(1.0, "done")
-    run_info = result.run
+    run_info, table = result.run, metrics_text({"": metrics})
     heading = (
         f"Synthetic phantom (seed {args.seed}), model {run_info.model}, {run_info.device} ({run_info.device_name}), "
         f"{run_info.precision}, segmented in {run_info.seconds:.1f} s; not a measure of accuracy on patients"
     )
-    reporter.result(run_info.as_dict() | metrics, f"{heading}\n{metrics_table(metrics)}\nresults in {folder.resolve()}")
+    reporter.result(run_info.as_dict() | metrics, f"{heading}\n{table}\nresults in {folder.resolve()}")
     return 0
