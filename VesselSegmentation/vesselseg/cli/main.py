@@ -23,6 +23,7 @@ COMMANDS = {
     "segment": "segment the vessels of a TOF-MRA scan",
     "evaluate": "compare a segmentation with a reference: metrics",
     "errormap": "compare a segmentation with a reference: error map",
+    "thresholds": "compare a probability map with a reference at all thresholds",
     "phantom": "make a synthetic TOF scan with its exact label",
     "synthesize": "make training scans with exact labels",
     "train": "train a network",

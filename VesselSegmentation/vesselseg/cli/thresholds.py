@@ -1,0 +1,65 @@
+"""``vesselseg thresholds``."""
+
+from __future__ import annotations
+
+import argparse
+
+from vesselseg.cli.reporter import Reporter
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("probability", metavar="PROB", help="probability map that 'segment --probability' wrote")
+    parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with")
+    parser.add_argument("--mask", metavar="MASK", help="count only what lies inside this mask")
+    parser.add_argument("--csv", metavar="FILE", help="table with one line for every hundredth")
+    parser.add_argument("--figure", metavar="PNG", help="metrics over all thresholds, and the calibration curve")
+    parser.add_argument("--current", type=float, metavar="T", help="threshold in use, marked in the figure")
+    parser.add_argument("--background", default="white", metavar="black|white", help="of the figure (default: white)")
+    parser.add_argument("--dpi", type=int, default=300, help="of the figure, 7.2 inches wide (default: 300)")
+    parser.add_argument("--title", default="", help="line above the figure")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def run(args: argparse.Namespace, reporter: Reporter) -> int:
+    """Measure a probability map at all thresholds."""
+    import contextlib
+
+    from vesselseg.figure_parts import FigureStyle
+    from vesselseg.figure_thresholds import draw_threshold_figure
+    from vesselseg.figures import check_figure_name, save_figure
+    from vesselseg.image_io import atomic_output, check_output, read_label, read_volume
+    from vesselseg.progress import stage
+    from vesselseg.threshold_analysis import analyse_thresholds
+
+    style = FigureStyle(background=args.background, dpi=args.dpi, title=args.title)
+    if args.figure:
+        check_figure_name(args.figure)
+    for path in (args.csv, args.figure):
+        if path:
+            check_output(path, overwrite=args.overwrite)
+    reporter.progress(0.0, "reading")
+    mask = read_label(args.mask) if args.mask else None
+    analysis = analyse_thresholds(
+        read_volume(args.probability), read_label(args.reference), mask=mask,
+        progress=stage(reporter.progress, 0.1, 0.95),
+    )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        if args.csv:
+            output = stack.enter_context(atomic_output(args.csv, overwrite=args.overwrite))
+            output.write_text(analysis.csv(), encoding="utf-8")
+        if args.figure:
+            output = stack.enter_context(atomic_output(args.figure, overwrite=args.overwrite))
+            save_figure(output, draw_threshold_figure(analysis, style=style, current=args.current))
+    reporter.progress(1.0, "done")
+    error = analysis.calibration.expected_error
+    reporter.result(
+        {
+            "best_threshold": analysis.best_threshold,
+            "best_dice": analysis.best_dice,
+            "expected_calibration_error": error,
+        },
+        f"largest Dice {analysis.best_dice:.3f} at threshold {analysis.best_threshold:.2f}; "
+        f"expected calibration error {error:.4f}",
+    )
+    return 0

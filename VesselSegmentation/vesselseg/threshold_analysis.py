@@ -1,0 +1,207 @@
+"""How a segmentation depends on the threshold of its probability map, and what the probabilities are worth."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.comparison import label_on_grid_of, on_grid_of
+from vesselseg.errors import VesselSegError
+from vesselseg.metrics import evaluate
+from vesselseg.progress import ProgressCallback, no_progress
+from vesselseg.volume import Volume
+
+#: All thresholds of the overlap metrics: hundredths.
+_STEPS = 100
+#: Where distances and topology are measured as well, which takes about a second each.
+DETAILED_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
+_CALIBRATION_BINS = 10
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What share of the voxels with a probability are vessel: equal where the probabilities are calibrated.
+
+    Parameters
+    ----------
+    mean_probability, vessel_share : ndarray, shape (10,)
+        By bins of width 0.1, in [0, 1]; NaN where a bin is empty.
+    voxels : ndarray of int, shape (10,)
+        In each bin. Nearly all voxels of a head are in the first.
+    expected_error : float
+        Mean difference between the two, weighted by voxels (expected calibration error), in [0, 1].
+    vessel_expected_error : float
+        The same over bins from 0.1 on only, where vessels are decided on. NaN where all are empty.
+    """
+
+    mean_probability: FloatArray
+    vessel_share: FloatArray
+    voxels: NDArray[np.int64]
+    expected_error: float
+    vessel_expected_error: float
+
+
+@dataclass(frozen=True)
+class ThresholdAnalysis:
+    """Metrics over all thresholds of a probability map.
+
+    Parameters
+    ----------
+    thresholds : ndarray, shape (100,)
+        0.01 to 1.
+    dice, precision, sensitivity : ndarray, shape (100,)
+        Of the voxels with at least that probability, in [0, 1], as `vesselseg.metrics.evaluate` defines them. Small
+        components are not removed.
+    best_threshold : float
+        Where Dice is largest; the middle of them where there are several.
+    best_dice : float
+    detailed : dict of float to dict
+        All metrics of `vesselseg.metrics.evaluate` at a few thresholds and at the best one.
+    calibration : Calibration
+    """
+
+    thresholds: FloatArray
+    dice: FloatArray
+    precision: FloatArray
+    sensitivity: FloatArray
+    best_threshold: float
+    best_dice: float
+    detailed: dict[float, dict[str, float]]
+    calibration: Calibration
+
+    def csv(self) -> str:
+        """Return the text of a CSV file with one line a threshold; what was not measured there stays empty."""
+        names = ("cldice", "hd95_mm", "assd_mm", "nsd", "betti0_error")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["threshold", "dice", "precision", "sensitivity", *names])
+        measured = {round(threshold, 2): values for threshold, values in self.detailed.items()}
+        for row in zip(self.thresholds, self.dice, self.precision, self.sensitivity):
+            more = [measured.get(round(float(row[0]), 2), {}).get(name, math.nan) for name in names]
+            writer.writerow(
+                [f"{row[0]:.2f}", *(f"{v:.6f}" for v in row[1:]), *(f"{v:g}" if math.isfinite(v) else "" for v in more)]
+            )
+        return text.getvalue()
+
+
+def analyse_thresholds(
+    probability: Volume,
+    reference: Volume,
+    *,
+    mask: Volume | None = None,
+    detailed: Sequence[float] = DETAILED_THRESHOLDS,
+    progress: ProgressCallback = no_progress,
+) -> ThresholdAnalysis:
+    """Measure a probability map against a reference at all thresholds.
+
+    The overlap at every threshold follows from two histograms of the probability, inside and outside the reference.
+
+    Parameters
+    ----------
+    probability : Volume
+        Values in [0, 1]; resampled to the grid of the reference where it lies on another one.
+    reference : Volume
+        Label; every voxel other than 0 belongs to it.
+    mask : Volume, optional
+        Only voxels inside it count.
+    detailed : sequence of float
+        Thresholds at which distances and topology are measured too, besides the best one.
+    progress : callable
+        Told the share of the work done.
+
+    Returns
+    -------
+    ThresholdAnalysis
+
+    Raises
+    ------
+    VesselSegError
+        If the images do not overlap in space, if the mask or the reference is empty, or if the values are no
+        probabilities.
+
+    References
+    ----------
+    Naeini MP, Cooper GF, Hauskrecht M. Obtaining well calibrated probabilities using Bayesian binning. AAAI 2015:
+    2901-2907 (expected calibration error)
+    """
+    probability = on_grid_of(probability, reference, what="the probability")
+    values, truth = probability.array, reference.array != 0
+    if mask is not None:
+        inside = label_on_grid_of(mask, reference, what="the mask")
+        if not inside.any():
+            raise VesselSegError("the mask is empty", "give another one, or none")
+        values, truth = values[inside], truth[inside]
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise VesselSegError("the probability map has values outside 0 to 1", "give what 'segment --probability' wrote")
+    if not truth.any():
+        raise VesselSegError("the reference is empty", "a threshold can only be chosen where there are vessels")
+    thresholds = np.arange(1, _STEPS + 1) / _STEPS
+    # Nearly all voxels of a head are below every threshold: they are only counted.
+    chosen = values >= float(thresholds[0])
+    picked, is_vessel = values[chosen], truth[chosen]
+    vessels = int(np.count_nonzero(truth))
+    hits, false = (_at_least(part, thresholds) for part in (picked[is_vessel], picked[~is_vessel]))
+    rest = values.size - picked.size, float(values.sum(dtype=float) - picked.sum(dtype=float))
+    dice = 2 * hits / (hits + false + vessels)
+    with np.errstate(invalid="ignore"):
+        precision = np.where(hits + false > 0, hits / (hits + false), 0.0)
+    best = np.flatnonzero(dice == dice.max())
+    best_threshold = float(thresholds[best[len(best) // 2]])
+    wanted = sorted({*(float(t) for t in detailed), best_threshold})
+    measured = {}
+    for number, threshold in enumerate(wanted):
+        progress(number / len(wanted), f"threshold {threshold:.2f}")
+        label = probability.with_array((probability.array >= threshold).view(np.uint8))
+        measured[threshold] = evaluate(label, reference, mask=mask)
+    progress(1.0, "thresholds done")
+    return ThresholdAnalysis(
+        thresholds=thresholds,
+        dice=dice,
+        precision=precision,
+        sensitivity=hits / vessels,
+        best_threshold=best_threshold,
+        best_dice=float(dice.max()),
+        detailed=measured,
+        calibration=_calibration(picked, is_vessel, vessels, rest),
+    )
+
+
+def _at_least(values: NDArray[np.floating], thresholds: FloatArray) -> FloatArray:
+    """Count the values that are not below each threshold."""
+    # As `values >= threshold` compares them: the threshold is rounded to the precision of the values.
+    levels = np.searchsorted(thresholds.astype(values.dtype), values, side="right")
+    counts = np.bincount(levels, minlength=len(thresholds) + 1)
+    return counts[::-1].cumsum()[::-1][1:].astype(float)
+
+
+def _calibration(
+    values: NDArray[np.floating], is_vessel: NDArray[np.bool_], vessels: int, rest: tuple[int, float]
+) -> Calibration:
+    """Sort voxels into bins; `rest` is the count and the sum of those in the first bin that are not among `values`."""
+    bins = _CALIBRATION_BINS
+    numbers = np.minimum((values.astype(float) * bins).astype(np.int64), bins - 1)
+    voxels = np.bincount(numbers, minlength=bins).astype(np.int64)
+    sums = np.bincount(numbers, weights=values, minlength=bins).astype(np.float64)
+    true = np.bincount(numbers[is_vessel], minlength=bins)
+    voxels[0] += rest[0]
+    sums[0] += rest[1]
+    true[0] += vessels - np.count_nonzero(is_vessel)
+    with np.errstate(invalid="ignore"):
+        mean, share = sums / voxels, true / voxels
+    gaps = np.nan_to_num(np.abs(mean - share)) * voxels
+    decided = int(voxels[1:].sum())
+    return Calibration(
+        mean_probability=mean,
+        vessel_share=share,
+        voxels=voxels,
+        expected_error=float(gaps.sum() / voxels.sum()),
+        vessel_expected_error=float(gaps[1:].sum() / decided) if decided else math.nan,
+    )
