@@ -17,6 +17,7 @@ from vesselseg.rendering import VIEWS, Frame, View
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 BACKGROUNDS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 #: Of a label that is shown by itself: none of the colours that mean something.
@@ -122,8 +123,9 @@ class Sheet:
 
     def _write(self, x: float, y: float, text: str, *, size: float, align: str = "center") -> None:
         self.figure.text(
-            x / _SHEET_WIDTH, y / self.height, text, color=self.style.ink, fontsize=size, ha=align, va="center"
-        )
+            x / _SHEET_WIDTH, y / self.height, text, color=self.style.ink, fontsize=size, ha=align, va="center",
+            parse_math=False,
+        )  # fmt: skip
 
     def _panel(self, column: int, bottom: float, height: float) -> Axes:
         box = (
@@ -136,10 +138,17 @@ class Sheet:
 
     def add_legend(self, entries: Sequence[LegendEntry]) -> None:
         """Write the legend of an error map below the panels."""
-        self.figure.legend(
+        legend = self.figure.legend(
             handles=legend_handles(entries), loc="lower center", ncols=3, frameon=False, fontsize=7.5,
             labelcolor=self.style.ink, handletextpad=0.2, columnspacing=1.5, borderaxespad=0.2,
         )  # fmt: skip
+        plain_text(legend)
+
+
+def plain_text(legend: Legend) -> None:
+    """Take names in a legend as they are: a dollar sign does not begin a formula."""
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)
 
 
 def legend_handles(entries: Sequence[LegendEntry]) -> list[object]:

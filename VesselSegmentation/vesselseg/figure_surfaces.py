@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vesselseg.calibre import CALIBRE_NAMES, CALIBRE_TITLES, calibre_classes, radii
 from vesselseg.error_kinds import ErrorKind
 from vesselseg.error_map import legend
-from vesselseg.figure_parts import LABEL_COLOUR, FigureStyle, Sheet, legend_handles, show_picture, sides_of
+from vesselseg.figure_parts import LABEL_COLOUR, FigureStyle, Sheet, legend_handles, plain_text, show_picture, sides_of
 from vesselseg.figure_projections import DRAWING_ORDER, grey
 from vesselseg.postprocessing import bounding_box
 from vesselseg.rendering import Frame, Part, frame_of, render
@@ -77,6 +77,7 @@ def methods(errors: Volume, other: Volume, names: tuple[str, str], style: Figure
             loc="center", bbox_to_anchor=(0.5, height), frameon=False, fontsize=7, labelcolor=style.ink,
         )  # fmt: skip
         box.get_title().set(color=style.ink, fontsize=8)
+        plain_text(box)
         sheet.panels[1][0].add_artist(box)
     return sheet.figure
 

@@ -53,7 +53,7 @@ def draw_threshold_figure(analysis: ThresholdAnalysis, *, style: FigureStyle, cu
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
             text.set(color=style.ink, fontsize=8)
     if style.title:
-        figure.suptitle(style.title, color=style.ink, fontsize=10)
+        figure.suptitle(style.title, color=style.ink, fontsize=10, parse_math=False)
     return figure
 
 

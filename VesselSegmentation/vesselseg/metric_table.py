@@ -68,6 +68,9 @@ METRICS = (
     MetricInfo("reference_ml", "volume of the reference", "ml", is_main=False),
 )
 
+#: Metrics that say the same whichever label is called the reference: those for two results without one.
+SYMMETRIC_METRICS = ("dice", "cldice", "hd95_mm", "assd_mm", "nsd", "betti0_error")
+
 
 def metrics_text(regions: Mapping[str, Metrics], *, everything: bool = False) -> str:
     """Return a table for a terminal.
