@@ -14,11 +14,13 @@ import slicer
 import vtk
 
 _LOGICS = {
-    "colors": "vtkMRMLColorLogic",
     "segmentations": "vtkSlicerSegmentationsModuleLogic",
     "subjecthierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
     "volumes": "vtkSlicerVolumesLogic",
 }
+
+
+_closed_panels: list[Any] = []
 
 
 class Dialogs:
@@ -57,6 +59,8 @@ class Application:
         self._manager, self._events = _ModuleManager(), _Events()
         self._logic = slicer.vtkSlicerApplicationLogic()
         self._logic.SetMRMLScene(scene)
+        self._logic.GetColorLogic().SetMRMLScene(scene)
+        self._logic.GetColorLogic().AddDefaultColorNodes()
         self._logic.SetViewLogics(vtk.vtkCollection())
         self._logic.SetSliceLogics(vtk.vtkCollection())
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-host-")
@@ -187,9 +191,13 @@ def exit_module(widget: Any) -> None:
 
 
 def unload_module(name: str) -> None:
-    """Close a module's panel for good."""
+    """Close a module's panel for good. As in Slicer, its widgets stay until the application ends."""
     slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(name)
-    getattr(slicer.modules, name.lower()).panel.delete()
+    panel = getattr(slicer.modules, name.lower()).panel
+    panel.hide()
+    for selector in panel.findChildren(slicer.qMRMLNodeComboBox):
+        selector.setMRMLScene(None)  # dozens that follow the scene would slow the tests down
+    _closed_panels.append(panel)
 
 
 def reload_module(name: str) -> Any:

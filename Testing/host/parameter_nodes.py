@@ -26,20 +26,6 @@ class WithinRange:
             raise ValueError(f"Value must be within range [{self.minimum}, {self.maximum}], is {value}")
 
 
-class Choice:
-    def __init__(self, choices: Any) -> None:
-        self.choices = choices
-
-    def validate(self, value: Any) -> None:
-        if value not in self.choices:
-            raise ValueError(f"Value is {value}, but must be in one of the following: {self.choices}")
-
-
-class Default:
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
-
-
 class _Parameter:
     """One parameter: its type, default, checks, and how it is written into the MRML node."""
 
@@ -54,9 +40,8 @@ class _Parameter:
         self.is_enum = issubclass(self.type, enum.Enum)
         if not (self.is_node or self.is_enum or self.type in (bool, float, int, str)):
             raise TypeError(f"this host knows no parameter of type {hint}")
-        given = [note.value for note in self.notes if isinstance(note, Default)]
         empty = None if self.is_node else next(iter(self.type)) if self.is_enum else self.type()
-        self.default = default if default is not None else given[0] if given else empty
+        self.default = empty if default is None else default
 
     def write(self, node: Any, value: Any) -> None:
         expected = (float, int) if self.type is float else self.type

@@ -57,13 +57,13 @@ def panel(slicer_host: host.Host, errors: list[BaseException], tiny_model: str) 
     """The panel, just opened on an empty scene, with one model."""
     import slicer
 
-    slicer.mrmlScene.Clear(True)
+    slicer.mrmlScene.Clear(False)
     slicer_host.dialogs.shown.clear()
     slicer_host.dialogs.answer = True
     widget = slicer_host.load_module(host.module_file("VesselSegmentation"))
     yield widget
     slicer_host.unload_module("VesselSegmentation")
-    slicer.mrmlScene.Clear(True)
+    slicer.mrmlScene.Clear(False)
 
 
 @pytest.fixture

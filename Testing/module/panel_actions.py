@@ -14,7 +14,7 @@ def wait_until_idle(panel: Any) -> None:
     assert host.wait_for(lambda: not panel.ui.cancelButton.isEnabled())
 
 
-def rest(seconds: float = 0.5) -> None:
+def rest(seconds: float = 0.35) -> None:
     """Take the hand off the mouse."""
     host.wait_for(lambda: False, seconds)
 

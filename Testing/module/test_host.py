@@ -154,7 +154,7 @@ def test_ui_files_are_checked(slicer_host: host.Host, tmp_path: Path, wrong: str
 def test_a_node_added_later_is_not_chosen(slicer_host: host.Host) -> None:
     import slicer
 
-    slicer.mrmlScene.Clear(True)
+    slicer.mrmlScene.Clear(False)
     selector = slicer.qMRMLNodeComboBox()
     selector.nodeTypes = ["vtkMRMLModelNode"]
     selector.setMRMLScene(slicer.mrmlScene)

@@ -1,4 +1,4 @@
-"""What a radiologist sees: pictures of the panel and of the 3D view, kept in ``artefacts/``."""
+"""What a radiologist sees: pictures of the panel and of the views, kept in ``artefacts/``."""
 
 from __future__ import annotations
 
@@ -12,87 +12,94 @@ import pytest
 
 import host
 from module.panel_actions import wait_until_idle
+from module.pictures import beside, render_3d, render_slice, save, vessel_share
 
-pytest.importorskip("trame_slicer", reason="its view renders without a display")
+pytest.importorskip("trame_slicer", reason="its views render without a display")
+
+PANEL_WIDTH = 440
 
 
 @pytest.fixture
-def phantom_panel(panel: Any, pretend: Callable[[str], None]) -> Any:
-    """The panel with the phantom: taken from the module Sample Data, and segmented."""
+def add_phantom(panel: Any) -> Callable[[], Any]:
+    """Take the phantom from the module Sample Data, as a user does."""
     import slicer
 
-    slicer.app.emitStartupCompleted()
-    (source,) = sys.modules["SampleData"].sources.pop("VesselSegmentation")
-    source.customDownloader(source)
+    def add() -> Any:
+        slicer.app.emitStartupCompleted()
+        (source,) = sys.modules["SampleData"].sources.pop("VesselSegmentation")
+        source.customDownloader(source)
+        return panel.ui.inputSelector.currentNode()
+
+    return add
+
+
+def test_pictures_of_the_segmented_phantom(
+    panel: Any, add_phantom: Callable[[], Any], pretend: Callable[[str], None], artefacts: Path
+) -> None:
+    scan = add_phantom()
     pretend("segment")
     panel._parameterNode.threshold = 0.8
     panel.ui.segmentButton.click()
     wait_until_idle(panel)
-    return panel
+
+    check_layout(panel)
+    save(grab(panel), artefacts / "panel.png")
+    panel.ui.advancedGroupBox.collapsed = False
+    check_layout(panel)
+    save(grab(panel), artefacts / "panel-advanced.png")
+
+    vessels, axial = render_3d(), render_slice(scan, 0.0)
+    save(vessels, artefacts / "vessels-3d.png")
+    save(axial, artefacts / "vessels-axial.png")
+    assert 0.005 < vessel_share(vessels) < 0.5
+    assert 0.0005 < vessel_share(axial) < 0.2
+    panel.ui.show3DButton.click()
+    assert vessel_share(render_3d()) == 0
 
 
-def test_pictures_of_the_segmented_phantom(phantom_panel: Any, artefacts: Path) -> None:
-    check_panel(phantom_panel, artefacts)
-    assert 0.005 < vessel_pixels(render(artefacts / "vessels-3d.png")) < 0.5
-    phantom_panel.ui.show3DButton.click()
-    assert vessel_pixels(render()) == 0
+@pytest.mark.slow
+def test_screenshot_with_the_shipped_model(
+    panel: Any, slicer_host: host.Host, monkeypatch: pytest.MonkeyPatch, add_phantom: Callable[[], Any], artefacts: Path
+) -> None:
+    from vesselseg.models import list_models
+
+    monkeypatch.delenv("VESSELSEG_MODELS")
+    if not list_models():
+        pytest.skip("no model is installed")
+    slicer_host.enter_module(panel)
+    panel.ui.modelComboBox.activated.emit(0)
+    scan = add_phantom()
+    panel.ui.brainMaskComboBox.currentIndex = 1
+    panel.ui.segmentButton.click()
+    wait_until_idle(panel)
+    vessels = render_3d((560, 500))
+    assert 0.005 < vessel_share(vessels) < 0.5
+    save(beside([grab(panel, 500), render_slice(scan, -4.0), vessels], 500), artefacts / "screenshot.png")
 
 
-def check_panel(phantom_panel: Any, artefacts: Path) -> None:
+def grab(panel: Any, height: int = 720) -> np.ndarray:
+    """Return the pixels of the panel, (rows, columns, RGB)."""
     import qt
 
-    panel = phantom_panel.parent
-    panel.resize(440, 800)
-    panel.show()
+    panel.parent.resize(PANEL_WIDTH, height)
+    panel.parent.show()
     host.wait_for(lambda: False, 0.2)
-    closed = panel.grab()
-    phantom_panel.ui.advancedGroupBox.collapsed = False
-    host.wait_for(lambda: False, 0.2)
-    opened = panel.grab()
-    for picture, name in ((closed, "panel.png"), (opened, "panel-advanced.png")):
-        assert picture.save(str(artefacts / name))
-    # Nothing is wider than the panel, and every text has the room that it needs.
-    for widget in vars(phantom_panel.ui).values():
+    image = panel.parent.grab().toImage().convertToFormat(qt.QImage.Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
+
+
+def check_layout(panel: Any) -> None:
+    """Nothing is wider than the panel, every text has the room that it needs, and the fields are aligned."""
+    import qt
+
+    grab(panel)
+    for widget in vars(panel.ui).values():
         if widget.isWidgetType() and widget.visible:
-            corner = widget.mapTo(panel, qt.QPoint(0, 0))
-            assert corner.x() >= 0, widget.name
-            assert corner.x() + widget.width <= 440, widget.name
+            left = widget.mapTo(panel.parent, qt.QPoint(0, 0)).x()
+            assert left >= 0, widget.name
+            assert left + widget.width <= PANEL_WIDTH, widget.name
             if (widget.inherits("QLabel") and not widget.wordWrap) or widget.inherits("QPushButton"):
                 assert widget.width >= widget.sizeHint().width(), widget.name
-    fields = [phantom_panel.ui.inputSelector, phantom_panel.ui.modelComboBox, phantom_panel.ui.thresholdSlider]
-    assert len({field.mapTo(panel, qt.QPoint(0, 0)).x() for field in fields}) == 1
-
-
-def render(path: Path | None = None) -> np.ndarray:
-    """Render the scene's 3D view; return its pixels, (rows, columns, RGB) in 0 to 255, and save them if asked to."""
-    import slicer
-    import vtk
-    from trame_slicer.views import ThreeDView
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    view = ThreeDView(slicer.mrmlScene, slicer.app.applicationLogic(), "picture")
-    view.set_box_visible(False)
-    view.set_background_color((20, 24, 40))
-    view.render_window().SetSize(800, 700)
-    view.fit_view_to_content()
-    view.render()
-    grabber = vtk.vtkWindowToImageFilter()
-    grabber.SetInput(view.render_window())
-    grabber.ReadFrontBufferOff()
-    grabber.Update()
-    if path is not None:
-        writer = vtk.vtkPNGWriter()
-        writer.SetFileName(str(path))
-        writer.SetInputData(grabber.GetOutput())
-        writer.Write()
-    columns, rows, _ = grabber.GetOutput().GetDimensions()
-    pixels = vtk_to_numpy(grabber.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)
-    view.set_scene(None)
-    view.finalize()
-    return pixels[..., :3].astype(int)
-
-
-def vessel_pixels(picture: np.ndarray) -> float:
-    """Return the share of pixels that have the reddish colour of arteries."""
-    red, green, blue = np.moveaxis(picture, -1, 0)
-    return float(np.mean((red > 60) & (red > 1.4 * green) & (red > 1.4 * blue)))
+    fields = (panel.ui.inputSelector, panel.ui.modelComboBox, panel.ui.thresholdSlider)
+    assert len({field.mapTo(panel.parent, qt.QPoint(0, 0)).x() for field in fields}) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,17 @@ def test_a_scene_that_is_loaded_in_another_module(
     assert segmented.ui.progressBar.value == 100
 
 
-def test_reload(segmented: Any, slicer_host: host.Host) -> None:
+@pytest.fixture
+def packages() -> Iterator[None]:
+    """Bring the packages back that a test loads anew: the other tests hold on to the former ones."""
+    before = {name: module for name, module in sys.modules.items() if name.lower().startswith("vesselseg")}
+    yield
+    for name in [name for name in sys.modules if name.lower().startswith("vesselseg")]:
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def test_reload(packages: None, segmented: Any) -> None:
     import slicer
 
     library = sys.modules["VesselSegmentationLib.segment_section"]

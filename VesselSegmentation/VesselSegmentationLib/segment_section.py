@@ -35,7 +35,7 @@ class SegmentSection(PanelSection):
         self._job: Any = None
         self._device_query: Any = None
         self._logged_lines = 0
-        self._models: list[str] = []
+        self._models: dict[str, str] = {}
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MILLISECONDS)
         self._timer.connect("timeout()", self.poll)
@@ -55,16 +55,16 @@ class SegmentSection(PanelSection):
         """List the models that are there now."""
         combo_box = self.ui.modelComboBox
         combo_box.clear()
-        self._models = []
-        for manifest in self.logic.models():
-            self._models.append(manifest.name)
-            combo_box.addItem(manifest.title, manifest.name)
-            combo_box.setItemData(combo_box.count - 1, manifest.name, qt.Qt.ToolTipRole)
+        self._models = {manifest.name: manifest.title for manifest in self.logic.models()}
+        for name, title in self._models.items():
+            combo_box.addItem(name, name)
+            combo_box.setItemData(combo_box.count - 1, title, qt.Qt.ToolTipRole)
 
     def update(self, running: bool) -> None:
         """Bring the widgets up to date."""
         ui, parameters = self.ui, self.parameters
         show_choice(ui.modelComboBox, parameters.model, _("{name} (not installed here)"))
+        ui.modelComboBox.toolTip = self._models.get(parameters.model, "")
         show_choice(ui.deviceComboBox, parameters.device, _("{name} (not seen on this machine)"))
         ui.brainMaskSelector.setCurrentNode(parameters.brainMaskNode)
         from_node = self.logic.needsMaskNode(parameters.brainMask)
@@ -189,10 +189,10 @@ class SegmentSection(PanelSection):
         combo_box.clear()
         combo_box.addItem(_("Automatic (the fastest)"), "auto")
         for device in devices:
-            memory = device.get("memory_bytes", 0) / 2**30
-            text = _("{name}: {product}, {memory:.0f} GiB")
-            combo_box.addItem(
-                text.format(name=device["name"], product=device.get("label", ""), memory=memory), device["name"]
+            text = _("{name}: {product}, {memory:.0f} GiB").format(
+                name=device["name"], product=device.get("label", ""), memory=device.get("memory_bytes", 0) / 2**30
             )
+            combo_box.addItem(text, device["name"])
+            combo_box.setItemData(combo_box.count - 1, text, qt.Qt.ToolTipRole)  # the panel may be narrow
         if self.parameters is not None:
             show_choice(combo_box, self.parameters.device, _("{name} (not seen on this machine)"))
