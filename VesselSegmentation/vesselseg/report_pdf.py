@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vesselseg.report import DISCLAIMER, Picture, Report, Table
 
 if TYPE_CHECKING:
@@ -39,13 +42,27 @@ def write_report_pdf(report: Report, path: Path) -> None:
         sheet.text(report.title, size=16, height=0.34)
         sheet.text(DISCLAIMER, colour="0.35")
         for section in report.sections:
-            sheet.heading(section.title)
+            first = section.blocks[0] if section.blocks else None
+            sheet.heading(section.title, _picture_size(first)[1] if isinstance(first, Picture) else 8 * _LINE)
             for block in section.blocks:
                 if isinstance(block, Picture):
                     sheet.picture(block)
                 else:
                     sheet.table(block)
         sheet.close()
+
+
+def _pixels(picture: Picture) -> NDArray[np.float32]:
+    from matplotlib.image import imread
+
+    return imread(io.BytesIO(picture.png), format="png")
+
+
+def _picture_size(picture: Picture) -> tuple[float, float]:
+    """Return width and height in inches: as wide as the text, unless that is too high for a page."""
+    high, wide = _pixels(picture).shape[:2]
+    width = min(_WIDTH - 2 * _MARGIN, (_HEIGHT - 2 * _MARGIN - 6 * _LINE) * wide / high)
+    return width, width * high / wide
 
 
 class _Pages:
@@ -64,8 +81,9 @@ class _Pages:
             self._pages.savefig(self._figure)
             self._figure = None
 
-    def heading(self, title: str) -> None:
-        self._need(4 * _LINE)  # never alone at the foot of a page
+    def heading(self, title: str, following: float) -> None:
+        """Write a heading, on the page where there is room for what follows."""
+        self._need(0.45 + 2 * _LINE + following)
         self._y -= 0.15
         self.text(title, size=12, height=0.28)
         self._rule("0.7")
@@ -89,14 +107,8 @@ class _Pages:
         self._y -= 0.12
 
     def picture(self, picture: Picture) -> None:
-        from matplotlib.image import imread
-
-        pixels = imread(io.BytesIO(picture.png), format="png")
-        width = _WIDTH - 2 * _MARGIN
-        height = width * pixels.shape[0] / pixels.shape[1]
-        highest = _HEIGHT - 2 * _MARGIN - 4 * _LINE
-        if height > highest:
-            width, height = width * highest / height, highest
+        pixels = _pixels(picture)
+        width, height = _picture_size(picture)
         self._need(height + 2 * _LINE)
         self._y -= height
         axes = self._page().add_axes((_MARGIN / _WIDTH, self._y / _HEIGHT, width / _WIDTH, height / _HEIGHT))

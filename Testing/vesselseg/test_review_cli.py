@@ -1,0 +1,136 @@
+"""The commands that compare: in this process, as `test_cli` shows them in one of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from vesselseg.cli.main import main
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_volume, write_volume
+from vesselseg.volume import Volume
+
+
+@pytest.fixture
+def folder(make_scan: Callable[..., Volume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    scan = make_scan()
+    truth = scan.with_array((scan.array > 180).astype(np.uint8))
+    half = truth.array.copy()
+    half[:, :, 24:] = 0
+    mask = np.zeros_like(half)
+    mask[:, :, :24] = 1
+    files = {
+        "scan": scan,
+        "truth": truth,
+        "found": truth.with_array(np.roll(truth.array, 1, axis=2)),
+        "half": truth.with_array(half),
+        "mask": truth.with_array(mask),
+        "probability": scan.with_array(np.clip(scan.array / 250, 0, 1).astype(np.float32)),
+        "elsewhere": Volume(half, Geometry(scan.geometry.size, scan.geometry.spacing, (900.0, 0.0, 0.0))),
+    }
+    for name, volume in files.items():
+        write_volume(volume, tmp_path / f"{name}.nrrd")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    return main([*map(str, arguments), "--progress", "none"])
+
+
+def test_evaluate_tells_the_mask_beside_the_whole_volume(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--mask", "mask.nrrd", "--json", "m.json", "--csv", "m.csv", "--all"]
+    assert run("evaluate", "half.nrrd", "truth.nrrd", *options) == 0
+    values = json.loads((folder / "m.json").read_text())
+    assert values["dice"] == 1
+    assert values["whole_volume"]["dice"] < 0.9
+    rows = {row["metric"]: row for row in csv.DictReader((folder / "m.csv").open())}
+    assert float(rows["dice"]["inside_mask"]) == 1
+    assert float(rows["dice"]["whole_volume"]) == pytest.approx(values["whole_volume"]["dice"])
+    assert rows["hd95_mm"]["unit"] == "mm"
+    assert "inside mask" in capsys.readouterr().out
+
+
+def test_errormap_of_two_results_uses_their_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--names", "Ann", "Bob", "--components", "list.csv", "--probability", "probability.nrrd"]
+    assert run("errormap", "half.nrrd", "truth.nrrd", "--output", "map.nrrd", "--scan", "scan.nrrd", *options) == 0
+    said = capsys.readouterr().out
+    assert "only Bob" in said
+    assert "negative" not in said
+    rows = list(csv.DictReader((folder / "list.csv").open()))
+    assert {row["kind"] for row in rows} == {"only Bob"}
+    assert all(0.6 < float(row["mean_probability"]) <= 1 for row in rows)
+    lengths = [float(row["affected_mm"]) for row in rows if row["boundary"] == "no"]
+    assert lengths == sorted(lengths, reverse=True)
+    assert run("errormap", "half.nrrd", "truth.nrrd", "--output", "m.nrrd", "--names", "Ann", "Ann") == 1
+
+
+def test_errormap_lies_on_the_grid_of_the_scan(folder: Path) -> None:
+    scan = read_volume(folder / "scan.nrrd")
+    finer = scan.geometry.resampled((0.4, 0.4, 0.4))
+    write_volume(Volume(np.zeros(finer.shape, np.float32), finer), folder / "finer.nrrd")
+    assert run("errormap", "found.nrrd", "truth.nrrd", "--output", "map.nrrd", "--scan", "finer.nrrd") == 0
+    assert read_volume(folder / "map.nrrd").geometry.same_grid(finer)
+
+
+def test_errormap_draws_two_methods(folder: Path) -> None:
+    options = ["--compare", "half.nrrd", "--methods", "one", "two", "--figure", "both.png", "--dpi", "60"]
+    assert run("errormap", "found.nrrd", "truth.nrrd", "--output", "map.nrrd", *options) == 0
+    assert imread(folder / "both.png").shape[1] == 432
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--figure", "map.gif"], "not the name of a figure"),
+        (["--compare", "half.nrrd"], "picture only"),
+        (["--figure", "m.png", "--compare", "half.nrrd", "--figure-kind", "closeups"], "picture of its own kind"),
+        (["--figure", "m.png", "--figure-kind", "cubist"], "no figure 'cubist'"),
+        (["--figure", "m.png", "--view", "sideways"], "is no view"),
+        (["--figure", "m.png", "--palette", "pretty"], "no palette"),
+        (["--figure", "m.png", "--background", "pink"], "no background"),
+        (["--figure", "m.png", "--dpi", "1"], "dpi"),
+        (["--scan", "elsewhere.nrrd"], "do not overlap"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_and_leaves_nothing(
+    folder: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(folder.iterdir())
+    assert run("errormap", "found.nrrd", "truth.nrrd", "--output", "map.nrrd", *options) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert said in errors[-1]
+    assert sorted(folder.iterdir()) == before
+
+
+def test_no_opengl_is_one_line_and_leaves_nothing(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vesselseg", "errormap", "found.nrrd", "truth.nrrd", "--output", "map.nrrd",
+         "--figure", "map.png", "--progress", "none"],
+        capture_output=True, text=True, timeout=60,
+        env=os.environ | {"VTK_DEFAULT_OPENGL_WINDOW": "vtkOSOpenGLRenderWindow"},
+    )  # fmt: skip
+    if done.returncode == 0:
+        pytest.skip("OSMesa is installed here: there is always an OpenGL")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "no OpenGL" in done.stderr
+    assert not list(folder.glob("map.*"))
+
+
+def test_thresholds_writes_table_and_figure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--mask", "mask.nrrd", "--csv", "t.csv", "--figure", "t.pdf", "--current", "0.4"]
+    assert run("thresholds", "probability.nrrd", "truth.nrrd", *options) == 0
+    assert "largest Dice 1.000 at threshold 0.7" in capsys.readouterr().out
+    assert len((folder / "t.csv").read_text().splitlines()) == 101
+    assert (folder / "t.pdf").stat().st_size > 5000
+    assert run("thresholds", "scan.nrrd", "truth.nrrd") == 1
