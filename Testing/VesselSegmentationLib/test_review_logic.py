@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import json
 import math
 import time
 
@@ -11,7 +13,9 @@ from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map,
 from vesselseg.error_kinds import wording_of_two
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
-from VesselSegmentationLib.component_marks import REVIEWED
+from VesselSegmentationLib.component_marks import ACCEPTED, REVIEWED
+from VesselSegmentationLib.evaluation_job import overlap_metrics
+from VesselSegmentationLib.review_export import export_components
 from VesselSegmentationLib.review_logic import (
     COMPONENTS,
     INSIDE_MASK,
@@ -22,7 +26,8 @@ from VesselSegmentationLib.review_logic import (
     ReviewLogic,
 )
 from VesselSegmentationLib.run_record import record_probability
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.segmentation_logic import SegmentationLogic
+from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
 FOUND, TRUTH = two_labels()
@@ -75,13 +80,28 @@ def test_map_list_and_metrics_follow_an_edit_by_themselves(scan, sources, logic)
     paint(sources[0].node, sources[0].segment_id, scan, [(18, y, 20) for y in range(4, 20)], 1)
     assert logic.pending
     assert not logic.metrics_current
-    assert logic.poll() == {MAP}
+    assert logic.poll() == {MAP, METRICS}
     assert logic.poll() == {COMPONENTS}
     edited = FOUND.copy()
     edited[18, 4:20, 20] = 1
     np.testing.assert_array_equal(logic.error_map.errors.array, expected_map(edited, TRUTH))
     assert len(logic.navigator.components) == 2
     assert not logic.metrics_current
+    expected = evaluate(labels[0].with_array(edited), labels[1])
+    at_once = overlap_metrics(logic.error_map.legend())
+    assert set(at_once) == {
+        "dice",
+        "precision",
+        "sensitivity",
+        "true_positives",
+        "false_positives",
+        "false_negatives",
+        "segmentation_ml",
+        "reference_ml",
+    }
+    for key, value in at_once.items():
+        assert value == pytest.approx(expected[key])
+        assert logic.metrics[WHOLE_VOLUME][key] == value
     changed, end = set(), time.monotonic() + 60
     while logic.pending and time.monotonic() < end:
         changed |= logic.poll()
@@ -162,8 +182,11 @@ def test_metrics_of_empty_labels(scene, scan, logic, empty):
     logic.start(
         LabelSource(*add_segmentation(scene, scan, found, "A")), LabelSource(*add_segmentation(scene, scan, truth, "B"))
     )
+    quick = dict(logic.metrics[WHOLE_VOLUME])
     assert logic.wait()
     labels = [volume_from_node(scan).with_array(array) for array in (found, truth)]
+    for key, value in quick.items():
+        assert value == evaluate(*labels)[key], key
     assert_same(logic.metrics[WHOLE_VOLUME], evaluate(*labels))
 
 
@@ -273,3 +296,100 @@ def test_loaded_comparison_goes_on(make_scene, scene, scan, sources, logic, tmp_
     assert ids[0] == ids[1]
     assert again.navigator.mark_of(again.navigator.components[0]).reader == "A"
     again.stop()
+
+
+def column(table_node, name):
+    return [
+        table_node.GetTable().GetColumnByName(name).GetVariantValue(row) for row in range(table_node.GetNumberOfRows())
+    ]
+
+
+def test_metrics_table_has_titles_and_units(scene, scan, sources, logic):
+    logic.start(*sources, brain_mask_node=add_labelmap(scene, np.ones_like(FOUND), volume_from_node(scan).geometry))
+    assert logic.metrics_table() is logic.metrics_table()  # before the worker is done: what is known
+    assert logic.wait()
+    node = logic.metrics_table()
+    titles = [value.ToString() for value in column(node, "metric")]
+    units = [value.ToString() for value in column(node, "unit")]
+    assert (titles[0], units[titles.index("95 % Hausdorff distance")]) == ("Dice", "mm")
+    for region in (WHOLE_VOLUME, INSIDE_MASK):
+        assert column(node, region)[0].ToDouble() == pytest.approx(logic.metrics[region]["dice"])
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
+
+
+def test_metrics_of_two_results_take_no_side(sources, logic):
+    logic.start(*sources, wording=wording_of_two("A", "B"))
+    titles = [value.ToString() for value in column(logic.metrics_table(), "metric")]
+    assert "Dice" in titles
+    assert "sensitivity" not in titles
+
+
+@pytest.fixture
+def with_probability(scene, scan, sources, logic):
+    """A comparison of vessels that were made from a probability, whose best threshold is 0.30."""
+    truth = TRUTH.astype(bool)
+    probability = np.where(truth, 0.305, 0.2).astype(np.float32)
+    probability[FOUND.astype(bool) & truth] = 0.9
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
+    set_node_volume(node, volume_from_node(scan).with_array(probability))
+    SegmentationLogic(scene).apply_threshold(node, sources[0].node, 0.5, volume_node=scan)
+    logic.start(*sources)
+    return node
+
+
+def test_best_threshold_is_found_and_taken(scene, scan, sources, logic, with_probability):
+    analysis = logic.analyse_thresholds()
+    assert analysis.best_dice == 1.0
+    assert 0.2 < analysis.best_threshold <= 0.3
+    assert logic.take_best_threshold(analysis) == analysis.best_threshold
+    np.testing.assert_array_equal(segment_label(*[sources[0].node, sources[0].segment_id], scan).array, TRUTH)
+    assert SegmentationLogic(scene).threshold(sources[0].node) == (analysis.best_threshold, 0.0)
+    follow(logic)
+    assert logic.metrics[WHOLE_VOLUME]["dice"] == 1.0
+    assert logic.navigator.components == []
+
+
+def test_thresholds_are_drawn_in_charts(scene, logic, with_probability):
+    analysis = logic.analyse_thresholds()
+    for _ in range(2):
+        thresholds, calibration = logic.threshold_charts(analysis)
+        names = [thresholds.GetNthPlotSeriesNode(n).GetName() for n in range(thresholds.GetNumberOfPlotSeriesNodes())]
+        assert names[:3] == ["Dice", "precision", "sensitivity"]
+        assert names[3].startswith("best: Dice 1.000 at 0.")
+        assert calibration.GetNumberOfPlotSeriesNodes() == 2
+    dice = thresholds.GetNthPlotSeriesNode(0)
+    values = [value.ToDouble() for value in column(dice.GetTableNode(), dice.GetYColumnName())]
+    np.testing.assert_allclose(values, analysis.dice)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 6
+
+
+def test_thresholds_need_a_probability_and_the_vessels_from_it(scene, scan, sources, logic, with_probability):
+    analysis = logic.analyse_thresholds()
+    logic.start(sources[1], sources[0])
+    with pytest.raises(VesselSegError, match="probability"):
+        logic.analyse_thresholds()
+    with pytest.raises(VesselSegError, match="was not made from a probability"):
+        logic.take_best_threshold(analysis)
+
+
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_list_is_exported_with_what_readers_said(sources, logic, tmp_path, ending):
+    logic.start(*sources)
+    follow(logic)
+    navigator, path = logic.navigator, tmp_path / f"errors.{ending}"
+    component = navigator.components[0]
+    mark = navigator.mark(component.component_id, ACCEPTED, 'Dr. "Ä", B')
+    export_components(navigator, path, logic.error_map.wording)
+    text = path.read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines())) if ending == "csv" else json.loads(text)["components"]
+    assert len(rows) == len(navigator.components)
+    assert [rows[0][key] for key in ("kind", "decision", "reader", "time")] == [
+        "false negative", "accepted", 'Dr. "Ä", B', mark.time,
+    ]  # fmt: skip
+    assert rows[1]["decision"] == ""
+    assert float(rows[0]["volume_mm3"]) == pytest.approx(component.volume_mm3, abs=1e-3)
+    with pytest.raises(VesselSegError):
+        export_components(navigator, path, logic.error_map.wording)
+    with pytest.raises(VesselSegError, match="CSV"):
+        export_components(navigator, tmp_path / "errors.txt", logic.error_map.wording)

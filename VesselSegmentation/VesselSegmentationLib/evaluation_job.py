@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from vesselseg.error_map import LegendEntry
 from vesselseg.errors import VesselSegError
+from vesselseg.metric_table import METRICS
 from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
 from VesselSegmentationLib.worker import PythonCommand, private_folder
 from VesselSegmentationLib.worker_job import WorkerJob
+
+#: Where metrics are computed.
+WHOLE_VOLUME, INSIDE_MASK = "whole volume", "inside mask"
 
 _SEGMENTATION, _REFERENCE, _MASK = "segmentation.nii", "reference.nii", "mask.nii"
 
@@ -25,14 +31,15 @@ class EvaluationJob(WorkerJob):
     segmentation, reference : Volume
         Labels on the same grid.
     mask : Volume, optional
-        On the same grid; only voxels inside it count.
+        On the same grid; metrics are computed inside it as well.
     python : PythonCommand, optional
         How to start Python.
 
     Attributes
     ----------
-    values : dict
-        As `vesselseg.metrics.evaluate` returns them. Empty until the job is done.
+    regions : dict
+        Metrics, as `vesselseg.metrics.evaluate` returns them, by region: `WHOLE_VOLUME` and, with a mask,
+        `INSIDE_MASK`. Empty until the job is done.
 
     Raises
     ------
@@ -50,7 +57,7 @@ class EvaluationJob(WorkerJob):
     ) -> None:
         from vesselseg.image_io import write_volume
 
-        self.values: dict[str, float] = {}
+        self.regions: dict[str, dict[str, float]] = {}
         used = (segmentation.array != 0) | (reference.array != 0)
         if mask is not None:
             used |= mask.array != 0
@@ -72,18 +79,46 @@ class EvaluationJob(WorkerJob):
             raise
 
     def _use_result(self, result: dict[str, Any]) -> None:
-        values = {key: _number(key, value) for key, value in result.items() if _is_metric(value)}
-        if "dice" not in values:
-            raise VesselSegError("the worker's metrics cannot be read", "report this to the developers")
-        self.values = values
+        whole = result.get("whole_volume")
+        regions = {WHOLE_VOLUME: result} if whole is None else {WHOLE_VOLUME: whole, INSIDE_MASK: result}
+        try:
+            self.regions = {
+                region: {info.key: _number(info.key, values[info.key]) for info in METRICS}
+                for region, values in regions.items()
+            }
+        except (KeyError, TypeError) as error:
+            raise VesselSegError("the worker's metrics cannot be read", "report this to the developers") from error
 
 
-def _is_metric(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+def overlap_metrics(legend: Sequence[LegendEntry]) -> dict[str, float]:
+    """Return those metrics that follow from the counts of an error map alone, so that they need not wait.
+
+    Parameters
+    ----------
+    legend : sequence of LegendEntry
+        True positives, false positives and false negatives.
+
+    Returns
+    -------
+    dict
+        ``dice``, ``precision``, ``sensitivity``, counts and volumes, as `vesselseg.metrics.evaluate` defines them.
+    """
+    both, only_found, only_truth = legend
+    tp, fp, fn = both.voxels, only_found.voxels, only_truth.voxels
+    return {
+        "dice": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1.0,
+        "precision": tp / (tp + fp) if tp + fp else float(fn == 0),
+        "sensitivity": tp / (tp + fn) if tp + fn else float(fp == 0),
+        "true_positives": tp,
+        "false_positives": fp,
+        "false_negatives": fn,
+        "segmentation_ml": (both.volume_mm3 + only_found.volume_mm3) / 1000,
+        "reference_ml": (both.volume_mm3 + only_truth.volume_mm3) / 1000,
+    }
 
 
-def _number(key: str, value: float | None) -> float:
+def _number(key: str, value: Any) -> float:
     """Undo what JSON has no words for: a distance that is missing is infinite, a share that is missing undefined."""
-    if value is not None:
-        return value
-    return math.inf if key.endswith(("_mm", "_voxels")) else math.nan
+    if value is None:
+        return math.inf if key.endswith(("_mm", "_voxels")) else math.nan
+    return value if isinstance(value, int) else float(value)

@@ -13,13 +13,16 @@ from vtkmodules.vtkCommonCore import vtkCommand
 from vesselseg.comparison import on_grid_of
 from vesselseg.error_kinds import WITH_REFERENCE, Wording
 from vesselseg.errors import VesselSegError
+from vesselseg.threshold_analysis import ThresholdAnalysis, analyse_thresholds
 from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import set_map_shown, set_palette
 from VesselSegmentationLib.error_map_nodes import Box, ErrorMapNode, find_error_map, recorded_comparison
 from VesselSegmentationLib.error_navigator import ErrorNavigator
-from VesselSegmentationLib.evaluation_job import EvaluationJob
+from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, EvaluationJob, overlap_metrics
 from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.run_record import probability_of
+from VesselSegmentationLib.review_tables import set_metrics_table, set_threshold_charts
+from VesselSegmentationLib.run_record import probability_of, recorded_threshold
+from VesselSegmentationLib.segmentation_logic import SegmentationLogic
 from VesselSegmentationLib.volume_nodes import volume_from_node
 from VesselSegmentationLib.worker import PythonCommand
 from VesselSegmentationLib.worker_job import DONE, RUNNING
@@ -28,8 +31,6 @@ __all__ = ["COMPONENTS", "INSIDE_MASK", "MAP", "METRICS", "WHOLE_VOLUME", "Label
 
 #: What `ReviewLogic.poll` says that has changed.
 MAP, COMPONENTS, METRICS = "map", "components", "metrics"
-#: Where metrics are computed.
-WHOLE_VOLUME, INSIDE_MASK = "whole volume", "inside the brain mask"
 
 _PROBABILITY_REFERENCE = "vesselseg.probability"
 _MASK_REFERENCE = "vesselseg.brain_mask"
@@ -59,8 +60,9 @@ class ReviewLogic:
     navigator : ErrorNavigator or None
         The list of errors.
     metrics : dict
-        The last ones that were computed, as `vesselseg.metrics.evaluate` returns them, by region: the whole volume
-        and, where a mask was given, the brain. See `metrics_current`.
+        As `vesselseg.metrics.evaluate` returns them, by region: the whole volume and, where a mask was given, the
+        inside of it. Dice, precision, sensitivity, counts and volumes of the whole volume follow the map at once; until
+        `metrics_current` all others are those of before, or not there yet.
     """
 
     def __init__(self, scene: Any, python: PythonCommand | None = None) -> None:
@@ -72,7 +74,7 @@ class ReviewLogic:
         self._probability_node: Any = None
         self._mask_node: Any = None
         self._observed: list[tuple[Any, int]] = []
-        self._jobs: dict[str, EvaluationJob] = {}
+        self._job: EvaluationJob | None = None
         self._forget()
 
     def start(
@@ -133,6 +135,7 @@ class ReviewLogic:
         for role, each in ((_PROBABILITY_REFERENCE, probability_node), (_MASK_REFERENCE, brain_mask_node)):
             error_map.node.SetNodeReferenceID(role, each.GetID() if each is not None else None)
         self.error_map = error_map
+        self._count()
         self.navigator = ErrorNavigator(self.scene, error_map)
         self._list_all = True
         self._metrics_due = True
@@ -156,7 +159,7 @@ class ReviewLogic:
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         self._observed = []
-        self._cancel_jobs()
+        self._cancel_job()
         if self.navigator is not None:
             self.navigator.close()
         self.error_map = self.navigator = None
@@ -172,7 +175,7 @@ class ReviewLogic:
     @property
     def metrics_current(self) -> bool:
         """Whether the metrics are those of the labels as they are now."""
-        return not (self._dirty or self._metrics_due or self._jobs)
+        return not (self._dirty or self._metrics_due or self._job is not None)
 
     def poll(self) -> set[str]:
         """Do the next step, if there is one.
@@ -180,8 +183,7 @@ class ReviewLogic:
         Returns
         -------
         set of str
-            What has changed: `MAP` (and its legend), `COMPONENTS`, `METRICS`. While edits go on, the metrics of before
-            stay; see `metrics_current`.
+            What has changed: `MAP` (and its legend), `COMPONENTS`, `METRICS`.
 
         Raises
         ------
@@ -193,7 +195,7 @@ class ReviewLogic:
             return set()
         try:
             if self._dirty and self._update_map(self.error_map):
-                return {MAP}
+                return {MAP, METRICS}
         except VesselSegError:
             self.stop()
             raise
@@ -214,6 +216,58 @@ class ReviewLogic:
         """Show the error map in place of the segments that it compares, or those again."""
         error_map = self._comparison()
         set_map_shown(error_map.node, error_map.sources, shown, three_d=three_d)
+
+    def metrics_table(self) -> Any:
+        """Write the metrics into a table of the scene, with units; returns the vtkMRMLTableNode."""
+        error_map = self._comparison()
+        return set_metrics_table(self.scene, error_map.node, self.metrics, error_map.wording)
+
+    def analyse_thresholds(self) -> ThresholdAnalysis:
+        """Measure the stored probability against the reference at all thresholds; takes one or two seconds.
+
+        Returns
+        -------
+        ThresholdAnalysis
+            Also drawn in the scene, see `threshold_charts`. Where a brain mask was given, inside it.
+
+        Raises
+        ------
+        VesselSegError
+            If there is no probability, or the reference is empty.
+        """
+        probability = self._probability()
+        if probability is None:
+            raise VesselSegError(
+                "the probability of this segmentation is not in the scene", "segment the scan again, or load it"
+            )
+        _segmentation, reference = self._comparison().labels()
+        return analyse_thresholds(probability, reference, mask=self._mask(), detailed=())
+
+    def threshold_charts(self, analysis: ThresholdAnalysis) -> tuple[Any, Any]:
+        """Draw an analysis in the scene; returns two vtkMRMLPlotChartNode, of thresholds and of calibration."""
+        return set_threshold_charts(self.scene, self._comparison().node, analysis)
+
+    def take_best_threshold(self, analysis: ThresholdAnalysis) -> float:
+        """Make the vessel segment anew with the best threshold of an analysis; returns that threshold.
+
+        Edits of the segment are lost: ask first if `SegmentationLogic.edited_since_segmentation`. The smallest
+        component stays as it was.
+
+        Raises
+        ------
+        VesselSegError
+            If what is compared is not the segment that was made from the probability.
+        """
+        source = self._comparison().sources[0]
+        logic = SegmentationLogic(self.scene)
+        vessels = logic.vessel_segment_id(source.node) if source.is_segmentation else None
+        if vessels is None or source.segment_ids() != [vessels] or self._probability_node is None:
+            raise VesselSegError(
+                f"'{source.name}' was not made from a probability here", "compare the vessels that were found"
+            )
+        _threshold, min_component_mm3 = recorded_threshold(source.node) or (0.0, 0.0)
+        logic.apply_threshold(self._probability_node, source.node, analysis.best_threshold, min_component_mm3)
+        return analysis.best_threshold
 
     def _comparison(self) -> ErrorMapNode:
         if self.error_map is None:
@@ -241,10 +295,16 @@ class ReviewLogic:
             return False
         self._list_all |= error_map.errors.geometry is not former
         self._unlisted = _around(self._unlisted, changed)
+        self._count()
         self._metrics_due = True
         self._changed_at = time.monotonic()
-        self._cancel_jobs()
+        self._cancel_job()
         return True
+
+    def _count(self) -> None:
+        if self.error_map is not None:
+            former = self.metrics.get(WHOLE_VOLUME, {})
+            self.metrics = {**self.metrics, WHOLE_VOLUME: {**former, **overlap_metrics(self.error_map.legend())}}
 
     def _update_list(self) -> None:
         navigator, changed, probability = self.navigator, self._unlisted, self._probability()
@@ -257,32 +317,29 @@ class ReviewLogic:
     def _update_metrics(self) -> bool:
         if self._metrics_due and time.monotonic() - self._changed_at > _REST_SECONDS:
             self._metrics_due = False
-            self._start_jobs()
-        if not self._jobs or RUNNING in [job.poll() for job in self._jobs.values()]:
+            self._start_job()
+        job = self._job
+        if job is None or job.poll() == RUNNING:
             return False
-        jobs, self._jobs = self._jobs, {}
-        for job in jobs.values():
-            if job.state != DONE:
-                raise job.error or VesselSegError(f"the metrics were not computed: {job.message}", "edit the label")
-        self.metrics = {region: job.values for region, job in jobs.items()}
+        self._job = None
+        if job.state != DONE:
+            raise job.error or VesselSegError(f"the metrics were not computed: {job.message}", "edit the label")
+        self.metrics = job.regions
         return True
 
-    def _start_jobs(self) -> None:
-        error_map = self._comparison()
-        segmentation, reference = error_map.labels()
-        regions: dict[str, Volume | None] = {WHOLE_VOLUME: None}
-        if self._mask_node is not None and self.scene.IsNodePresent(self._mask_node):
-            regions[INSIDE_MASK], _resampled = LabelSource(self._mask_node).label_on(
-                error_map.volume_node, "brain mask"
-            )
-        self._jobs = {
-            region: EvaluationJob(segmentation, reference, mask, python=self.python) for region, mask in regions.items()
-        }
+    def _start_job(self) -> None:
+        segmentation, reference = self._comparison().labels()
+        self._job = EvaluationJob(segmentation, reference, self._mask(), python=self.python)
 
-    def _cancel_jobs(self) -> None:
-        for job in self._jobs.values():
-            job.cancel()
-        self._jobs = {}
+    def _cancel_job(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+        self._job = None
+
+    def _mask(self) -> Volume | None:
+        if self._mask_node is None or not self.scene.IsNodePresent(self._mask_node):
+            return None
+        return LabelSource(self._mask_node).label_on(self._comparison().volume_node, "brain mask")[0]
 
     def _probability(self) -> Volume | None:
         node = self._probability_node

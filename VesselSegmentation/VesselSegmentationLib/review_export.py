@@ -1,0 +1,78 @@
+"""The list of errors with what readers have said about them, as a file for other programs."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from vesselseg.error_components import ErrorComponent, components_csv
+from vesselseg.error_kinds import Wording
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.error_navigator import ErrorNavigator
+
+_MARK_COLUMNS = ("decision", "reader", "time")
+
+
+def export_components(
+    navigator: ErrorNavigator, path: str | os.PathLike[str], wording: Wording, *, overwrite: bool = False
+) -> None:
+    """Write all components of an error map, hidden ones too, with the marks of readers.
+
+    Parameters
+    ----------
+    navigator : ErrorNavigator
+    path : path-like
+        Ending in .csv: one line a component, the columns of `vesselseg.error_components.components_csv` and decision,
+        reader and time. Ending in .json: the same under "components", and all marks under "marks", also those of
+        components that have been corrected or edited since.
+    wording : Wording
+        What the kinds are called.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    VesselSegError
+        If the file has another ending or cannot be written.
+    """
+    from vesselseg.image_io import atomic_output
+
+    ending = Path(path).suffix.lower()
+    if ending not in (".csv", ".json"):
+        raise VesselSegError(f"'{Path(path).name}' is neither a CSV nor a JSON file", "give a name ending in .csv")
+    text = _csv(navigator, wording) if ending == ".csv" else _json(navigator, wording)
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _csv(navigator: ErrorNavigator, wording: Wording) -> str:
+    header, *rows = csv.reader(io.StringIO(components_csv(navigator.components, wording=wording)))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*header, *_MARK_COLUMNS])
+    for row, component in zip(rows, navigator.components):
+        writer.writerow([*row, *_said(navigator, component).values()])
+    return text.getvalue()
+
+
+def _json(navigator: ErrorNavigator, wording: Wording) -> str:
+    components = [
+        {
+            **dataclasses.asdict(component),
+            "kind": wording.title(component.kind),
+            **_said(navigator, component),
+        }
+        for component in navigator.components
+    ]
+    marks = [dataclasses.asdict(mark) for mark in navigator.marks()]
+    return json.dumps({"components": components, "marks": marks}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _said(navigator: ErrorNavigator, component: ErrorComponent) -> dict[str, Any]:
+    mark = navigator.mark_of(component)
+    return {column: getattr(mark, column) if mark is not None else "" for column in _MARK_COLUMNS}
