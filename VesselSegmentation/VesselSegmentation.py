@@ -8,6 +8,7 @@ import sys
 import unittest
 from typing import TYPE_CHECKING, Annotated, Any
 
+import qt
 import slicer
 import vtk
 from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
@@ -194,12 +195,9 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self.initializeParameterNode()
 
     def onNodeAdded(self, caller: Any, event: Any) -> None:
-        """Take the first scan that is loaded while the panel is open."""
-        parameters = self._parameterNode
-        if parameters is None or not self.parent.isEntered or slicer.mrmlScene.IsImporting():
-            return
-        if parameters.inputVolume is None:
-            parameters.inputVolume = self.logic.defaultScan()
+        """Take the first scan that is loaded while the panel is open, once it is loaded and shown."""
+        if self._parameterNode is not None and self._parameterNode.inputVolume is None:
+            qt.QTimer.singleShot(0, self._takeDefaultScan)
 
     def onNodeRemoved(self, caller: Any, event: Any) -> None:
         """See what can still be done: the selectors let a node go before it has left the scene."""
@@ -211,8 +209,12 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.model and self.ui.modelComboBox.count:
             self.onModelChosen(0)
-        if self._parameterNode.inputVolume is None:
-            self._parameterNode.inputVolume = self.logic.defaultScan()
+        self._takeDefaultScan()
+
+    def _takeDefaultScan(self) -> None:
+        parameters = self._parameterNode
+        if parameters is not None and parameters.inputVolume is None and self.parent.isEntered:
+            parameters.inputVolume = self.logic.defaultScan()
 
     def setParameterNode(self, parameterNode: Any) -> None:
         """Show a parameter node, or none."""
@@ -220,8 +222,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._parameterNode = parameterNode
         for section in self._sections:
             section.parameters = parameterNode
+        self._inputVolume = parameterNode.inputVolume if parameterNode is not None else None
         if parameterNode is not None:
-            self._inputVolume = parameterNode.inputVolume
             self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self._update()

@@ -79,6 +79,7 @@ def add_scan(slicer_host: host.Host, make_scan: Callable[..., Any]) -> Callable[
         set_node_volume(node, make_scan(seed=seed))
         node = slicer.mrmlScene.AddNode(node)
         node.CreateDefaultDisplayNodes()
+        slicer_host.process_events()
         return node
 
     return add

@@ -20,7 +20,7 @@ PANEL_WIDTH = 440
 
 
 @pytest.fixture
-def add_phantom(panel: Any) -> Callable[[], Any]:
+def add_phantom(panel: Any, slicer_host: host.Host) -> Callable[[], Any]:
     """Take the phantom from the module Sample Data, as a user does."""
     import slicer
 
@@ -28,6 +28,7 @@ def add_phantom(panel: Any) -> Callable[[], Any]:
         slicer.app.emitStartupCompleted()
         (source,) = sys.modules["SampleData"].sources.pop("VesselSegmentation")
         source.customDownloader(source)
+        slicer_host.process_events()
         return panel.ui.inputSelector.currentNode()
 
     return add
