@@ -212,9 +212,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._takeDefaultScan()
 
     def _takeDefaultScan(self) -> None:
-        parameters = self._parameterNode
-        if parameters is not None and parameters.inputVolume is None and self.parent.isEntered:
-            parameters.inputVolume = self.logic.defaultScan()
+        if self._isConnected() and self._parameterNode.inputVolume is None:
+            self._parameterNode.inputVolume = self.logic.defaultScan()
 
     def setParameterNode(self, parameterNode: Any) -> None:
         """Show a parameter node, or none."""
@@ -229,12 +228,15 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._update()
             self._review.forget_moves()
 
-    def _disconnectParameterNode(self) -> None:
+    def _isConnected(self) -> bool:
         node, event = self._parameterNode, vtk.vtkCommand.ModifiedEvent
-        if node is not None and self.hasObserver(node, event, self.onParameterNodeModified):
-            node.disconnectGui(self._parameterNodeGuiTag)
+        return node is not None and self.hasObserver(node, event, self.onParameterNodeModified)
+
+    def _disconnectParameterNode(self) -> None:
+        if self._isConnected():
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self._parameterNodeGuiTag = None
-            self.removeObserver(node, event, self.onParameterNodeModified)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Bring the panel up to date with the user's choices."""
@@ -279,7 +281,7 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self._logic = SegmentationLogic(slicer.mrmlScene, PythonCommand((python_slicer(),)))
+        self._logic = SegmentationLogic(slicer.mrmlScene)
 
     def getParameterNode(self) -> VesselSegmentationParameterNode:
         """Return the parameter node of the scene."""
@@ -299,13 +301,20 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
             threshold=parameters.threshold,
             min_component_mm3=parameters.minimumComponent,
         )
+        self._findPython()
         return self._logic.start_segmentation(
             parameters.inputVolume, parameters.outputSegmentation, parameters.probabilityVolume, settings
         )
 
     def startDeviceQuery(self) -> DeviceQuery:
         """Start to ask which devices there are; returns the job at once."""
+        self._findPython()
         return self._logic.start_device_query()
+
+    def _findPython(self) -> None:
+        # Not before it is needed: the panel must open wherever Python lies.
+        if self._logic.python is None:
+            self._logic.python = PythonCommand((python_slicer(),))
 
     def applyThreshold(self, segmentationNode: Any, threshold: float, minimumComponent: float) -> None:
         """Make the vessels anew from the probability that is stored with them."""
@@ -339,7 +348,8 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         """Return the scan that is shown, else the first one of the scene, else None."""
         segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
         probabilities = [self.probabilityOf(node) for node in segmentations]
-        shown = slicer.app.applicationLogic().GetSelectionNode().GetActiveVolumeID()
+        selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        shown = selection.GetActiveVolumeID() if selection is not None else None
         nodes = [slicer.mrmlScene.GetNodeByID(shown)] if shown else []
         for node in nodes + slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
             if node and node.GetClassName() == "vtkMRMLScalarVolumeNode" and node not in probabilities:

@@ -163,8 +163,11 @@ def test_requirements_agree_with_the_package() -> None:
         assert not any(re.match(rf"{kept}\b", line, re.IGNORECASE) for line in required)
 
 
-def test_without_python_slicer_the_error_says_so(installation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_slicer(installation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert installation.python_slicer().endswith("PythonSlicer")
     monkeypatch.setenv("PATH", "")
+    assert installation.python_slicer() == sys.executable
+    # Slicer itself must not be started a second time.
+    monkeypatch.setattr(sys, "executable", "/opt/Slicer/bin/SlicerApp-real")
     with pytest.raises(installation.VesselSegError, match="PythonSlicer"):
         installation.python_slicer()

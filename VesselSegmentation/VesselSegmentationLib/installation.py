@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -26,14 +27,16 @@ def python_slicer() -> str:
     Raises
     ------
     VesselSegError
-        If it is not on the path, where 3D Slicer's launcher puts it.
+        If it is not on the path, where 3D Slicer's launcher puts it, and this process is no Python interpreter itself.
     """
     path = shutil.which("PythonSlicer")
-    if path is None:
-        raise VesselSegError(
-            _("PythonSlicer was not found"), _("start 3D Slicer with its launcher, which puts it on the path")
-        )
-    return path
+    if path is not None:
+        return path
+    if Path(sys.executable).name.lower().startswith("python"):
+        return sys.executable
+    raise VesselSegError(
+        _("PythonSlicer was not found"), _("start 3D Slicer with its launcher, which puts it on the path")
+    )
 
 
 def ensure_requirements(path: str | os.PathLike[str], requester: str) -> None:
