@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,11 +190,14 @@ def _find(errors: Volume, probability: Volume | None, region: Box) -> list[Error
         return []
     points = np.stack(np.unravel_index(flat, values.shape), axis=1)
     kinds = values.ravel()[flat]
-    first, second, _ = _pairs(neighbours(points))
-    same = kinds[first] == kinds[second]
-    count, pieces = _pieces(first[same], second[same], flat.size)
+    around = neighbours(points)
+    # Pieces are of one kind: links between kinds are cut.
+    around[np.append(kinds, 0)[around] != kinds[:, None]] = len(points)
+    pairs = _pairs(around)
+    count, pieces = _pieces(pairs, flat.size)
     rim = _touching(values == ErrorKind.TRUE_POSITIVE, points)
-    length, affected = _skeleton_lengths(points - 1 + start, kinds, pieces, rim, count, errors.geometry)
+    skeleton = thin(points - 1 + start, around)
+    length, affected = _skeleton_lengths(pairs, skeleton, pieces, rim, count, errors.geometry)
     radius = np.zeros(count)
     np.maximum.at(radius, pieces, _depths(values, points, kinds, errors.geometry))
     sizes = np.bincount(pieces, minlength=count)
@@ -235,11 +239,24 @@ def _micrometres(value: float) -> float:
     return round(float(value), 6)
 
 
-def _pieces(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> tuple[int, NDArray[np.int32]]:
+class _Pairs(NamedTuple):
+    """Neighbours, each pair once: their positions in the list, and the number of the step between them."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    step: NDArray[np.int64]
+
+
+def _pairs(around: NDArray[np.signedinteger]) -> _Pairs:
+    first, column = np.nonzero(around[:, 13:] < len(around))
+    return _Pairs(first, around[first, column + 13].astype(np.int64), column + 13)
+
+
+def _pieces(pairs: _Pairs, count: int) -> tuple[int, NDArray[np.int32]]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_array((np.ones(first.size, bool), (first, second)), shape=(count, count))
+    graph = coo_array((np.ones(pairs.first.size, bool), (pairs.first, pairs.second)), shape=(count, count))
     return connected_components(graph, directed=False)
 
 
@@ -273,8 +290,8 @@ def _depths(
 
 
 def _skeleton_lengths(
-    points: NDArray[np.int64],
-    kinds: NDArray[np.uint8],
+    pairs: _Pairs,
+    skeleton: NDArray[np.bool_],
     pieces: NDArray[np.int32],
     rim: NDArray[np.bool_],
     count: int,
@@ -284,28 +301,14 @@ def _skeleton_lengths(
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    length, affected = np.zeros(count), np.zeros(count)
-    for kind in (ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE):
-        chosen = np.flatnonzero(kinds == kind)
-        if not chosen.size:
-            continue
-        line = chosen[thin(points[chosen])]
-        first, second, column = _pairs(neighbours(points[line]))
-        distance = np.linalg.norm(neighbour_steps() * np.asarray(geometry.spacing_zyx), axis=1)[column]
-        off = ~(rim[line[first]] & rim[line[second]])
-        # Among equal steps those off the boundary go first: what the tree holds must not hang on their order.
-        weights = distance * np.where(off, 1, 1 + 1e-9)
-        tree = minimum_spanning_tree(
-            coo_array((weights, (first, second)), shape=(line.size, line.size)).tocsr()
-        ).tocoo()
-        owner = pieces[line[tree.row]]
-        length += np.bincount(owner, weights=tree.data, minlength=count)
-        off = ~(rim[line[tree.row]] & rim[line[tree.col]])
-        affected += np.bincount(owner, weights=tree.data * off, minlength=count)
+    chosen = skeleton[pairs.first] & skeleton[pairs.second]
+    first, second = pairs.first[chosen], pairs.second[chosen]
+    distances = np.linalg.norm(neighbour_steps() * np.asarray(geometry.spacing_zyx), axis=1)
+    # Among equal steps those off the boundary go first: what the tree holds must not hang on their order.
+    weights = distances[pairs.step[chosen]] * np.where(rim[first] & rim[second], 1 + 1e-9, 1)
+    graph = coo_array((weights, (first, second)), shape=(len(skeleton), len(skeleton)))
+    tree = minimum_spanning_tree(graph.tocsr()).tocoo()
+    owner, off = pieces[tree.row], ~(rim[tree.row] & rim[tree.col])
+    length = np.bincount(owner, weights=tree.data, minlength=count).astype(np.float64)
+    affected = np.bincount(owner, weights=tree.data * off, minlength=count).astype(np.float64)
     return length, affected
-
-
-def _pairs(around: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return each pair of neighbours once, and the column of its step."""
-    first, column = np.nonzero(around[:, 13:] < len(around))
-    return first, around[first, column + 13], column + 13

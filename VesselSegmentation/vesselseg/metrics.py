@@ -47,7 +47,9 @@ def evaluate(
         ``nsd`` in [0, 1]; ``sensitivity_small``, ``sensitivity_medium`` and ``sensitivity_large``, the share of the
         reference's centreline found, by calibre, in [0, 1], NaN where the reference has no such vessel;
         ``hd95_mm``, ``assd_mm``, ``balanced_avd_mm`` in mm; ``taha_hd95_voxels`` and ``taha_avd_voxels`` in voxels,
-        over all voxels of the labels and not their surfaces; ``betti0_error``, ``true_positives``,
+        over all voxels of the labels and not their surfaces, the larger of both directions (the program
+        EvaluateSegmentation of Taha and Hanbury tells the mean of both average distances instead, and takes the
+        percentile over voxels in error only); ``betti0_error``, ``true_positives``,
         ``false_positives`` and ``false_negatives`` as counts; ``segmentation_ml`` and ``reference_ml`` in ml.
 
     Raises

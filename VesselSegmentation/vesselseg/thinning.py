@@ -11,7 +11,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+Indices = NDArray[np.signedinteger]
 
 
 def neighbour_steps() -> Indices:
@@ -38,7 +38,7 @@ def neighbours(points: Indices) -> Indices:
     flat = np.ravel_multi_index((points - low).T, shape)
     order = np.argsort(flat)
     ordered = flat[order]
-    found = np.full((len(points), 26), len(points))
+    found = np.full((len(points), 26), len(points), dtype=np.int32)
     middle = np.ravel_multi_index((1, 1, 1), shape)
     for column, step in enumerate(neighbour_steps()):
         wanted = flat + np.ravel_multi_index(tuple(step + 1), shape) - middle
@@ -48,7 +48,7 @@ def neighbours(points: Indices) -> Indices:
     return found
 
 
-def thin(points: Indices) -> NDArray[np.bool_]:
+def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
     """Find a skeleton, one voxel wide, of the label made of a list of voxels.
 
     In rounds, border voxels are removed that are simple, so that the number of pieces, tunnels and cavities stays, and
@@ -59,6 +59,8 @@ def thin(points: Indices) -> NDArray[np.bool_]:
     ----------
     points : ndarray of int, shape (N, 3)
         Different voxels; 26-connected.
+    around : ndarray of int, shape (N, 26), optional
+        Their neighbours as `neighbours` finds them; links left out of it count as background.
 
     Returns
     -------
@@ -70,19 +72,20 @@ def thin(points: Indices) -> NDArray[np.bool_]:
     Bertrand G, Malandain G. A new characterization of three-dimensional simple points. Pattern Recognit Lett
     1994;15:169-175. doi:10.1016/0167-8655(94)90046-9
     """
-    around = neighbours(points)
+    around = neighbours(points) if around is None else around
     field = (points % 2) @ np.array([4, 2, 1])
     faces = np.flatnonzero(np.abs(neighbour_steps()).sum(axis=1) == 1)
     alive = np.append(np.ones(len(points), bool), False)
+    left = np.arange(len(points))
     going = True
     while going:
-        there = alive[around]
-        border = alive[:-1] & ~there[:, faces].all(axis=1) & (there.sum(axis=1) > 1)
+        left = left[alive[left]]
+        border = left[~alive[around[left][:, faces]].all(axis=1)]
+        border = border[alive[around[border]].sum(axis=1) > 1]
         going = False
         for number in range(8):
-            candidates = np.flatnonzero(border & (field == number))
-            there = alive[around[candidates]]
-            gone = candidates[_simple(there @ _bits())]
+            candidates = border[field[border] == number]
+            gone = candidates[_simple(alive[around[candidates]] @ _bits())]
             alive[gone] = False
             going = going or gone.size > 0
     return alive[:-1]
@@ -94,13 +97,14 @@ def _bits() -> Indices:
 
 def _simple(codes: Indices) -> NDArray[np.bool_]:
     """Tell for which sets of neighbours (a bit each) the voxel in their middle is simple."""
+    codes, places = np.unique(codes, return_inverse=True)  # the same few occur again and again
     every, faces, edges, by_corner, by_face = _adjacency()
     lowest = codes & -codes
     one_piece = (codes != 0) & (_flooded(lowest, codes, by_corner) == codes)
     background = ~codes & every
     seeds = background & faces
     reached = _flooded(seeds & -seeds, background & (faces | edges), by_face)
-    return one_piece & (seeds != 0) & ((reached & seeds) == seeds)
+    return (one_piece & (seeds != 0) & ((reached & seeds) == seeds))[places]
 
 
 def _flooded(reached: Indices, within: Indices, adjacent: list[int]) -> Indices:
