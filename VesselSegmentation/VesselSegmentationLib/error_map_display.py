@@ -15,8 +15,8 @@ SEGMENT_IDS = {
     ErrorKind.FALSE_NEGATIVE: "FalseNegative",
 }
 #: What agrees is translucent, so that what differs shows in it and behind it.
-_OPACITIES_2D = {ErrorKind.TRUE_POSITIVE: 0.35, ErrorKind.FALSE_POSITIVE: 0.7, ErrorKind.FALSE_NEGATIVE: 0.7}
-_OPACITIES_3D = {ErrorKind.TRUE_POSITIVE: 0.3, ErrorKind.FALSE_POSITIVE: 1.0, ErrorKind.FALSE_NEGATIVE: 1.0}
+_OPACITIES_2D = {ErrorKind.TRUE_POSITIVE: 0.5, ErrorKind.FALSE_POSITIVE: 0.7, ErrorKind.FALSE_NEGATIVE: 0.7}
+_OPACITIES_3D = {ErrorKind.TRUE_POSITIVE: 0.4, ErrorKind.FALSE_POSITIVE: 1.0, ErrorKind.FALSE_NEGATIVE: 1.0}
 _PALETTE_ATTRIBUTE = "vesselseg.palette"
 _HIDDEN_TAG = "vesselseg.hidden_by_map"
 
