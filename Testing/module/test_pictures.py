@@ -12,7 +12,9 @@ import pytest
 
 import host
 from module.panel_actions import wait_until_idle
-from module.pictures import beside, render_3d, render_slice, save, vessel_share
+from module.pictures import beside, render_3d, render_slice, save
+from VesselSegmentationLib.segmentation_nodes import ARTERY_COLOR
+from views import share_of
 
 pytest.importorskip("trame_slicer", reason="its views render without a display")
 
@@ -52,10 +54,10 @@ def test_pictures_of_the_segmented_phantom(
     vessels, axial = render_3d(), render_slice(scan, 0.0)
     save(vessels, artefacts / "vessels-3d.png")
     save(axial, artefacts / "vessels-axial.png")
-    assert 0.005 < vessel_share(vessels) < 0.5
-    assert 0.0005 < vessel_share(axial) < 0.2
+    assert 0.005 < share_of(vessels, ARTERY_COLOR) < 0.5
+    assert 0.0005 < share_of(axial, ARTERY_COLOR) < 0.2
     panel.ui.show3DButton.click()
-    assert vessel_share(render_3d()) == 0
+    assert share_of(render_3d(), ARTERY_COLOR) == 0
 
 
 @pytest.mark.slow
@@ -74,7 +76,7 @@ def test_screenshot_with_the_shipped_model(
     panel.ui.segmentButton.click()
     wait_until_idle(panel)
     vessels = render_3d((560, 500))
-    assert 0.005 < vessel_share(vessels) < 0.5
+    assert 0.005 < share_of(vessels, ARTERY_COLOR) < 0.5
     save(beside([grab(panel, 500), render_slice(scan, -4.0), vessels], 500), artefacts / "screenshot.png")
 
 

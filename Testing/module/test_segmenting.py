@@ -143,6 +143,28 @@ def test_a_crash_leaves_the_panel_usable(
     assert panel.ui.segmentationSelector.currentNode() is not None
 
 
+def test_a_result_that_cannot_be_shown_leaves_the_panel_usable(
+    panel: Any,
+    slicer_host: host.Host,
+    add_scan: Callable[..., Any],
+    pretend: Callable[[str], None],
+    errors: list[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no surface")
+
+    pretend("segment")
+    add_scan()
+    monkeypatch.setattr(panel.logic, "setSurfaceShown", fail)
+    panel.ui.segmentButton.click()
+    wait_until_idle(panel)
+    assert str(errors.pop()) == "no surface"
+    assert "could not be taken over" in slicer_host.dialogs.shown[0]
+    assert panel.ui.segmentButton.isEnabled()
+    assert panel.ui.thresholdSlider.isEnabled()
+
+
 def test_edited_vessels_are_replaced_only_after_asking(segmented: Any, slicer_host: host.Host) -> None:
     ui = segmented.ui
     node, scan = ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode()

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from VesselSegmentationLib.panel_section import PanelSection, allow, show_choice
-from VesselSegmentationLib.worker_job import CANCELLED, DONE, RUNNING
+from VesselSegmentationLib.worker_job import CANCELLED, DONE, FAILED, RUNNING
 
 _POLL_MILLISECONDS = 100
 
@@ -131,27 +131,27 @@ class SegmentSection(PanelSection):
             return
         try:
             state = job.poll()
+            self._show_progress(job)
+            if state == DONE:
+                self._segmented(job)
         finally:
-            # A job that raises has ended, too.
+            # Also where it raises: the buttons must not stay as they are while something runs.
             if job.state != RUNNING:
                 self._job = None
+                self._changed()
+        if state == CANCELLED:
+            self.ui.statusLabel.text = _("Stopped: {reason}.").format(reason=job.message)
+        elif state == FAILED:
+            self._show_failure(job.error)
+
+    def _show_progress(self, job: Any) -> None:
         for line in job.log[self._logged_lines :]:
             self.ui.logTextEdit.appendPlainText(line)
         self._logged_lines = len(job.log)
-        self.ui.progressBar.value = int(job.percent)
-        if state == RUNNING:
-            self.ui.statusLabel.text = job.message
-            return
-        if state == DONE:
-            self._segmented(job)
-        else:
-            self.ui.progressBar.value = 0
+        self.ui.progressBar.value = 0 if job.state in (CANCELLED, FAILED) else int(job.percent)
+        self.ui.statusLabel.text = job.message
+        if job.state != RUNNING:
             self.ui.logTextEdit.appendPlainText(job.message)
-        self._changed()
-        if state == CANCELLED:
-            self.ui.statusLabel.text = _("Stopped: {reason}.").format(reason=job.message)
-        elif state != DONE:
-            self._show_failure(job.error)
 
     def _show_failure(self, error: Any) -> None:
         what, _newline, details = error.message.partition("\n")
