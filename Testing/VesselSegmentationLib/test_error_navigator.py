@@ -14,6 +14,7 @@ from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED, 
 from VesselSegmentationLib.error_map_nodes import ErrorMapNode
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.segmentation_nodes import set_segment_label
 from VesselSegmentationLib.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
@@ -172,6 +173,23 @@ def test_mean_probability(scan, navigator):
     means = {component.kind: component.mean_probability for component in navigator.components}
     assert means[ErrorKind.FALSE_POSITIVE] == pytest.approx(0.75)
     assert means[ErrorKind.FALSE_NEGATIVE] == pytest.approx(0.25)
+
+
+def test_nearest_named_segment(scene, scan, found, navigator, add_transform):
+    assert navigator.nearest_segment(navigator.components[0]) is None
+    for name, voxel in (("A1", (18, 10, 23)), ("M1", (2, 2, 10))):
+        label = np.zeros(SHAPE, np.uint8)
+        label[voxel] = 1
+        set_segment_label(found.node, scan, volume_from_node(scan).with_array(label), name=name, role=name)
+    set_segment_label(
+        found.node, scan, volume_from_node(scan).with_array(np.zeros(SHAPE, np.uint8)), name="-", role="-"
+    )
+    long_one, extra, _single = navigator.shown()
+    name, distance = navigator.nearest_segment(long_one)
+    assert (name, navigator.nearest_segment(extra)[0]) == ("A1", "M1")
+    assert distance == pytest.approx(3 * volume_from_node(scan).geometry.spacing[0], abs=1.0)
+    paint(found.node, found.segment_id, scan, [(0, 0, 0)], 1)  # an edit of the compared segment changes no name
+    assert navigator.nearest_segment(long_one) == (name, distance)
 
 
 def test_marks_tell_who_said_what_and_when(navigator):

@@ -388,6 +388,7 @@ def test_list_is_exported_with_what_readers_said(sources, logic, tmp_path, endin
         "false negative", "accepted", 'Dr. "Ä", B', mark.time,
     ]  # fmt: skip
     assert rows[1]["decision"] == ""
+    assert rows[0]["nearest_segment"] == ""
     assert float(rows[0]["volume_mm3"]) == pytest.approx(component.volume_mm3, abs=1e-3)
     with pytest.raises(VesselSegError):
         export_components(navigator, path, logic.error_map.wording)

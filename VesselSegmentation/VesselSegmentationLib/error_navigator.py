@@ -13,6 +13,7 @@ from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.component_marks import Mark, clear_mark, read_marks, set_mark
 from VesselSegmentationLib.error_map_nodes import Box, ErrorMapNode
+from VesselSegmentationLib.named_segments import NamedSegments
 from VesselSegmentationLib.node_geometry import matrix_to_world
 from VesselSegmentationLib.view_navigation import Highlight, jump_to
 
@@ -44,6 +45,7 @@ class ErrorNavigator:
         self.hide_marked = False
         self.highlight = Highlight(scene)
         self._map = error_map
+        self._names = NamedSegments(error_map.volume_node, error_map.sources)
         self._current_id = ""
         self._position = -1
 
@@ -123,6 +125,10 @@ class ErrorNavigator:
         """Return the centre of a component in mm, RAS of the world, in which the views show it."""
         world = matrix_to_world(self._map.volume_node) @ np.append(component.centre_ras, 1.0)
         return float(world[0]), float(world[1]), float(world[2])
+
+    def nearest_segment(self, component: ErrorComponent) -> tuple[str, float] | None:
+        """Return name and distance (mm) of the named segment nearest to a component; see `NamedSegments`."""
+        return self._names.nearest(component.centre_ras)
 
     def voxels_of(self, component: ErrorComponent) -> tuple[NDArray[np.bool_], Geometry]:
         """Return the voxels of a component in the box around it, and the grid of that box."""

@@ -16,6 +16,7 @@ from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 
 _MARK_COLUMNS = ("decision", "reader", "time")
+_SEGMENT_COLUMN = "nearest_segment"
 
 
 def export_components(
@@ -27,9 +28,9 @@ def export_components(
     ----------
     navigator : ErrorNavigator
     path : path-like
-        Ending in .csv: one line a component, the columns of `vesselseg.error_components.components_csv` and decision,
-        reader and time. Ending in .json: the same under "components", and all marks under "marks", also those of
-        components that have been corrected or edited since.
+        Ending in .csv: one line a component, the columns of `vesselseg.error_components.components_csv` and the nearest
+        named segment, decision, reader and time. Ending in .json: the same under "components", and all marks under
+        "marks", also those of components that have been corrected or edited since.
     wording : Wording
         What the kinds are called.
     overwrite : bool
@@ -54,9 +55,9 @@ def _csv(navigator: ErrorNavigator, wording: Wording) -> str:
     header, *rows = csv.reader(io.StringIO(components_csv(navigator.components, wording=wording)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*header, *_MARK_COLUMNS])
+    writer.writerow([*header, _SEGMENT_COLUMN, *_MARK_COLUMNS])
     for row, component in zip(rows, navigator.components):
-        writer.writerow([*row, *_said(navigator, component).values()])
+        writer.writerow([*row, *_more(navigator, component).values()])
     return text.getvalue()
 
 
@@ -65,7 +66,7 @@ def _json(navigator: ErrorNavigator, wording: Wording) -> str:
         {
             **dataclasses.asdict(component),
             "kind": wording.title(component.kind),
-            **_said(navigator, component),
+            **_more(navigator, component),
         }
         for component in navigator.components
     ]
@@ -73,6 +74,9 @@ def _json(navigator: ErrorNavigator, wording: Wording) -> str:
     return json.dumps({"components": components, "marks": marks}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _said(navigator: ErrorNavigator, component: ErrorComponent) -> dict[str, Any]:
+def _more(navigator: ErrorNavigator, component: ErrorComponent) -> dict[str, Any]:
     mark = navigator.mark_of(component)
-    return {column: getattr(mark, column) if mark is not None else "" for column in _MARK_COLUMNS}
+    nearest = navigator.nearest_segment(component)
+    values: dict[str, Any] = {_SEGMENT_COLUMN: nearest[0] if nearest is not None else ""}
+    values.update({column: getattr(mark, column) if mark is not None else "" for column in _MARK_COLUMNS})
+    return values
