@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.calibre import CALIBRE_NAMES, CALIBRE_TITLES, calibre_classes, radii
-from vesselseg.error_kinds import ErrorKind
+from vesselseg.error_kinds import WITH_REFERENCE, ErrorKind
 from vesselseg.error_map import legend
 from vesselseg.figure_parts import LABEL_COLOUR, FigureStyle, Sheet, legend_handles, plain_text, show_picture, sides_of
 from vesselseg.figure_projections import DRAWING_ORDER, grey
@@ -27,7 +27,8 @@ _AGREEMENT_OPACITY = 0.5
 _SLAB_MM = 10.0
 #: Half the width of a close-up of large and of small vessels, in mm.
 _LARGE_MM, _SMALL_MM = 22.0, 12.0
-#: What is shown of an error map: the reference, the segmentation.
+#: Which kinds of an error map make up the reference, and the segmentation.
+_Kinds = tuple[ErrorKind, ErrorKind]
 _REFERENCE = (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_NEGATIVE)
 _SEGMENTATION = (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_POSITIVE)
 
@@ -38,9 +39,10 @@ def overview(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
     slab = _Slab(errors, scan, style)
     captions = ["3D", f"axial slab of {slab.thickness_mm:.0f} mm, maximum intensity projection"]
     aspects = [f.height / f.width for f in (frame, slab.frame)]
-    sheet = Sheet(style, _columns(style), aspects, captions)
+    columns = _columns(style)
+    sheet = Sheet(style, [title for title, _ in columns], aspects, captions)
     _show_three(sheet, 0, errors, frame)
-    for axes, kinds in zip(sheet.panels[1], (_REFERENCE, _SEGMENTATION, None)):
+    for axes, (_, kinds) in zip(sheet.panels[1], columns):
         show_picture(axes, slab.picture(kinds), slab.frame, style, "RL")
     sheet.add_legend(legend(errors, wording=style.wording, palette=style.palette))
     return sheet.figure
@@ -52,7 +54,7 @@ def closeups(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
     if not places:
         return overview(errors, scan, style)
     captions = [f"{p.title}, around {p.centre[0]:.0f}, {p.centre[1]:.0f}, {p.centre[2]:.0f} mm (RAS)" for p in places]
-    sheet = Sheet(style, _columns(style), [1.0] * len(places), captions)
+    sheet = Sheet(style, [title for title, _ in _columns(style)], [1.0] * len(places), captions)
     for row, place in enumerate(places):
         x, y, _ = style.view.axes @ np.asarray(place.centre)
         frame = Frame(float(x) - place.half_mm, float(y) - place.half_mm, 2 * place.half_mm, 2 * place.half_mm)
@@ -82,16 +84,21 @@ def methods(errors: Volume, other: Volume, names: tuple[str, str], style: Figure
     return sheet.figure
 
 
-def _columns(style: FigureStyle) -> list[str]:
-    return [style.wording.second, style.wording.first, style.wording.map_title]
+def _columns(style: FigureStyle) -> list[tuple[str, Optional[_Kinds]]]:
+    """Return titles and what is shown below them: a label made of two kinds, or all kinds in their colours."""
+    wording = style.wording
+    labels = [(wording.first, _SEGMENTATION), (wording.second, _REFERENCE)]
+    if wording == WITH_REFERENCE:  # as the paper does; two results are shown in the order of their names
+        labels.reverse()
+    return [*labels, (wording.map_title, None)]
 
 
 def _show_three(sheet: Sheet, row: int, errors: Volume, frame: Frame) -> None:
-    for axes, kinds in zip(sheet.panels[row], (_REFERENCE, _SEGMENTATION, None)):
+    for axes, (_, kinds) in zip(sheet.panels[row], _columns(sheet.style)):
         _show(sheet, axes, frame, errors, kinds)
 
 
-def _show(sheet: Sheet, axes: Axes, frame: Frame, errors: Volume, kinds: tuple[ErrorKind, ErrorKind] | None) -> None:
+def _show(sheet: Sheet, axes: Axes, frame: Frame, errors: Volume, kinds: Optional[_Kinds]) -> None:
     """Render a label made of two kinds, or all kinds in their colours."""
     style = sheet.style
     if kinds is not None:
@@ -128,7 +135,7 @@ class _Slab:
             self._scan = grey(turned[first : first + count, rows, columns].max(axis=0), turned)
         self.frame = Frame(0.0, 0.0, self._errors.shape[2] * width, self._errors.shape[1] * height)
 
-    def picture(self, kinds: tuple[ErrorKind, ErrorKind] | None) -> NDArray[np.float64]:
+    def picture(self, kinds: Optional[_Kinds]) -> NDArray[np.float64]:
         picture = np.full((*self._errors.shape[1:], 3), self._style.paper)
         if self._scan is not None:
             picture[:] = 0.7 * self._scan[..., None]

@@ -187,7 +187,7 @@ def build_report(
 
 
 _CAPTIONS = {
-    "overview": "{wording.second}, {wording.first} and {wording.map_title} in 3D, and in an axial slab.",
+    "overview": "Both labels and the {wording.map_title} in 3D, and in an axial slab.",
     "closeups": "Where most large and where most small vessels are.",
     "projections": "The {wording.map_title} in maximum intensity projection.",
 }
