@@ -56,7 +56,7 @@ class ErrorNavigator:
 
     def shown(self) -> list[ErrorComponent]:
         """Return the components that are not hidden, what matters most first."""
-        marks = self._valid_marks() if self.hide_marked else {}
+        marks = self.current_marks() if self.hide_marked else {}
         return [
             component
             for component in self.components
@@ -160,14 +160,15 @@ class ErrorNavigator:
         """Return everything that was said, also about components that have been corrected or edited since."""
         return list(read_marks(self._map.node).values())
 
+    def current_marks(self) -> dict[str, Mark]:
+        """Return what was said about the components as they are now, by their IDs."""
+        present = {component.component_id: component for component in self.components}
+        marks = read_marks(self._map.node)
+        return {name: mark for name, mark in marks.items() if name in present and mark.is_of(present[name])}
+
     def close(self) -> None:
         """Take the mark of the chosen component away."""
         self.highlight.remove()
-
-    def _valid_marks(self) -> dict[str, Mark]:
-        marks = read_marks(self._map.node)
-        present = {component.component_id: component for component in self.components}
-        return {name: mark for name, mark in marks.items() if name in present and mark.is_of(present[name])}
 
     def _find(self, component_id: str) -> ErrorComponent:
         for component in self.components:

@@ -13,6 +13,7 @@ from typing import Any
 from vesselseg.error_components import ErrorComponent, components_csv
 from vesselseg.error_kinds import Wording
 from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.component_marks import Mark
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 
 _MARK_COLUMNS = ("decision", "reader", "time")
@@ -56,17 +57,19 @@ def _csv(navigator: ErrorNavigator, wording: Wording) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*header, _SEGMENT_COLUMN, *_MARK_COLUMNS])
+    marks = navigator.current_marks()
     for row, component in zip(rows, navigator.components):
-        writer.writerow([*row, *_more(navigator, component).values()])
+        writer.writerow([*row, *_more(navigator, component, marks).values()])
     return text.getvalue()
 
 
 def _json(navigator: ErrorNavigator, wording: Wording) -> str:
+    current = navigator.current_marks()
     components = [
         {
             **dataclasses.asdict(component),
             "kind": wording.title(component.kind),
-            **_more(navigator, component),
+            **_more(navigator, component, current),
         }
         for component in navigator.components
     ]
@@ -74,8 +77,8 @@ def _json(navigator: ErrorNavigator, wording: Wording) -> str:
     return json.dumps({"components": components, "marks": marks}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _more(navigator: ErrorNavigator, component: ErrorComponent) -> dict[str, Any]:
-    mark = navigator.mark_of(component)
+def _more(navigator: ErrorNavigator, component: ErrorComponent, marks: dict[str, Mark]) -> dict[str, Any]:
+    mark = marks.get(component.component_id)
     nearest = navigator.nearest_segment(component)
     values: dict[str, Any] = {_SEGMENT_COLUMN: nearest[0] if nearest is not None else ""}
     values.update({column: getattr(mark, column) if mark is not None else "" for column in _MARK_COLUMNS})
