@@ -235,13 +235,13 @@ class ReviewLogic:
         VesselSegError
             If there is no probability, or the reference is empty.
         """
-        probability = self._probability()
+        probability = self.probability()
         if probability is None:
             raise VesselSegError(
                 "the probability of this segmentation is not in the scene", "segment the scan again, or load it"
             )
         _segmentation, reference = self._comparison().labels()
-        return analyse_thresholds(probability, reference, mask=self._mask(), detailed=())
+        return analyse_thresholds(probability, reference, mask=self.mask(), detailed=())
 
     def threshold_charts(self, analysis: ThresholdAnalysis) -> tuple[Any, Any]:
         """Draw an analysis in the scene; returns two vtkMRMLPlotChartNode, of thresholds and of calibration."""
@@ -307,7 +307,7 @@ class ReviewLogic:
             self.metrics = {**self.metrics, WHOLE_VOLUME: {**former, **overlap_metrics(self.error_map.legend())}}
 
     def _update_list(self) -> None:
-        navigator, changed, probability = self.navigator, self._unlisted, self._probability()
+        navigator, changed, probability = self.navigator, self._unlisted, self.probability()
         whole, self._list_all, self._unlisted = self._list_all, False, None
         if navigator is not None and (whole or changed is None):
             navigator.list_all(probability)
@@ -329,19 +329,21 @@ class ReviewLogic:
 
     def _start_job(self) -> None:
         segmentation, reference = self._comparison().labels()
-        self._job = EvaluationJob(segmentation, reference, self._mask(), python=self.python)
+        self._job = EvaluationJob(segmentation, reference, self.mask(), python=self.python)
 
     def _cancel_job(self) -> None:
         if self._job is not None:
             self._job.cancel()
         self._job = None
 
-    def _mask(self) -> Volume | None:
+    def mask(self) -> Volume | None:
+        """Return the brain mask on the grid of the scan; None if none was given."""
         if self._mask_node is None or not self.scene.IsNodePresent(self._mask_node):
             return None
         return LabelSource(self._mask_node).label_on(self._comparison().volume_node, "brain mask")[0]
 
-    def _probability(self) -> Volume | None:
+    def probability(self) -> Volume | None:
+        """Return the probability on the grid of the scan; None if there is none."""
         node = self._probability_node
         if node is None or self.error_map is None or not self.scene.IsNodePresent(node):
             return None

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
+from vesselseg.error_kinds import PALETTES, wording_of_two
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.review_files import FigureSettings, start_figure, start_report
+from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
+from VesselSegmentationLib.run_record import record_summary
+from VesselSegmentationLib.volume_nodes import volume_from_node
+
+FOUND, TRUTH = two_labels()
+
+
+@pytest.fixture
+def review(scene, add_scan):
+    scan = add_scan(SHAPE)
+    review = ReviewLogic(scene)
+    sources = [LabelSource(*add_segmentation(scene, scan, label, name)) for label, name in ((FOUND, "A"), (TRUTH, "B"))]
+    mask = add_labelmap(scene, np.ones_like(FOUND), volume_from_node(scan).geometry, "brain")
+    review.start(*sources, brain_mask_node=mask, palette="colour-blind")
+    yield review
+    review.stop()
+
+
+def test_figure_has_the_colours_of_the_map(review, tmp_path):
+    job = start_figure(review, tmp_path / "map.png", FigureSettings(kind="projections", dpi=100, title="Case 1"))
+    assert job.wait(120) == "done", job.message
+    picture = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int)
+    wanted = np.round(np.multiply(PALETTES["colour-blind"].colours[2], 255))
+    assert (np.abs(picture - wanted).max(axis=-1) < 30).any()
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+
+
+def test_wrong_name_of_a_figure_is_said(review, tmp_path):
+    job = start_figure(review, tmp_path / "map.docx", FigureSettings(kind="projections"))
+    assert job.wait(60) == "failed"
+    assert isinstance(job.error, VesselSegError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report_tells_what_ran(review, tmp_path):
+    node = review.error_map.sources[0].node
+    record_summary(node, {"model": "half-unet", "device": "cpu", "seconds": 12.5, "threshold": 0.5})
+    job = start_report(review, [tmp_path / "report.html"], case="Case 7")
+    assert job.wait(240) == "done", job.message
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Case 7" in text
+    assert "half-unet" in text
+    assert "inside the mask" in text.lower()
+
+
+def test_nothing_to_draw(scene, tmp_path):
+    with pytest.raises(VesselSegError, match="nothing is compared"):
+        start_figure(ReviewLogic(scene), tmp_path / "map.png")
+
+
+def test_two_results_are_named(review, tmp_path):
+    review.start(*review.error_map.sources, wording=wording_of_two("reader 1", "reader 2"))
+    job = start_report(review, [tmp_path / "report.html"])
+    assert job.wait(240) == "done", job.message
+    assert "only reader 1" in (tmp_path / "report.html").read_text(encoding="utf-8").lower()

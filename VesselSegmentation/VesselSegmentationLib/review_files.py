@@ -1,0 +1,156 @@
+"""Figures and reports of a comparison, drawn in a worker process: the views stay alive meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vesselseg.error_kinds import WITH_REFERENCE
+from vesselseg.errors import VesselSegError
+from vesselseg.volume import Volume
+from VesselSegmentationLib.error_map_display import palette_name
+from VesselSegmentationLib.run_record import recorded_summary
+from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.worker import private_folder
+from VesselSegmentationLib.worker_job import WorkerJob
+
+if TYPE_CHECKING:
+    from VesselSegmentationLib.review_logic import ReviewLogic
+
+
+@dataclass(frozen=True)
+class FigureSettings:
+    """How a figure is drawn.
+
+    Parameters
+    ----------
+    kind : str
+        "overview", "closeups" or "projections", as for ``vesselseg errormap --figure-kind``.
+    view : str
+        Direction of 3D renderings: a name such as "anterior", or azimuth and elevation in degrees as in "30,15".
+    background : str
+        "black" or "white".
+    dpi : int
+        Dots an inch.
+    title : str
+        Line above the figure.
+    """
+
+    kind: str = "overview"
+    view: str = "anterior"
+    background: str = "black"
+    dpi: int = 300
+    title: str = ""
+
+
+def start_figure(
+    review: ReviewLogic, path: str | os.PathLike[str], settings: FigureSettings | None = None
+) -> WorkerJob:
+    """Start to draw what is compared, in the colours of its map; returns at once.
+
+    Parameters
+    ----------
+    review : ReviewLogic
+        With a comparison.
+    path : path-like
+        Ending in .png, .pdf or .svg. An existing file is replaced: whoever chose the name has agreed.
+    settings : FigureSettings, optional
+
+    Returns
+    -------
+    WorkerJob
+        Done when the file is there.
+
+    Raises
+    ------
+    VesselSegError
+        If nothing is compared or the worker cannot be started.
+    """
+    settings = settings or FigureSettings()
+    arguments = ["--figure", _absolute(path), "--figure-kind", settings.kind, "--view", settings.view]
+    arguments += ["--background", settings.background, "--dpi", str(settings.dpi)]
+    if settings.title:
+        arguments += ["--title", settings.title]
+    return _start(review, "errormap", arguments, map_needed=True)
+
+
+def start_report(review: ReviewLogic, paths: Sequence[str | os.PathLike[str]], *, case: str = "") -> WorkerJob:
+    """Start to write a report about what is compared: scan, what ran, metrics, figures, errors; returns at once.
+
+    Parameters
+    ----------
+    review : ReviewLogic
+        With a comparison.
+    paths : sequence of path-like
+        Ending in .html or .pdf. Existing files are replaced.
+    case : str
+        What the case is called; without it, neither patient nor files are named in the report.
+
+    Returns
+    -------
+    WorkerJob
+        Done when the files are there.
+
+    Raises
+    ------
+    VesselSegError
+        If nothing is compared or the worker cannot be started.
+    """
+    arguments = ["--output", *(_absolute(path) for path in paths)]
+    if case:
+        arguments += ["--case", case]
+    return _start(review, "report", arguments, map_needed=False)
+
+
+def _start(review: ReviewLogic, command: str, arguments: list[str], *, map_needed: bool) -> WorkerJob:
+    from vesselseg.image_io import write_volume
+
+    error_map = review.error_map
+    if error_map is None:
+        raise VesselSegError("nothing is compared", "choose a segmentation and a reference first")
+    segmentation, reference = error_map.labels()
+    inputs: dict[str, Volume | None] = {
+        "segmentation": segmentation,
+        "reference": reference,
+        "scan": volume_from_node(error_map.volume_node),
+        "probability": review.probability(),
+        "mask": None if map_needed else review.mask(),
+    }
+    folder = private_folder()
+    try:
+        for name, volume in inputs.items():
+            if volume is not None:
+                write_volume(volume, folder / f"{name}.nii", compress=False)
+                if name not in ("segmentation", "reference"):
+                    arguments += [f"--{name}", str(folder / f"{name}.nii")]
+        if map_needed:
+            arguments += ["--output", str(folder / "map.nii")]
+        else:
+            arguments += _what_ran(error_map.sources[0].node, folder)
+        if error_map.wording != WITH_REFERENCE:
+            arguments += ["--names", error_map.wording.first, error_map.wording.second]
+        arguments += ["--palette", palette_name(error_map.node), "--overwrite"]
+        labels = [str(folder / "segmentation.nii"), str(folder / "reference.nii")]
+        return WorkerJob([command, *labels, *arguments], folder=folder, python=review.python)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _what_ran(node: object, folder: Path) -> list[str]:
+    summary = recorded_summary(node) if hasattr(node, "GetSegmentation") else {}
+    if "model" not in summary:
+        return []
+    path = folder / "run.json"
+    path.write_text(json.dumps({"event": "result", **summary}), encoding="utf-8")
+    return ["--run", str(path)]
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    # The worker has a current folder of its own.
+    return str(Path(path).absolute())
