@@ -72,7 +72,6 @@ def test_screenshot_with_the_shipped_model(
     slicer_host.enter_module(panel)
     panel.ui.modelComboBox.activated.emit(0)
     scan = add_phantom()
-    panel.ui.brainMaskComboBox.currentIndex = 1
     panel.ui.segmentButton.click()
     wait_until_idle(panel)
     vessels = render_3d((560, 500))
