@@ -54,13 +54,14 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
 
 @pytest.fixture
 def panel(slicer_host: host.Host, errors: list[BaseException], tiny_model: str) -> Iterator[Any]:
-    """The panel, just opened on an empty scene, with one model."""
+    """The panel, just opened on an empty scene, with the tiny model chosen."""
     import slicer
 
     slicer.mrmlScene.Clear(False)
     slicer_host.dialogs.shown.clear()
     slicer_host.dialogs.answer = True
     widget = slicer_host.load_module(host.module_file("VesselSegmentation"))
+    widget.ui.modelComboBox.activated.emit(widget.ui.modelComboBox.findData(tiny_model))
     yield widget
     slicer_host.unload_module("VesselSegmentation")
     slicer.mrmlScene.Clear(False)
