@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from inputs import BAD_INPUTS, make_bad_files
+from inputs import BAD_INPUTS, make_bad_files, write_dicom
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_volume
 from vesselseg.volume import Volume
@@ -99,6 +99,49 @@ def test_error_as_json_says_the_same(tmp_path: Path, tiny_model: str) -> None:
     assert event["advice"]
 
 
+def test_an_input_is_never_replaced(scan: Path, tiny_model: str) -> None:
+    mask = scan.parent / "mask.nii.gz"
+    volume = read_volume(scan)
+    write_volume(volume.with_array((volume.array > 50).astype(np.uint8)), mask)
+    before = mask.read_bytes()
+    for done in (
+        vesselseg("segment", scan, "--output", mask, "--brain-mask", mask, "--model", tiny_model, "--overwrite"),
+        vesselseg("evaluate", mask, mask, "--json", mask, "--overwrite"),
+        vesselseg("errormap", mask, mask, "--output", mask, "--overwrite"),
+    ):
+        assert done.returncode == 1
+        assert "is an input" in done.stderr
+    assert mask.read_bytes() == before
+
+
+def test_several_dicom_series_are_said(make_scan: Callable[..., Volume], tmp_path: Path, tiny_model: str) -> None:
+    for count in (6, 9):
+        write_dicom(make_scan(Geometry((24, 24, count), (1, 1, 1))), tmp_path / "in", series=f"1.2.3.{count}")
+    options = ["--model", tiny_model, "--brain-mask", "none"]
+    done = vesselseg("segment", tmp_path / "in", "--output", tmp_path / "x.nrrd", *options)
+    assert done.returncode == 0, done.stderr
+    assert "2 DICOM series" in done.stderr
+
+
+def test_a_wrong_seed_leaves_nothing(tmp_path: Path) -> None:
+    for command in ("phantom", "demo"):
+        assert vesselseg(command, "--seed", "-1", "--output", tmp_path / "out").returncode == 2
+    assert names(tmp_path) == []
+
+
+def test_an_empty_argument_is_wrong_usage(tmp_path: Path) -> None:
+    assert vesselseg("segment", "scan.nii", "--output", "", "--probability", tmp_path / "p.nii").returncode == 2
+
+
+def test_a_user_without_a_home_has_the_shipped_models() -> None:
+    # As for a user number that the system does not know, in a container.
+    code = "import os, pwd; del os.environ['HOME']; pwd.getpwuid = {}.__getitem__; import vesselseg.models as m"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; m.list_models()"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_existing_output_needs_overwrite(scan: Path, tiny_model: str) -> None:
     output = scan.parent / "label.nii.gz"
     output.write_text("precious")
@@ -115,7 +158,7 @@ def test_output_over_the_input_is_refused(scan: Path, tiny_model: str) -> None:
     before = scan.read_bytes()
     done = vesselseg("segment", scan, "--output", scan, "--model", tiny_model, "--overwrite")
     assert done.returncode == 1
-    assert "is the input" in done.stderr
+    assert "is an input" in done.stderr
     assert scan.read_bytes() == before
 
 

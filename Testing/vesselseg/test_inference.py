@@ -69,6 +69,27 @@ def test_memory_too_short_for_anything_is_an_error(network: nn.Module, array: np
         predict_probability(SmallDevice(network, 10), array)
 
 
+@pytest.mark.parametrize(
+    "words", ["DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory", "CUDNN_STATUS_ALLOC_FAILED"]
+)
+def test_short_memory_is_known_by_its_words(network: nn.Module, array: np.ndarray, words: str) -> None:
+    class Full(SmallDevice):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError(words)
+
+    with pytest.raises(DeviceOutOfMemoryError):
+        predict_probability(Full(network, 10**9), array)
+
+
+def test_a_network_that_does_not_fit_is_short_memory(network: nn.Module, array: np.ndarray) -> None:
+    class Unmovable(SmallDevice):
+        def to(self, *args: object, **options: object) -> nn.Module:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(DeviceOutOfMemoryError, match="network"):
+        predict_probability(Unmovable(network, 10**9), array)
+
+
 def test_other_failures_are_not_taken_for_short_memory(array: np.ndarray) -> None:
     class Broken(SmallDevice):
         def forward(self, batch: torch.Tensor) -> torch.Tensor:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.itk_messages import quiet_itk
 from vesselseg.volume import Volume
 
 if TYPE_CHECKING:
     import SimpleITK
 
-logger = logging.getLogger("vesselseg")
-
 #: Endings of image files that can be written.
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 #: Of those, the ones that keep everything in a single file, so that a rename puts them in place.
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-_READABLE = "NIfTI, NRRD, MHA or a folder of DICOM files"
+#: What can be read, in words.
+READABLE = "NIfTI-1, NRRD, MHA or a folder of DICOM files"
 
 
 def read_volume(path: str | os.PathLike[str]) -> Volume:
@@ -83,29 +82,53 @@ def read_label(path: str | os.PathLike[str]) -> Volume:
 def _read_image(path: Path) -> SimpleITK.Image:
     import SimpleITK as sitk
 
-    if not path.exists():
-        raise VesselSegError(f"there is no file {path}", "check the path")
-    if path.is_dir():
-        return _read_dicom_folder(path)
+    from vesselseg.dicom_io import read_dicom_folder
+    from vesselseg.nifti_checks import check_nifti
+
+    try:
+        os.fspath(path).encode()  # ITK takes names in UTF-8 only
+        is_folder, size = path.is_dir(), path.stat().st_size
+        if not is_folder:
+            with open(path, "rb"):
+                pass
+    except FileNotFoundError as error:
+        raise VesselSegError(f"there is no file {path}", "check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name is not one of a file"
+        raise VesselSegError(f"{path!s} cannot be read: {reason}", "check its name and its permissions") from error
+    if is_folder:
+        image = read_dicom_folder(path)
+        check_layout(path, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
+        return image
+    if size == 0:
+        raise VesselSegError(f"{path} is empty", "copy or export it again")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    with _quiet_itk():
-        try:
+    try:
+        with quiet_itk():
             reader.ReadImageInformation()
-            if path.name.lower().endswith((".nii", ".nii.gz")):
-                _check_nifti_complete(path)
-            dimension, size = reader.GetDimension(), list(reader.GetSize())
-            components = reader.GetNumberOfComponents()
-            _check_layout(path, dimension, size, components)
+            dimension, sides = reader.GetDimension(), list(reader.GetSize())
+            check_layout(path, dimension, sides, reader.GetNumberOfComponents())
             if dimension == 4:
                 # A three-dimensional image that was stored as a series of one.
-                reader.SetExtractSize([*size[:3], 0])
-            return reader.Execute()
-        except RuntimeError as error:
-            raise _unreadable(path, error) from error
+                reader.SetExtractSize([*sides[:3], 0])
+            image = reader.Execute()
+    except RuntimeError as error:
+        if "orthonormal" in str(error).lower():
+            raise VesselSegError(
+                f"the axes of {path} are not at right angles",
+                "resample it to a grid without shear, or correct its header",
+            ) from error
+        raise VesselSegError(
+            f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged"
+        ) from error
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        check_nifti(path, Geometry.from_sitk(image))
+    return image
 
 
-def _check_layout(path: Path, dimension: int, size: list[int], components: int) -> None:
+def check_layout(path: Path, dimension: int, size: list[int], components: int) -> None:
+    """Refuse an image that is not three-dimensional with one value a voxel."""
     if components != 1:
         raise VesselSegError(
             f"{path} has {components} values a voxel (a colour or vector image)",
@@ -118,112 +141,6 @@ def _check_layout(path: Path, dimension: int, size: list[int], components: int) 
         )
     if dimension not in (3, 4):
         raise VesselSegError(f"{path} is {dimension}-dimensional", "a three-dimensional scan is needed")
-
-
-def _unreadable(path: Path, error: RuntimeError) -> VesselSegError:
-    text = str(error)
-    if path.stat().st_size == 0:
-        return VesselSegError(f"{path} is empty", "copy or export it again")
-    if "orthonormal" in text or "rthogonal" in text:
-        return VesselSegError(
-            f"the axes of {path} are not at right angles", "resample it to a grid without shear, or correct its header"
-        )
-    return VesselSegError(f"{path} cannot be read as an image", f"it must be {_READABLE}, complete and not damaged")
-
-
-def _check_nifti_complete(path: Path) -> None:
-    """Refuse a NIfTI file that breaks off: ITK reads it without a word, and part of the head would be 0."""
-    import gzip
-    import zlib
-
-    import nibabel
-
-    broken = VesselSegError(f"{path} is not complete: it breaks off", "copy or export it again")
-    try:
-        stored = nibabel.load(path).dataobj  # type: ignore[attr-defined]
-        with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
-            while stream.read(1 << 22):
-                pass
-            found = stream.tell()
-    except (EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
-        raise broken from error
-    if found < stored.offset + int(np.prod(stored.shape)) * stored.dtype.itemsize:
-        raise broken
-
-
-@contextlib.contextmanager
-def _quiet_itk() -> Iterator[None]:
-    """Keep ITK's own multi-line words off the screen: what is wrong is said once, by us.
-
-    Its switch for warnings is not enough: some of its readers write to the process's standard error by themselves.
-    """
-    import SimpleITK as sitk
-
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    sys.stderr.flush()
-    with open(os.devnull, "w") as nowhere:
-        screen = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
-            sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
-def _read_dicom_folder(folder: Path) -> SimpleITK.Image:
-    import SimpleITK as sitk
-
-    series: list[tuple[str, ...]] = []
-    with _quiet_itk():
-        for directory, _, names in os.walk(folder):
-            if names:
-                for series_id in sitk.ImageSeriesReader.GetGDCMSeriesIDs(directory):
-                    series.append(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(directory, series_id))
-        if not series:
-            raise VesselSegError(f"there is no DICOM series in the folder {folder}", f"give {_READABLE}")
-        files = max(series, key=len)
-        if len(series) > 1:
-            logger.warning("%d DICOM series in %s: taking the largest, of %d files", len(series), folder, len(files))
-        try:
-            if len(files) == 1:  # an enhanced (multi-frame) object, or a lone slice, which the checks will refuse
-                reader: SimpleITK.ImageFileReader | SimpleITK.ImageSeriesReader = sitk.ImageFileReader()
-                reader.SetFileName(files[0])  # type: ignore[union-attr]
-            else:
-                _check_slice_distances(folder, files)
-                reader = sitk.ImageSeriesReader()
-                reader.SetFileNames(files)
-            image = reader.Execute()
-        except RuntimeError as error:
-            raise VesselSegError(
-                f"the DICOM series in {folder} cannot be read", "check that the export is complete and not damaged"
-            ) from error
-    _check_layout(folder, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
-    return image
-
-
-def _check_slice_distances(folder: Path, files: tuple[str, ...]) -> None:
-    """Refuse a series with a missing slice: ITK would place the slices evenly, and the geometry would be wrong."""
-    import SimpleITK as sitk
-
-    positions = []
-    normal = None
-    for name in files:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(name)
-        reader.ReadImageInformation()
-        if normal is None:
-            normal = np.asarray(reader.GetDirection()).reshape(reader.GetDimension(), -1)[:3, 2]
-        positions.append(np.asarray(reader.GetOrigin())[:3])
-    distances = np.diff([position @ normal for position in positions])
-    typical = np.median(distances)
-    if typical == 0 or np.any(np.abs(distances / typical - 1) > 0.1):
-        raise VesselSegError(
-            f"the slices of the DICOM series in {folder} are not evenly spaced",
-            "export the series again with all its slices, one series a folder",
-        )
 
 
 def image_suffix(path: str | os.PathLike[str]) -> str:
@@ -243,6 +160,42 @@ def image_suffix(path: str | os.PathLike[str]) -> str:
     )
 
 
+def check_outputs(
+    outputs: Iterable[str | os.PathLike[str] | None],
+    *,
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+    overwrite: bool = False,
+) -> None:
+    """Make sure, before any long work, that files can be written and that none takes the place of another.
+
+    Parameters
+    ----------
+    outputs : iterable of path-like or None
+        The files to be written later; None stands for one that is not asked for.
+    inputs : iterable of path-like or None
+        Files that are read: never to be replaced, not even with `overwrite`.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Raises
+    ------
+    VesselSegError
+        As `check_output`, and if two outputs are the same file or an output is an input.
+    """
+    kept = {os.path.realpath(path) for path in inputs if path is not None}
+    seen: set[str] = set()
+    for path in outputs:
+        if path is None:
+            continue
+        check_output(path, overwrite=overwrite)
+        real = os.path.realpath(path)
+        if real in kept:
+            raise VesselSegError(f"{path} is an input", "choose another name for the output")
+        if real in seen:
+            raise VesselSegError(f"two outputs would be the same file, {path}", "give each a name of its own")
+        seen.add(real)
+
+
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Make sure, before any long work, that a file can be written.
 
@@ -259,24 +212,33 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         If the file exists and may not be replaced, if its folder does not exist or is not writable.
     """
     path = Path(path)
-    if path.is_dir():
-        raise VesselSegError(f"{path} is a folder", "give the name of a file")
-    if path.exists() and not overwrite:
-        raise VesselSegError(f"{path} exists already", "choose another name, or give --overwrite to replace it")
-    if not path.parent.is_dir():
-        raise VesselSegError(f"there is no folder {path.parent}", "make it first, or choose another one")
     try:
+        if path.is_dir():
+            raise VesselSegError(f"{path} is a folder", "give the name of a file")
+        if _is_there(path) and not overwrite:
+            raise VesselSegError(f"{path} exists already", "choose another name, or give --overwrite to replace it")
+        if not path.parent.is_dir():
+            raise VesselSegError(f"there is no folder {path.parent}", "make it first, or choose another one")
         # Asking for permissions is not enough: the file system itself may be read-only.
         with tempfile.TemporaryFile(dir=path.parent):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> VesselSegError:
+def _is_there(path: Path) -> bool:
+    """Tell whether a name is taken, be it by a link that leads nowhere; raises where it cannot be one."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> VesselSegError:
+    reason = getattr(error, "strerror", None) or error
     return VesselSegError(
-        f"{path} cannot be written: {error.strerror or error}",
-        "choose a folder that you may write to, with enough space",
+        f"{path} cannot be written: {reason}", "choose a name and a folder that you may write to, with enough space"
     )
 
 
@@ -303,13 +265,15 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".vesselseg-", dir=path.parent) as folder:
+            # Some writers know only names in UTF-8, of moderate length: the real one comes with the rename.
+            suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
+            temporary = Path(folder) / f"output{suffix}"
             yield temporary
             os.replace(temporary, path)
-        except OSError as error:
-            raise _unwritable(path, error) from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def write_volume(
@@ -333,6 +297,7 @@ def write_volume(
     VesselSegError
         If the file cannot be written, or exists and may not be replaced.
     """
+    image_suffix(path)
     with atomic_output(path, overwrite=overwrite) as temporary:
         write_image(volume, temporary, compress=compress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ logger = logging.getLogger("vesselseg")
 _BATCH = {"cuda": 16, "mps": 8, "cpu": 2}
 #: Sides of the tiles tried in turn where not even one whole slice fits into the memory of the device.
 _TILE_SIDES = (256, 128, 64)
+
+
+_OUT_OF_MEMORY_WORDS = ("out of memory", "allocate memory", "not enough memory", "status_alloc_failed")
 
 
 class DeviceOutOfMemoryError(RuntimeError):
@@ -92,7 +96,12 @@ def predict_probability(
     """
     import torch
 
-    network = network.to(device).eval()
+    try:
+        network = network.to(device).eval()
+    except RuntimeError as error:
+        if _is_out_of_memory(error):
+            raise DeviceOutOfMemoryError("not even the network fits into the memory of the device") from error
+        raise
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # The scan is held once; batches are views into it, and only they travel to the device.
     padded = torch.from_numpy(_pad(array, network))
@@ -170,16 +179,17 @@ def _tiles(
 def _autocast(device: str, precision: str) -> Any:
     import torch
 
-    return torch.autocast(
-        torch.device(device).type, dtype=getattr(torch, precision), enabled=precision != "float32", cache_enabled=True
-    )
+    if precision == "float32":  # older versions of torch know no autocast for some devices, not even a disabled one
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=getattr(torch, precision))
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
-    # CUDA has an error class of its own; MPS and the CPU allocator tell it only in words.
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+    # CUDA has an error class of its own; its libraries, MPS and the allocators of the CPU tell it only in words.
+    text = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in text for words in _OUT_OF_MEMORY_WORDS)
 
 
 def _free_cache(device: str) -> None:

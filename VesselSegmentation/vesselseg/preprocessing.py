@@ -63,10 +63,18 @@ def normalise(array: NDArray[np.floating], normalisation: dict) -> NDArray[np.fl
         foreground = array[array > foreground_threshold(array)]
         scale = float(np.median(foreground)) if foreground.size else 0.0
         if scale <= 0:
-            raise VesselSegError("the scan has no foreground", "check that it is a TOF-MRA scan and not a mask")
+            raise VesselSegError(
+                "the head in the scan has no positive signal",
+                "check that it is a TOF-MRA scan; if its values are negative, add an offset that brings air near 0",
+            )
         clip = float(normalisation.get("clip", 4.0))
         return np.clip(array / np.float32(scale), 0.0, clip, dtype=np.float32)
     if method == "zscore":
-        mean, std = np.float32(normalisation["mean"]), np.float32(normalisation["std"])
+        try:
+            mean, std = np.float32(normalisation["mean"]), np.float32(normalisation["std"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise VesselSegError(
+                f"the normalisation in the model's manifest lacks {error}", "import it again"
+            ) from error
         return (array - mean) / std
     raise VesselSegError(f"unknown normalisation '{method}' in the model's manifest", f"known are {NORMALISATIONS}")

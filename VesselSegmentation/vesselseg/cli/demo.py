@@ -6,6 +6,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
+from vesselseg.cli.arguments import seed
 from vesselseg.cli.reporter import Reporter
 
 _FILES = ("tof.nii.gz", "segmentation.nii.gz", "probability.nii.gz", "errormap.nii.gz", "errormap.png", "metrics.json")
@@ -14,7 +15,7 @@ _FILES = ("tof.nii.gz", "segmentation.nii.gz", "probability.nii.gz", "errormap.n
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--output", default="demo", metavar="DIR", help="folder for the results (default: demo)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the synthetic scan (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the synthetic scan (default: 0)")
     parser.add_argument("--model", default="", metavar="NAME", help="see 'vesselseg models list'")
     parser.add_argument("--device", default="auto", metavar="auto|cuda|mps|cpu", help="where the network runs")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")

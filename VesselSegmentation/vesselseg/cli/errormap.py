@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.error_map import error_map, legend
     from vesselseg.errors import VesselSegError
     from vesselseg.figures import check_figure_name, save_figure
-    from vesselseg.image_io import atomic_output, check_output, image_suffix, read_label, read_volume, write_image
+    from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
 
     image_suffix(args.output)
     if args.figure:
@@ -94,9 +94,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError("a second method is for a picture only", "give --figure as well")
     if args.compare and args.figure_kind:
         raise VesselSegError("--compare draws a picture of its own kind", "leave --figure-kind out")
-    for path in (args.output, args.figure, args.components):
-        if path:
-            check_output(path, overwrite=args.overwrite)
+    check_outputs(
+        (args.output, args.figure, args.components),
+        inputs=(args.segmentation, args.reference, args.scan, args.probability, args.compare),
+        overwrite=args.overwrite,
+    )
     wording = wording_of(args)
     reporter.progress(0.0, "reading")
     scan = read_volume(args.scan) if args.scan else None

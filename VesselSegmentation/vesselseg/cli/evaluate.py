@@ -29,13 +29,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Compare a segmentation with a reference."""
     import contextlib
 
-    from vesselseg.image_io import atomic_output, check_output, read_label
+    from vesselseg.image_io import atomic_output, check_outputs, read_label
     from vesselseg.metric_table import metrics_csv, metrics_json, metrics_text
     from vesselseg.metrics import evaluate
 
-    for path in (args.json, args.csv):
-        if path:
-            check_output(path, overwrite=args.overwrite)
+    inputs = (args.segmentation, args.reference, args.mask)
+    check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
     segmentation, reference = read_label(args.segmentation), read_label(args.reference)
     regions = {"whole volume": evaluate(segmentation, reference, nsd_tolerance_mm=args.nsd_tolerance)}
     values: dict[str, Any] = dict(regions["whole volume"])

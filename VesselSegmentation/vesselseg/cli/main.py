@@ -73,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     try:
-        options = build_parser(command or "").parse_args(arguments)
+        parser = build_parser(command or "")
+        if "" in arguments:
+            parser.error("an argument is empty")  # a variable that was not set, usually
+        options = parser.parse_args(arguments)
     except SystemExit as end:  # argparse has printed the help or what is wrong with the usage
         return int(end.code or 0)
     _listen_to_signals()
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options, reporter)
     except (KeyboardInterrupt, Cancelled):
-        reporter.error("cancelled", "nothing was written")
+        reporter.error("cancelled", "no output was left half-written")
         return EXIT_CANCELLED
     except VesselSegError as error:
         reporter.error(error.message, error.advice)
@@ -91,9 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         reporter.error("the memory does not suffice", "close other programs, or take a smaller scan")
         return EXIT_ERROR
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         # The reader of our output has gone; nothing can be said to it any more, not even by Python at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        reporter.error(f"{where}{error.strerror or error}", "check the name, the permissions and the space on the disk")
         return EXIT_ERROR
 
 
@@ -108,8 +115,9 @@ def _listen_to_signals() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     # Set even for Ctrl-C: a shell starts background programs with that signal ignored.
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, _interrupt)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows knows no hang-up
+            signal.signal(getattr(signal, name), _interrupt)
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -117,9 +125,18 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def _stop_when_stdin_closes() -> None:
-    # Not through sys.stdin: Python could not end while this thread holds the lock of its buffer.
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
+    if sys.platform == "win32":
+        import ctypes
+        import msvcrt
+
+        # A read that waits would make libraries wait that look at the standard input while they are loaded.
+        pipe = ctypes.c_void_p(msvcrt.get_osfhandle(sys.stdin.fileno()))
+        while ctypes.windll.kernel32.PeekNamedPipe(pipe, None, 0, None, None, None):
+            time.sleep(0.5)
+    else:
+        # Not through sys.stdin: Python could not end while this thread holds the lock of its buffer.
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
     signal.raise_signal(signal.SIGINT)
     time.sleep(5)
     os._exit(EXIT_CANCELLED)  # the main thread is busy in a long call that does not listen

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vesselseg.cli.arguments import seed
+
 if TYPE_CHECKING:
     from vesselseg.cli.reporter import Reporter
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for both images")
-    parser.add_argument("--seed", type=int, default=0, help="other seeds, other phantoms (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="other seeds, other phantoms (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 

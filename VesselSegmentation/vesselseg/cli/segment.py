@@ -13,7 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="TOF scan: NIfTI, NRRD, MHA or a folder of DICOM files")
     parser.add_argument("--output", required=True, metavar="SEG", help="label to write, on the grid of the scan")
     parser.add_argument("--probability", metavar="PROB", help="probability map to write as well")
-    parser.add_argument("--model", default="", metavar="NAME", help="see 'vesselseg models list' (default: the first)")
+    parser.add_argument(
+        "--model",
+        default="",
+        metavar="NAME",
+        help="see 'vesselseg models list' (default: the one that is listed first)",
+    )
     parser.add_argument("--threshold", type=float, metavar="T", help="of the probability (default: the model's)")
     parser.add_argument(
         "--min-component", type=float, metavar="MM3", help="remove smaller pieces, in mm3 (default: the model's)"
@@ -32,24 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Segment a scan."""
-    from pathlib import Path
-
-    from vesselseg.errors import VesselSegError
-    from vesselseg.image_io import atomic_output, check_output, image_suffix, read_label, read_volume, write_image
+    from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
 
-    outputs = [Path(path) for path in (args.output, args.probability) if path]
-    if len({path.resolve() for path in outputs}) < len(outputs):
-        raise VesselSegError("label and probability would be the same file", "give two names")
+    outputs = [args.output] + ([args.probability] if args.probability is not None else [])
     for path in outputs:
         image_suffix(path)
-        check_output(path, overwrite=args.overwrite)  # known before the work, not after it
-        if path.resolve() == Path(args.input).resolve():
-            raise VesselSegError(f"{path} is the input", "choose another name for the output")
+    mask_path = None if args.brain_mask in ("auto", "none") else args.brain_mask
+    check_outputs(outputs, inputs=(args.input, mask_path), overwrite=args.overwrite)  # known before the work
     reporter.progress(0.0, "reading the scan")
     scan = read_volume(args.input)
-    mask = args.brain_mask if args.brain_mask in ("auto", "none") else read_label(args.brain_mask)
+    mask = read_label(mask_path) if mask_path is not None else args.brain_mask
     result = segment(
         scan,
         model=args.model,
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     )
     reporter.progress(0.97, "writing")
     with contextlib.ExitStack() as stack:
-        # Left together: all outputs take their places, or none does.
+        # Left together: either is written only once both are complete.
         for path, volume in zip(outputs, (result.label, result.probability)):
             write_image(volume, stack.enter_context(atomic_output(path, overwrite=args.overwrite)))
     reporter.progress(1.0, "done")

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vesselseg.cli.arguments import seed
+
 if TYPE_CHECKING:
     from vesselseg.cli.reporter import Reporter
 
@@ -15,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to make; one folder a scan")
     parser.add_argument("--count", type=int, default=8, help="number of scans (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same scans (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, help="the same seed draws the same scans (default: %(default)s)"
+    )
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("VESSELSEG_DATA"), metavar="DIR",
         help="folder with tof/*_tof.nii.gz and arteries/*.swc (default: $VESSELSEG_DATA; simulated heads without it)",

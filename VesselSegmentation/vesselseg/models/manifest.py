@@ -9,6 +9,9 @@ from typing import Any
 
 from vesselseg.errors import VesselSegError
 
+#: Kinds of the values that cannot be seen to be wrong until the model is used.
+_KINDS: dict[str, type] = {"name": str, "architecture": str, "options": dict, "normalisation": dict, "weights": str}
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -104,6 +107,9 @@ class Manifest:
         try:
             values["spacing_mm"] = tuple(float(v) for v in values["spacing_mm"])
             manifest = cls(**values, path=path)
+            for key, kind in _KINDS.items():
+                if not isinstance(getattr(manifest, key), kind):
+                    raise TypeError(f"{key} is of the wrong kind")
             valid = len(manifest.spacing_mm) == 3 and min(manifest.spacing_mm) > 0 and 0 < manifest.threshold <= 1
         except (KeyError, TypeError, ValueError) as error:
             raise VesselSegError(f"the model manifest {path} is not complete: {error}", advice) from error

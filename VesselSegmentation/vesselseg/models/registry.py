@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -29,15 +30,17 @@ def model_folders() -> list[Path]:
     These are the folders named by the environment variable ``VESSELSEG_MODELS`` (separated as in ``PATH``), the user's
     folder and the package's own.
     """
-    extra = [Path(part) for part in os.environ.get("VESSELSEG_MODELS", "").split(os.pathsep) if part]
-    return [*extra, user_folder(), _SHIPPED]
+    folders = [Path(part) for part in os.environ.get("VESSELSEG_MODELS", "").split(os.pathsep) if part]
+    with contextlib.suppress(RuntimeError):  # a user without a home, in a container
+        folders.append(user_folder())
+    return [*folders, _SHIPPED]
 
 
 def list_models() -> list[Manifest]:
     """Return the manifests of all models, the default one first. Loads no weights and no torch."""
     found: dict[str, Manifest] = {}
     for folder in model_folders():
-        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        for path in _manifests(folder):
             try:
                 manifest = Manifest.read(path)
             except VesselSegError as error:
@@ -46,6 +49,14 @@ def list_models() -> list[Manifest]:
                 continue
             found.setdefault(manifest.name, manifest)
     return sorted(found.values(), key=lambda manifest: (manifest.name != DEFAULT_MODEL, manifest.name))
+
+
+def _manifests(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.json")) if folder.is_dir() else []
+    except OSError as error:
+        logger.warning("the models in %s cannot be read: %s", folder, error.strerror)
+        return []
 
 
 def find_model(name: str = "") -> Manifest:
@@ -99,8 +110,14 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
 
     source = Manifest.read(Path(path))
     load_network(source)  # refuses a wrong sum, wrong shapes, an unknown architecture
-    folder = user_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder = user_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise VesselSegError(
+            f"the folder for models cannot be made: {error}",
+            "name one by the variable VESSELSEG_MODELS and copy it there",
+        ) from error
     if Path(source.name).name != source.name:
         raise VesselSegError(f"'{source.name}' cannot be the name of a model", "use a name without slashes")
     target = folder / f"{source.name}.json"
