@@ -33,6 +33,15 @@ def make_slice_view(application, volume_node, size=(240, 240), orientation="Axia
     return view
 
 
+def close(application, view):
+    """Take a view away: else it would be drawn while the scene is cleared, and its logic outlive it."""
+    for logics in (application.app_logic.GetSliceLogics(), application.app_logic.GetViewLogics()):
+        if logics is not None:
+            logics.RemoveItem(view._logic)
+    view.set_scene(None)
+    view.finalize()
+
+
 def pixels(view):
     """Return what a view shows, (rows, columns, RGB) in 0 to 255."""
     view.render()

@@ -23,8 +23,10 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from VesselSegmentationLib.error_review_section import ErrorReviewSection
 from VesselSegmentationLib.installation import ensure_requirements, missing_requirements, python_slicer
 from VesselSegmentationLib.panel_section import PanelSection
+from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
 from VesselSegmentationLib.review_section import ReviewSection
 from VesselSegmentationLib.segment_section import SegmentSection
 from VesselSegmentationLib.segmentation_logic import PythonCommand, SegmentationLogic, SegmentationSettings
@@ -113,6 +115,7 @@ class VesselSegmentationParameterNode:
     threshold - Smallest probability of a vessel.
     minimumComponent - Smallest piece that is kept, in mm3.
     show3D - Whether the vessels are shown in the 3D views.
+    referenceNode, referenceSegment - What the vessels are compared with; no segment: see `LabelSource`.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -125,6 +128,8 @@ class VesselSegmentationParameterNode:
     threshold: Annotated[float, WithinRange(0.01, 1.0)] = 0.5
     minimumComponent: Annotated[float, WithinRange(0.0, 100.0)] = 0.0
     show3D: bool = True
+    referenceNode: vtkMRMLNode
+    referenceSegment: str = ""
 
 
 class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -149,7 +154,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic = VesselSegmentationLogic()
         self._segment = SegmentSection(self.ui, self.logic, self._update, self._takeSegmentation)
         self._review = ReviewSection(self.ui, self.logic)
-        self._sections = (self._segment, self._review)
+        self._compare = ErrorReviewSection(self.ui, self.logic)
+        self._sections = (self._segment, self._review, self._compare)
         self.ui.modelComboBox.connect("activated(int)", self.onModelChosen)
 
         scene = slicer.mrmlScene
@@ -187,6 +193,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Let go of the scene just before it is closed."""
         self._segment.cancel()
+        self._compare.close()
         self.setParameterNode(None)
 
     def onSceneChanged(self, caller: Any, event: Any) -> None:
@@ -282,6 +289,7 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self._logic = SegmentationLogic(slicer.mrmlScene)
+        self.review = ReviewLogic(slicer.mrmlScene)
 
     def getParameterNode(self) -> VesselSegmentationParameterNode:
         """Return the parameter node of the scene."""
@@ -315,6 +323,13 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         # Not before it is needed: the panel must open wherever Python lies.
         if self._logic.python is None:
             self._logic.python = PythonCommand((python_slicer(),))
+
+    def startReview(self, segmentationNode: Any, referenceNode: Any, referenceSegment: str) -> None:
+        """Compare vessels with a reference; `review` follows them from then on."""
+        self.ensureRequirements()
+        self._findPython()
+        self.review.python = self._logic.python
+        self.review.start(LabelSource(segmentationNode), LabelSource(referenceNode, referenceSegment))
 
     def applyThreshold(self, segmentationNode: Any, threshold: float, minimumComponent: float) -> None:
         """Make the vessels anew from the probability that is stored with them."""

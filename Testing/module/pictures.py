@@ -38,8 +38,7 @@ def _application() -> Any:
 
 def _taken(view: Any) -> np.ndarray:
     picture = views.pixels(view)
-    view.set_scene(None)  # else it would be drawn again and again while the scene is cleared
-    view.finalize()
+    views.close(_application(), view)
     return picture
 
 

@@ -136,6 +136,15 @@ class LabelSource:
         return [(volume.array != 0, volume.geometry)]
 
 
+def segment_names(node: Any) -> list[tuple[str, str]]:
+    """Return names and IDs of the segments of a node; none if it is None or no segmentation."""
+    if node is None or not node.IsA("vtkMRMLSegmentationNode"):
+        return []
+    segmentation = node.GetSegmentation()
+    ids = [str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments())]
+    return [(str(segmentation.GetSegment(segment_id).GetName()), segment_id) for segment_id in ids]
+
+
 def overlap(one: Geometry, other: Geometry) -> bool:
     """Tell whether two grids have a place in common, as far as their boxes along each other's axes say."""
     return _reaches_into(one, other) and _reaches_into(other, one)

@@ -1,0 +1,189 @@
+"""The section Compare: what a reader presses and sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import host
+from module.panel_actions import draw_by_hand, rest, vessels, wait_until_idle
+
+
+@pytest.fixture
+def reference(segmented: Any) -> Any:
+    """A reference: the vessels, with a piece that they miss and without one that they have."""
+    import slicer
+
+    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.volume_nodes import volume_from_node
+
+    scan = segmented.ui.inputSelector.currentNode()
+    label = vessels(segmented.ui.segmentationSelector.currentNode(), scan).copy()
+    label[0, 0, :6] = 1
+    label[-1, -1, -4:] = 1
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reader 1")
+    set_segment_label(node, scan, volume_from_node(scan).with_array(label), name="Manual", role="manual")
+    return node
+
+
+@pytest.fixture
+def comparing(segmented: Any, reference: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The panel after the vessels were compared with the reference; the worker pretends no more."""
+    monkeypatch.delenv("PRETEND")
+    segmented.ui.compareCollapsibleButton.collapsed = False
+    segmented.ui.referenceSelector.setCurrentNode(reference)
+    segmented.ui.compareButton.click()
+    assert host.wait_for(lambda: not segmented.logic.review.pending)
+    rest(0.3)
+    return segmented
+
+
+def rows(table: Any) -> list[tuple[str, ...]]:
+    return [
+        tuple(table.item(row, column).text() if table.item(row, column) else "" for column in range(table.columnCount))
+        for row in range(table.rowCount)
+    ]
+
+
+def metric(panel: Any, title: str) -> str:
+    return {row[0]: row[1] for row in rows(panel.ui.metricsTable)}[title]
+
+
+def test_what_cannot_be_pressed_says_why(panel: Any, segmented: Any, reference: Any) -> None:
+    ui = segmented.ui
+    assert not ui.compareButton.isEnabled()
+    assert ui.compareButton.toolTip == "Choose the reference above."
+    assert not ui.nextErrorButton.isEnabled()
+    assert "first" in ui.nextErrorButton.toolTip
+    ui.referenceSelector.setCurrentNode(reference)
+    assert ui.compareButton.isEnabled()
+    assert [ui.referenceSegmentComboBox.itemText(i) for i in range(ui.referenceSegmentComboBox.count)][1:] == ["Manual"]
+
+
+def test_map_legend_metrics_and_list_are_shown(comparing: Any, reference: Any) -> None:
+    ui = comparing.ui
+    map_node = comparing.logic.review.error_map.node
+    assert map_node.GetDisplayNode().GetVisibility()
+    assert not reference.GetDisplayNode().GetSegmentVisibility(reference.GetSegmentation().GetNthSegmentID(0))
+    assert "false negative: 10 voxels" in ui.legendLabel.text
+    assert metric(comparing, "precision") == "1.000"
+    assert 0 < float(metric(comparing, "Dice")) < 1
+    assert float(metric(comparing, "95 % Hausdorff distance")) >= 0
+    assert [row[0] for row in rows(ui.errorsTable)] == ["false negative", "false negative"]
+
+
+def test_an_edit_is_followed_without_a_press(comparing: Any) -> None:
+    ui = comparing.ui
+    draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: "false positive: 0 voxels" not in ui.legendLabel.text, 2)
+    assert host.wait_for(lambda: ui.errorsTable.rowCount == 3, 2)
+    assert host.wait_for(lambda: not comparing.logic.review.pending)
+    rest(0.3)
+    assert metric(comparing, "precision") != "1.000"
+
+
+def test_errors_are_walked_through_and_marked(comparing: Any) -> None:
+    ui, navigator = comparing.ui, comparing.logic.review.navigator
+    ui.nextErrorButton.click()
+    assert navigator.current is navigator.shown()[0]
+    assert ui.errorsTable.currentRow() == 0
+    assert navigator.highlight.visible
+    assert host.wait_for(lambda: not navigator.highlight.visible, 2)
+    ui.readerLineEdit.text = "Dr. A"
+    ui.acceptButton.click()
+    assert rows(ui.errorsTable)[0][3] == "accepted"
+    (mark,) = navigator.marks()
+    assert (mark.decision, mark.reader) == ("accepted", "Dr. A")
+    assert navigator.current is navigator.shown()[1]
+    ui.previousErrorButton.click()
+    assert navigator.current is navigator.shown()[0]
+    ui.errorsTable.setCurrentCell(1, 0)
+    assert navigator.current is navigator.shown()[1]
+    ui.rejectButton.click()
+    ui.reviewedButton.click()
+    assert [row[3] for row in rows(ui.errorsTable)] == ["reviewed", "rejected"]
+
+
+def test_display_of_the_map(comparing: Any) -> None:
+    ui, node = comparing.ui, comparing.logic.review.error_map.node
+    display_node = node.GetDisplayNode()
+    ui.outlineCheckBox.click()
+    assert not display_node.GetVisibility2DFill()
+    before = node.GetSegmentation().GetSegment("TruePositive").GetColor()
+    ui.paletteComboBox.setCurrentIndex(1)
+    ui.paletteComboBox.activated.emit(1)
+    assert node.GetSegmentation().GetSegment("TruePositive").GetColor() != before
+    ui.showMapButton.click()
+    assert not display_node.GetVisibility()
+    ui.showMapButton.click()
+    assert display_node.GetVisibility()
+    ui.stopCompareButton.click()
+    assert not display_node.GetVisibility()
+    assert ui.errorsTable.rowCount == 0
+    assert not ui.nextErrorButton.isEnabled()
+    ui.compareButton.click()
+    assert comparing.logic.review.error_map.node is node
+
+
+def test_the_best_threshold_is_taken_at_a_click(comparing: Any, slicer_host: host.Host) -> None:
+    ui = comparing.ui
+    ui.thresholdSlider.value = 0.95
+    assert host.wait_for(lambda: comparing.logic.threshold(ui.segmentationSelector.currentNode()) == (0.95, 0.0), 5)
+    assert host.wait_for(lambda: float(metric(comparing, "Dice")) < 0.9, 5)
+    worse = float(metric(comparing, "Dice"))
+    ui.bestThresholdButton.click()
+    assert host.wait_for(lambda: float(metric(comparing, "Dice")) > worse, 5)
+    best = comparing.logic.threshold(ui.segmentationSelector.currentNode())
+    assert best[0] < 0.95
+    assert ui.thresholdSlider.value == pytest.approx(best[0])
+    assert "Largest Dice" in ui.compareStatusLabel.text
+    rest()
+    assert comparing.logic.threshold(ui.segmentationSelector.currentNode()) == best
+    assert slicer_host.dialogs.shown == []
+
+
+def test_a_removed_reference_ends_the_comparison_with_one_message(
+    comparing: Any, reference: Any, slicer_host: host.Host, errors: list[BaseException]
+) -> None:
+    import slicer
+
+    slicer.mrmlScene.RemoveNode(reference)
+    assert host.wait_for(lambda: slicer_host.dialogs.shown, 3)
+    rest(0.6)
+    assert len(slicer_host.dialogs.shown) == 1
+    assert "removed" in slicer_host.dialogs.shown[0]
+    assert len(errors) == 1
+    errors.clear()
+    assert not comparing.ui.nextErrorButton.isEnabled()
+    assert not comparing.ui.compareButton.isEnabled()
+
+
+def test_closing_the_scene_ends_the_comparison(comparing: Any, slicer_host: host.Host) -> None:
+    import slicer
+
+    slicer.mrmlScene.Clear(False)
+    rest(0.5)
+    assert comparing.logic.review.error_map is None
+    assert slicer_host.dialogs.shown == []
+    assert comparing.ui.errorsTable.rowCount == 0
+
+
+def test_the_comparison_goes_on_in_other_modules(comparing: Any, slicer_host: host.Host) -> None:
+    ui = comparing.ui
+    comparing.exit()
+    draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: "false positive: 0 voxels" not in ui.legendLabel.text, 2)
+    comparing.enter()
+
+
+def test_segmenting_anew_is_followed(comparing: Any, pretend: Callable[[str], None]) -> None:
+    ui, review = comparing.ui, comparing.logic.review
+    draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: review.metrics["whole volume"]["false_positives"] > 0, 2)
+    pretend("segment")
+    ui.segmentButton.click()
+    wait_until_idle(comparing)
+    assert host.wait_for(lambda: review.metrics["whole volume"]["false_positives"] == 0, 2)
+    comparing.ui.stopCompareButton.click()
