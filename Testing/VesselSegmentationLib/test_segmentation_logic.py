@@ -173,3 +173,10 @@ def test_everything_survives_saving_and_loading(make_scene, scene, logic, done, 
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 1
     expected = threshold_probability(volume_from_node(probability_node), 0.75, 1.5).array
     np.testing.assert_array_equal(vessels(again, segmentation, scan_again), expected)
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", '{"model": "m"}', '{"model": "m", "device": "cpu", "seconds": null}'])
+def test_a_summary_of_another_version_is_none(stored, scene):
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    node.SetAttribute("vesselseg.summary", stored)
+    assert SegmentationLogic(scene).summary(node) == {}

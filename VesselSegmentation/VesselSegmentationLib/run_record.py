@@ -17,6 +17,15 @@ _SUMMARY_ATTRIBUTE = "vesselseg.summary"
 _THRESHOLD_TAG = "vesselseg.threshold"
 _MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
 
+#: What front ends show of a run, and what kind of value it is.
+_SHOWN: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "device": str,
+    "device_name": str,
+    "precision": str,
+    "seconds": (int, float),
+}
+
 
 def record_probability(segmentation_node: Any, probability_node: Any) -> None:
     """Remember from which probability map the vessels of a segmentation come."""
@@ -60,4 +69,6 @@ def recorded_summary(segmentation_node: Any) -> dict[str, Any]:
         summary = json.loads(segmentation_node.GetAttribute(_SUMMARY_ATTRIBUTE) or "{}")
     except ValueError:
         return {}
-    return summary if isinstance(summary, dict) else {}
+    # One of another version of the program may lack what this one shows.
+    fits = isinstance(summary, dict) and all(isinstance(summary.get(key), kind) for key, kind in _SHOWN.items())
+    return summary if fits else {}

@@ -56,6 +56,10 @@ def worker_environment(python: PythonCommand, folder: Path) -> dict[str, str]:
     former = environment.get("PYTHONPATH")
     # The same version of the library as in this process, whatever else is installed.
     environment["PYTHONPATH"] = os.pathsep.join([package_folder, former] if former else [package_folder])
+    if environment.get("VESSELSEG_MODELS"):
+        # The worker has another current folder.
+        folders = environment["VESSELSEG_MODELS"].split(os.pathsep)
+        environment["VESSELSEG_MODELS"] = os.pathsep.join(os.path.abspath(name) for name in folders if name)
     environment.update(PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
     environment.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)))
     return environment
