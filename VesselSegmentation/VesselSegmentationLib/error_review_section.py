@@ -55,9 +55,9 @@ class ErrorReviewSection(PanelSection):
         ui.errorsTable.connect("currentCellChanged(int,int,int,int)", self._choose_row)
         ui.previousErrorButton.connect("clicked(bool)", self.previous)
         ui.nextErrorButton.connect("clicked(bool)", self.next)
-        ui.reviewedButton.connect("clicked(bool)", lambda checked: self.mark(REVIEWED))
-        ui.acceptButton.connect("clicked(bool)", lambda checked: self.mark(ACCEPTED))
-        ui.rejectButton.connect("clicked(bool)", lambda checked: self.mark(REJECTED))
+        ui.reviewedButton.connect("clicked(bool)", lambda: self.mark(REVIEWED))
+        ui.acceptButton.connect("clicked(bool)", lambda: self.mark(ACCEPTED))
+        ui.rejectButton.connect("clicked(bool)", lambda: self.mark(REJECTED))
         ui.bestThresholdButton.connect("clicked(bool)", self.take_best_threshold)
 
     def update(self, running: bool) -> None:
@@ -74,7 +74,7 @@ class ErrorReviewSection(PanelSection):
         allow(ui.compareButton, reason, _("Show where the vessels and the reference differ."))
         self._allow_review()
 
-    def start(self, checked: bool = False) -> None:
+    def start(self) -> None:
         """Compare the vessels with the reference."""
         parameters = self.parameters
         try:
@@ -86,7 +86,7 @@ class ErrorReviewSection(PanelSection):
         finally:
             self._allow_review()
 
-    def stop(self, checked: bool = False) -> None:
+    def stop(self) -> None:
         """Compare no more, and show the vessels again; the map stays in the scene."""
         try:
             if self._review.error_map is not None:
@@ -118,11 +118,11 @@ class ErrorReviewSection(PanelSection):
             if self._review.error_map is None:
                 self.close()
 
-    def next(self, checked: bool = False) -> None:
+    def next(self) -> None:
         """Go to the next error."""
         self._go(lambda: self._review.navigator.next())
 
-    def previous(self, checked: bool = False) -> None:
+    def previous(self) -> None:
         """Go to the error before."""
         self._go(lambda: self._review.navigator.previous())
 
@@ -136,7 +136,7 @@ class ErrorReviewSection(PanelSection):
             self._show_errors()
             self.next()
 
-    def take_best_threshold(self, checked: bool = False) -> None:
+    def take_best_threshold(self) -> None:
         """Make the vessels anew with the threshold at which they agree best with the reference."""
         with slicer.util.tryWithErrorDisplay(_("The best threshold could not be found."), waitCursor=True):
             if not self.may_replace_vessels():
