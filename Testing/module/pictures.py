@@ -37,8 +37,14 @@ def _application() -> Any:
 
 
 def _taken(view: Any) -> np.ndarray:
+    import slicer
+
     picture = views.pixels(view)
     views.close(_application(), view)
+    # Singletons: the next view would take them over, but not be told of the scene through them.
+    for kind in ("vtkMRMLViewNode", "vtkMRMLCameraNode", "vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
+        for node in slicer.util.getNodesByClass(kind):
+            slicer.mrmlScene.RemoveNode(node)
     return picture
 
 
