@@ -79,11 +79,9 @@ def place_traced_tree(tree: Tree, background: Background, rng: np.random.Generat
     """
     low, high = brain_box(background.brain, background.geometry)
     extent = high - low
-    # Cortical arteries run up to the very rim of the brain, beside the sinuses.
-    inset = extent * rng.uniform(-0.01, 0.03, 3)
-    box_low, box_high = low + inset, high - inset
+    box_low, box_high = low + extent * (0.03, 0.05, 0.0), high - extent * (0.03, 0.05, 0.04)
     # The tracing begins at the base of the skull; the box of the brain also holds cerebellum and brain stem.
-    box_low[2] = box_high[2] - extent[2] * rng.uniform(0.8, 0.94)
+    box_low[2] = box_high[2] - extent[2] * rng.uniform(0.78, 0.92)
     tree = deformed(fitted(tree, box_low, box_high), rng)
     tree = with_calibres(tree, rng, factor=float(np.exp(rng.normal(0.05, 0.2))), smallest=0.3)
     middle = (low + high) / 2
