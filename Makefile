@@ -23,11 +23,14 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# One thread for each of the parallel tests: threads that wait for each other on few cores make them many times slower.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile
+
 test: lint
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+	$(PYTEST)
 
 quick: $(READY)
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 clean:
 	rm -rf $(VENV) demo artefacts build .pytest_cache .mypy_cache .ruff_cache

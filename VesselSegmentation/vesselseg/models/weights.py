@@ -103,6 +103,7 @@ def save_model(
     path = folder / f"{manifest.name}.json"
     with atomic_output(path, overwrite=overwrite) as manifest_file:
         with atomic_output(weights, overwrite=overwrite) as weights_file:
+            weights_file.touch()  # with the user's usual permissions; safetensors would let nobody else read it
             save_file(state, weights_file)
             manifest = replace(manifest, sha256=file_sha256(weights_file), weights=weights.name, path=path)
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
