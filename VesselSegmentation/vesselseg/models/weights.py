@@ -91,7 +91,7 @@ def save_model(
         If the files cannot be written.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,8 +103,8 @@ def save_model(
     path = folder / f"{manifest.name}.json"
     with atomic_output(path, overwrite=overwrite) as manifest_file:
         with atomic_output(weights, overwrite=overwrite) as weights_file:
-            weights_file.touch()  # with the user's usual permissions; safetensors would let nobody else read it
-            save_file(state, weights_file)
+            # Not by its own save_file, which would let nobody but the user read the file.
+            weights_file.write_bytes(save(state))
             manifest = replace(manifest, sha256=file_sha256(weights_file), weights=weights.name, path=path)
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
     return manifest
