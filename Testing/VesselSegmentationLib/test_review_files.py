@@ -44,7 +44,8 @@ def test_wrong_name_of_a_figure_is_said(review, tmp_path):
 
 def test_report_tells_what_ran(review, tmp_path):
     node = review.error_map.sources[0].node
-    record_summary(node, {"model": "half-unet", "device": "cpu", "seconds": 12.5, "threshold": 0.5})
+    ran = {"model": "half-unet", "device": "cpu", "device_name": "A CPU", "precision": "float32", "seconds": 12.5}
+    record_summary(node, ran | {"threshold": 0.5})
     job = start_report(review, [tmp_path / "report.html"], case="Case 7")
     assert job.wait(240) == "done", job.message
     text = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -90,7 +90,7 @@ def test_choosing_a_model_shows_its_threshold_and_changes_nothing(
     segmented.ui.thresholdSlider.value = 0.7
     rest()
     before = look()
-    segmented.ui.modelComboBox.activated.emit(0)
+    segmented.ui.modelComboBox.activated.emit(segmented.ui.modelComboBox.currentIndex)
     assert segmented.ui.thresholdSlider.value == 0.5
     rest()
     np.testing.assert_array_equal(look(), before)
