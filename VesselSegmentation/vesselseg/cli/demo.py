@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figures import draw_figure, save_figure
-    from vesselseg.image_io import atomic_output, check_output, write_image
+    from vesselseg.image_io import atomic_output, check_outputs, write_image
     from vesselseg.metric_table import metrics_json, metrics_text
     from vesselseg.metrics import evaluate
     from vesselseg.phantom import make_phantom
@@ -39,8 +39,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
-    for name in _FILES:
-        check_output(folder / name, overwrite=args.overwrite)
+    check_outputs([folder / name for name in _FILES], overwrite=args.overwrite)
     reporter.progress(0.0, "synthetic scan")
     scan, truth = make_phantom(args.seed)
     result = segment(

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.error_kinds import find_palette
     from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
-    from vesselseg.image_io import atomic_output, check_output, read_label, read_volume
+    from vesselseg.image_io import atomic_output, check_outputs, read_label, read_volume
     from vesselseg.progress import stage
     from vesselseg.rendering import find_view
     from vesselseg.report import build_report, read_run
@@ -52,7 +52,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     for path in args.output:
         if Path(path).suffix.lower() not in _SUFFIXES:
             raise VesselSegError(f"{path} is not the name of a report", f"use {' or '.join(_SUFFIXES)}")
-        check_output(path, overwrite=args.overwrite)
+    inputs = (args.segmentation, args.reference, args.scan, args.mask, args.probability, args.run)
+    check_outputs(args.output, inputs=inputs, overwrite=args.overwrite)
     style = FigureStyle(
         palette=find_palette(args.palette), wording=wording_of(args), background="white", view=find_view(args.view),
         dpi=200,

@@ -28,16 +28,15 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figure_thresholds import draw_threshold_figure
     from vesselseg.figures import check_figure_name, save_figure
-    from vesselseg.image_io import atomic_output, check_output, read_label, read_volume
+    from vesselseg.image_io import atomic_output, check_outputs, read_label, read_volume
     from vesselseg.progress import stage
     from vesselseg.threshold_analysis import analyse_thresholds
 
     style = FigureStyle(background=args.background, dpi=args.dpi, title=args.title)
     if args.figure:
         check_figure_name(args.figure)
-    for path in (args.csv, args.figure):
-        if path:
-            check_output(path, overwrite=args.overwrite)
+    inputs = (args.probability, args.reference, args.mask)
+    check_outputs((args.csv, args.figure), inputs=inputs, overwrite=args.overwrite)
     reporter.progress(0.0, "reading")
     mask = read_label(args.mask) if args.mask else None
     analysis = analyse_thresholds(
