@@ -1,0 +1,228 @@
+"""One change of a label as a value: it can be looked at, applied, undone and kept in little memory."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.errors import VesselSegError
+from vesselseg.postprocessing import bounding_box
+
+#: Along z, y, x, with explicit start and stop and no step.
+Box = tuple[slice, slice, slice]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Voxels that a tool adds to a label, and voxels that it removes.
+
+    It belongs to the label from which it was made: `added` holds only voxels that were background, `removed` only
+    voxels of the label. That is why undoing it gives back the very same voxels.
+
+    Parameters
+    ----------
+    box : tuple of slice
+        Along z, y, x of the whole array; holds all changes.
+    added, removed : ndarray of bool
+        Of the box's shape.
+    tool : str
+        Name of the tool, as in ``remove branch``; for the edit log.
+    description : str
+        One line for people: what the edit does.
+    measures : mapping of str to float
+        What the tool measured, by name and unit, as in ``length_mm``.
+    """
+
+    box: Box
+    added: Mask
+    removed: Mask
+    tool: str
+    description: str
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = tuple(part.stop - part.start for part in self.box)
+        for mask in (self.added, self.removed):
+            if mask.shape != shape:
+                raise ValueError(f"the box has shape {shape}, a mask {mask.shape}")
+
+    @property
+    def voxels_added(self) -> int:
+        """Number of voxels that the edit adds."""
+        return int(np.count_nonzero(self.added))
+
+    @property
+    def voxels_removed(self) -> int:
+        """Number of voxels that the edit removes."""
+        return int(np.count_nonzero(self.removed))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not (self.added.any() or self.removed.any())
+
+    def packed(self) -> PackedEdit:
+        """Return the same edit in little memory."""
+        return PackedEdit(
+            self.box, _packed(self.added), _packed(self.removed), self.tool, self.description, dict(self.measures)
+        )
+
+
+@dataclass(frozen=True)
+class PackedEdit:
+    """An `Edit` as a history keeps it: a bit a voxel, compressed.
+
+    Parameters
+    ----------
+    box : tuple of slice
+    added, removed : bytes
+    tool, description : str
+    measures : mapping of str to float
+        All as in `Edit`.
+    """
+
+    box: Box
+    added: bytes
+    removed: bytes
+    tool: str
+    description: str
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the voxels, in bytes."""
+        return len(self.added) + len(self.removed)
+
+    def unpacked(self) -> Edit:
+        """Return the edit that was packed."""
+        added, removed = (_unpacked(voxels, self.box) for voxels in (self.added, self.removed))
+        return Edit(self.box, added, removed, self.tool, self.description, dict(self.measures))
+
+
+def _packed(mask: Mask) -> bytes:
+    return zlib.compress(np.packbits(mask).tobytes(), 1)
+
+
+def _unpacked(voxels: bytes, box: Box) -> Mask:
+    shape = tuple(part.stop - part.start for part in box)
+    bits = np.frombuffer(zlib.decompress(voxels), np.uint8)
+    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
+
+
+def apply_edit(array: NDArray[Any], edit: Edit) -> None:
+    """Change a label in place: what the edit adds becomes 1, what it removes becomes 0.
+
+    Parameters
+    ----------
+    array : ndarray, shape (Z, Y, X)
+        The label from which the edit was made: bool, or integers 0 and 1.
+    edit : Edit
+        What to do.
+
+    Raises
+    ------
+    VesselSegError
+        If the label is no longer as it was when the edit was made; nothing is changed then.
+    """
+    _exchange(array, edit, edit.added, edit.removed)
+
+
+def undo_edit(array: NDArray[Any], edit: Edit) -> None:
+    """Change a label in place back to what it was before `apply_edit`.
+
+    Parameters
+    ----------
+    array : ndarray, shape (Z, Y, X)
+        The label after the edit.
+    edit : Edit
+        What to take back.
+
+    Raises
+    ------
+    VesselSegError
+        If the label is no longer as the edit has left it; nothing is changed then.
+    """
+    _exchange(array, edit, edit.removed, edit.added)
+
+
+def _exchange(array: NDArray[Any], edit: Edit, to_add: Mask, to_remove: Mask) -> None:
+    if any(part.start < 0 or part.stop > size for part, size in zip(edit.box, array.shape)):
+        raise VesselSegError(f"'{edit.tool}' was made for a larger label", "use the tool again on this label")
+    voxels = array[edit.box]
+    # Otherwise undoing would remove what was there before, or bring back what was not.
+    if np.any(voxels[to_add]) or not np.all(voxels[to_remove]):
+        raise VesselSegError(f"the label has changed since '{edit.tool}' was prepared", "use the tool again")
+    voxels[to_add] = 1
+    voxels[to_remove] = 0
+
+
+def edit_between(
+    before: NDArray[Any],
+    after: NDArray[Any],
+    *,
+    tool: str,
+    description: str,
+    offset: tuple[int, int, int] = (0, 0, 0),
+    measures: Mapping[str, float] | None = None,
+) -> Edit:
+    """Make an edit from a label before and after a change.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape (Z, Y, X)
+        Labels of one shape, or the same box out of two labels; every value other than 0 belongs to them.
+    tool, description : str
+        As in `Edit`.
+    offset : tuple of int
+        First voxel (k, j, i) of that box within the whole array.
+    measures : mapping of str to float, optional
+        As in `Edit`.
+
+    Returns
+    -------
+    Edit
+        Cropped to what has changed; an empty box if nothing has.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"labels of shapes {before.shape} and {after.shape} cannot be compared")
+    was, now = before.astype(bool, copy=False), after.astype(bool, copy=False)
+    return edit_of(now & ~was, was & ~now, tool=tool, description=description, offset=offset, measures=measures)
+
+
+def edit_of(
+    added: Mask,
+    removed: Mask,
+    *,
+    tool: str,
+    description: str,
+    offset: tuple[int, int, int] = (0, 0, 0),
+    measures: Mapping[str, float] | None = None,
+) -> Edit:
+    """Make an edit of two masks over one box, cropped to what they hold.
+
+    Parameters
+    ----------
+    added, removed : ndarray of bool, shape (Z, Y, X)
+        Background that becomes label, and label that becomes background.
+    tool, description, offset, measures
+        As for `edit_between`.
+
+    Returns
+    -------
+    Edit
+    """
+    inner = bounding_box(added | removed) or (slice(0, 0), slice(0, 0), slice(0, 0))
+    z, y, x = (slice(part.start + start, part.stop + start) for part, start in zip(inner, offset))
+    # Copies, so that a small edit does not keep a large array alive.
+    return Edit((z, y, x), added[inner].copy(), removed[inner].copy(), tool, description, dict(measures or {}))
