@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 #: Architecture name -> module that registers it.
-_MODULES = {"unet2d": "vesselseg.networks.unet2d"}
+_MODULES = {"unet2d": "vesselseg.networks.unet2d", "unet3d": "vesselseg.networks.unet3d"}
 
 _builders: dict[str, Callable[..., torch.nn.Module]] = {}
 

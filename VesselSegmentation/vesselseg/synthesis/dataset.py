@@ -12,8 +12,9 @@ import numpy as np
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import atomic_output, read_label, read_volume, write_volume
+from vesselseg.synthesis.artefacts import with_laminar_cortex
 from vesselseg.synthesis.background import Background, Mask, brain_box, grown, without_arteries
-from vesselseg.synthesis.drawing import draw
+from vesselseg.synthesis.drawing import Drawing, draw
 from vesselseg.synthesis.growth import BRAIN_AXES, BRAIN_CENTRE, grow_carotids, grow_tree, grow_vertebrobasilar
 from vesselseg.synthesis.scan import random_acquisition, take_scan
 from vesselseg.synthesis.sinuses import with_sinuses
@@ -32,6 +33,7 @@ from vesselseg.synthesis.trees import (
     with_calibres,
     with_lesions,
 )
+from vesselseg.synthesis.variation import with_extra_branches, with_flow, with_missing_branches
 from vesselseg.volume import Volume
 
 
@@ -43,12 +45,17 @@ class DrawnScan:
     ----------
     scan, label : Volume
         As `vesselseg.synthesis.scan.take_scan` gives them.
+    radius, artery : Volume
+        In the voxels of vessels, the vessel's radius in mm (float32) and its class, a key of
+        `vesselseg.synthesis.trees.ARTERIES` (uint8); 0 elsewhere.
     description : dict
         What it was drawn from: background, tree, seed.
     """
 
     scan: Volume
     label: Volume
+    radius: Volume
+    artery: Volume
     description: dict[str, str | int]
 
 
@@ -82,7 +89,8 @@ def place_traced_tree(tree: Tree, background: Background, rng: np.random.Generat
     box_low, box_high = low + extent * (0.03, 0.05, 0.0), high - extent * (0.03, 0.05, 0.04)
     # The tracing begins at the base of the skull; the box of the brain also holds cerebellum and brain stem.
     box_low[2] = box_high[2] - extent[2] * rng.uniform(0.78, 0.92)
-    tree = deformed(fitted(tree, box_low, box_high), rng)
+    tree = deformed(fitted(with_missing_branches(tree, rng, share=rng.uniform(0, 0.25)), box_low, box_high), rng)
+    tree = with_extra_branches(tree, rng)
     tree = with_calibres(tree, rng, factor=float(np.exp(rng.normal(0.05, 0.2))), smallest=0.3)
     middle = (low + high) / 2
     near = grown(background.brain, 4.0, background.geometry)
@@ -156,9 +164,14 @@ def grown_scene(geometry: Geometry, rng: np.random.Generator) -> tuple[Tree, Bac
     return tree, simulated_head(geometry, centre, axes, rng)
 
 
-def scan_of(background: Background, tree: Tree, rng: np.random.Generator) -> tuple[Volume, Volume]:
-    """Draw a tree into a background and scan it with random settings; returns scan and label."""
-    return take_scan(background, draw(tree, background.geometry), random_acquisition(rng, background), rng)
+def scan_of(background: Background, tree: Tree, rng: np.random.Generator) -> tuple[Volume, Volume, Drawing]:
+    """Draw a tree into a background and scan it with random settings; returns scan, label and drawing."""
+    acquisition = random_acquisition(rng, background)
+    if rng.random() < 0.15:
+        background = with_laminar_cortex(background, rng)
+    flowing = with_flow(resampled(tree, 1.0), rng, spread=acquisition.flow_spread, bend_loss=acquisition.bend_loss)
+    drawing = draw(flowing, background.geometry)
+    return *take_scan(background, drawing, acquisition, rng), drawing
 
 
 def head_without_arteries(scan_path: Path, mask_path: Path | None, rng: np.random.Generator) -> Background:
@@ -247,12 +260,16 @@ def synthesize(
         else:
             scene, head = grown_scene(_random_grid(rng), rng)
             description.update(head="simulated", tree="grown")
-        scan, label = scan_of(head, scene, rng)
-        yield DrawnScan(scan, label, description)
+        scan, label, drawing = scan_of(head, scene, rng)
+        vessel = label.array == 1
+        radius, artery = (label.with_array(np.where(vessel, part, 0)) for part in (drawing.radius, drawing.artery))
+        yield DrawnScan(scan, label, radius, artery, description)
 
 
 def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False) -> None:
-    """Write ``tof.nii.gz``, ``label.nii.gz`` and ``description.json`` into a folder, which is made.
+    """Write a drawn scan into a folder, which is made.
+
+    The files are ``tof.nii.gz``, ``label.nii.gz``, ``radius.nii.gz``, ``artery.nii.gz`` and ``description.json``.
 
     Raises
     ------
@@ -265,7 +282,8 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
         raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
     # Eight bits hold all there is, and compress well.
     write_volume(drawn.scan.with_array(drawn.scan.array.astype(np.uint8)), folder / "tof.nii.gz", overwrite=overwrite)
-    write_volume(drawn.label, folder / "label.nii.gz", overwrite=overwrite)
+    for name, volume in (("label", drawn.label), ("radius", drawn.radius), ("artery", drawn.artery)):
+        write_volume(volume, folder / f"{name}.nii.gz", overwrite=overwrite)
     with atomic_output(folder / "description.json", overwrite=overwrite) as path:
         path.write_text(json.dumps(drawn.description, indent=2) + "\n", encoding="utf-8")
 

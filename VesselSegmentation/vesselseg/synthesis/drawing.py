@@ -24,11 +24,17 @@ class Drawing:
         is still one connected line.
     radius : ndarray, shape (Z, Y, X), float32
         Radius of the vessel that fills most of the voxel, in mm; 0 far from vessels.
+    flow : ndarray, shape (Z, Y, X), float32
+        Its inflow enhancement, see `vesselseg.synthesis.trees.Branch`; 0 far from vessels.
+    artery : ndarray, shape (Z, Y, X), uint8
+        Its class, a key of `vesselseg.synthesis.trees.ARTERIES`; 0 far from vessels.
     """
 
     occupancy: NDArray[np.float32]
     label: NDArray[np.uint8]
     radius: NDArray[np.float32]
+    flow: NDArray[np.float32]
+    artery: NDArray[np.uint8]
 
 
 def draw(tree: Tree, geometry: Geometry, *, step: float | None = None) -> Drawing:
@@ -55,6 +61,8 @@ def draw(tree: Tree, geometry: Geometry, *, step: float | None = None) -> Drawin
     voxel = float(np.prod(spacing) ** (1 / 3))
     occupancy = np.zeros(geometry.shape, np.float32)
     radius = np.zeros(geometry.shape, np.float32)
+    flow = np.zeros(geometry.shape, np.float32)
+    artery = np.zeros(geometry.shape, np.uint8)
     label = np.zeros(geometry.shape, np.uint8)
     to_index = np.linalg.inv(geometry.ijk_to_lps())
     last = np.asarray(geometry.size) - 1
@@ -64,26 +72,33 @@ def draw(tree: Tree, geometry: Geometry, *, step: float | None = None) -> Drawin
         # Distances in mm along the voxel axes: the directions are orthonormal, so nothing is distorted.
         points = indices * spacing
         reach = (branch.radii + voxel) / spacing.min()
+        flows = np.ones(len(points)) if branch.flow is None else branch.flow
         for k in range(len(points) - 1):
             far = max(reach[k], reach[k + 1])
             low = np.ceil(np.minimum(indices[k], indices[k + 1]) - far).astype(int).clip(0)
             high = np.minimum(np.floor(np.maximum(indices[k], indices[k + 1]) + far).astype(int), last)
-            if np.all(low <= high):
-                _draw_cone(points[k : k + 2], branch.radii[k : k + 2], low, high, spacing, voxel, occupancy, radius)
+            if np.any(low > high):
+                continue
+            box = tuple(slice(low[a], high[a] + 1) for a in (2, 1, 0))
+            filled, wall = _cone(points[k : k + 2], branch.radii[k : k + 2], low, high, spacing, voxel)
+            nearer = filled > occupancy[box]
+            occupancy[box][nearer] = filled[nearer]
+            radius[box][nearer] = wall[nearer]
+            flow[box][nearer] = flows[k]
+            artery[box][nearer] = branch.artery
     label |= occupancy >= 0.5
-    return Drawing(occupancy, label, radius)
+    return Drawing(occupancy, label, radius, flow, artery)
 
 
-def _draw_cone(
+def _cone(
     ends: NDArray[np.float64],
     radii: NDArray[np.float64],
     low: NDArray[np.int_],
     high: NDArray[np.int_],
     spacing: NDArray[np.float64],
     voxel: float,
-    occupancy: NDArray[np.float32],
-    radius: NDArray[np.float32],
-) -> None:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how much of each voxel of a box a cone fills, and its radius there, shape (Z, Y, X)."""
     x, y, z = (np.arange(low[a], high[a] + 1) * spacing[a] - ends[0, a] for a in range(3))
     axis = ends[1] - ends[0]
     x, y, z = x[None, None, :], y[None, :, None], z[:, None, None]
@@ -91,10 +106,7 @@ def _draw_cone(
     distance = np.sqrt((x - share * axis[0]) ** 2 + (y - share * axis[1]) ** 2 + (z - share * axis[2]) ** 2)
     wall = radii[0] + share * (radii[1] - radii[0])
     filled = np.clip(0.5 + (wall - distance) / voxel, 0.0, 1.0) * np.minimum(np.pi * (wall / voxel) ** 2, 1.0)
-    box = tuple(slice(low[a], high[a] + 1) for a in (2, 1, 0))
-    nearer = filled > occupancy[box]
-    occupancy[box][nearer] = filled[nearer]
-    radius[box][nearer] = np.broadcast_to(wall, nearer.shape)[nearer]
+    return filled, wall
 
 
 def _draw_centreline(indices: NDArray[np.float64], label: NDArray[np.uint8]) -> None:

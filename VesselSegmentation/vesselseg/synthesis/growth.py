@@ -7,6 +7,7 @@ back, +z up (LPS).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def grow_vertebrobasilar(rng: np.random.Generator) -> Tree:
             (20, 26, -74),
         ]  # fmt: skip
         tree.append(_along(course, side, (basilar * rng.uniform(0.5, 0.95),) * 2, rng))
-    return tree
+    return [replace(branch, artery=8) for branch in tree]
 
 
 def grow_tree(rng: np.random.Generator, *, density: float = 1.0) -> Tree:
@@ -99,33 +100,35 @@ def grow_tree(rng: np.random.Generator, *, density: float = 1.0) -> Tree:
     """
     tree = grow_carotids(rng) + grow_vertebrobasilar(rng)
     for side in (-1.0, 1.0):
-        for course, radii, spacing in _trunks(rng):
+        for course, radii, spacing, artery in _trunks(rng):
             trunk = _along(course, side, radii, rng)
-            tree.append(trunk)
-            tree += _side_branches(trunk, spacing / density, rng)
-            tree += _fork(trunk.points[-1], trunk.points[-1] - trunk.points[-3], radii[1], rng)
+            grown = [trunk, *_side_branches(trunk, spacing / density, rng)]
+            grown += _fork(trunk.points[-1], trunk.points[-1] - trunk.points[-3], radii[1], rng)
+            tree += [replace(branch, artery=artery + (artery in (2, 4, 6) and side < 0)) for branch in grown]
     bridge = [(-2, -11, 3), (2, -11, 3)]  # the anterior communicating artery
     tree.append(_along(bridge, 1.0, (rng.uniform(0.4, 0.9),) * 2, rng))
     return [branch for branch in tree if len(branch.points) > 1]
 
 
-def _trunks(rng: np.random.Generator) -> list[tuple[list[tuple[float, float, float]], tuple[float, float], float]]:
-    """Return course (right side mirrored), radii at both ends and distance of the side branches, in mm."""
+def _trunks(
+    rng: np.random.Generator,
+) -> list[tuple[list[tuple[float, float, float]], tuple[float, float], float, int]]:
+    """Return course (right side mirrored), radii at both ends, distance of the side branches, in mm, and artery."""
     a1, m1, p1 = rng.uniform(0.9, 1.3), rng.uniform(1.2, 1.7), rng.uniform(0.9, 1.3)
     up = rng.uniform(0.9, 1.1)
     return [
-        ([(11, 0, 0), (7, -6, 2), (2, -11, 3)], (a1, a1), 1e9),
+        ([(11, 0, 0), (7, -6, 2), (2, -11, 3)], (a1, a1), 1e9, 2),
         ([(2, -11, 3), (2, -22, 9 * up), (2, -32, 20 * up), (2.5, -30, 34 * up), (3, -14, 45 * up), (3, 10, 48 * up),
-          (3, 35, 44 * up)], (a1, 0.55), 9.0),
-        ([(11, 0, 0), (18, -3, 1), (26, -2, 3), (33, -3, 1)], (m1, m1 * 0.9), 12.0),
-        ([(33, -3, 1), (38, 4, 8), (40, 14, 16), (46, 26, 24), (56, 36, 28)], (m1 * 0.75, 0.6), 6.0),
-        ([(33, -3, 1), (39, -6, 8), (42, -6, 18), (50, -4, 28), (57, 0, 36)], (m1 * 0.7, 0.6), 6.0),
-        ([(33, -3, 1), (41, 4, -2), (50, 14, 2), (58, 28, 8)], (m1 * 0.6, 0.5), 7.0),
-        ([(0, 13, 0), (6, 12, 2), (13, 18, 2), (16, 28, 3), (13, 40, 5), (12, 58, 6), (8, 76, 10)], (p1, 0.6), 8.0),
-        ([(11, 1, -1), (9, 7, 0), (7, 12, 1)], (rng.uniform(0.3, 0.9),) * 2, 1e9),
-        ([(0, 14, -2), (8, 18, -3), (15, 28, -4), (14, 42, -4), (10, 52, -10)], (0.75, 0.45), 14.0),
-        ([(1, 17, -22), (12, 24, -22), (24, 36, -22), (32, 50, -24)], (0.7, 0.4), 16.0),
-        ([(12, 32, -50), (14, 44, -44), (8, 54, -40), (6, 66, -34)], (0.75, 0.4), 14.0),
+          (3, 35, 44 * up)], (a1, 0.55), 9.0, 2),
+        ([(11, 0, 0), (18, -3, 1), (26, -2, 3), (33, -3, 1)], (m1, m1 * 0.9), 12.0, 4),
+        ([(33, -3, 1), (38, 4, 8), (40, 14, 16), (46, 26, 24), (56, 36, 28)], (m1 * 0.75, 0.6), 6.0, 4),
+        ([(33, -3, 1), (39, -6, 8), (42, -6, 18), (50, -4, 28), (57, 0, 36)], (m1 * 0.7, 0.6), 6.0, 4),
+        ([(33, -3, 1), (41, 4, -2), (50, 14, 2), (58, 28, 8)], (m1 * 0.6, 0.5), 7.0, 4),
+        ([(0, 13, 0), (6, 12, 2), (13, 18, 2), (16, 28, 3), (13, 40, 5), (12, 58, 6), (8, 76, 10)], (p1, 0.6), 8.0, 6),
+        ([(11, 1, -1), (9, 7, 0), (7, 12, 1)], (rng.uniform(0.3, 0.9),) * 2, 1e9, 1),
+        ([(0, 14, -2), (8, 18, -3), (15, 28, -4), (14, 42, -4), (10, 52, -10)], (0.75, 0.45), 14.0, 8),
+        ([(1, 17, -22), (12, 24, -22), (24, 36, -22), (32, 50, -24)], (0.7, 0.4), 16.0, 8),
+        ([(12, 32, -50), (14, 44, -44), (8, 54, -40), (6, 66, -34)], (0.75, 0.4), 14.0, 8),
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.synthesis.artefacts import ghosted, slab_steps
 from vesselseg.synthesis.background import Background
 from vesselseg.synthesis.drawing import Drawing
 from vesselseg.synthesis.tissue import random_field
@@ -42,6 +43,14 @@ class Acquisition:
         Standard deviation of the receive coil's shading.
     ceiling : float
         Signal at which the window clips.
+    faintest : float
+        Enhancement that no artery falls below, or the label would ask for the invisible.
+    bend_loss, flow_spread : float
+        See `vesselseg.synthesis.variation.with_flow`.
+    slab_step : float
+        Share of the tissue's signal lost at the ends of a slab.
+    ghosts : bool
+        Whether there are ghosts of motion.
     """
 
     lumen: float = 2.6
@@ -54,6 +63,11 @@ class Acquisition:
     noise_blur: float = 0.4
     bias: float = 0.08
     ceiling: float = 3.0
+    faintest: float = 0.5
+    bend_loss: float = 0.3
+    flow_spread: float = 0.15
+    slab_step: float = 0.0
+    ghosts: bool = False
 
 
 def random_acquisition(rng: np.random.Generator, background: Background) -> Acquisition:
@@ -70,17 +84,23 @@ def random_acquisition(rng: np.random.Generator, background: Background) -> Acqu
     Acquisition
     """
     real = background.noise > 0
+    noise = rng.uniform(0.0, 0.06) if real else rng.uniform(0.02, 0.13)
     return Acquisition(
-        lumen=float(np.exp(rng.uniform(np.log(1.8), np.log(4.5)))),
-        thin_share=rng.uniform(0.5, 1.0),
+        lumen=float(np.exp(rng.uniform(np.log(1.35), np.log(4.5)))),
+        thin_share=rng.uniform(0.4, 1.0),
         slab_mm=rng.uniform(22, 60),
         slab_loss=rng.uniform(0.0, 0.45),
         patchiness=rng.uniform(0.05, 0.3),
-        blur=rng.uniform(0.35, 0.75),
-        noise=rng.uniform(0.0, 0.06) if real else rng.uniform(0.02, 0.13),
+        blur=rng.uniform(0.25, 0.75),
+        noise=noise,
         noise_blur=rng.uniform(0.0, 0.7),
         bias=rng.uniform(0.0, 0.12),
         ceiling=min(background.ceiling, rng.uniform(1.8, 4.5)),
+        faintest=0.15 + rng.uniform(1.0, 3.5) * float(np.hypot(noise, background.noise)),
+        bend_loss=rng.uniform(0.0, 0.6),
+        flow_spread=rng.uniform(0.0, 0.3),
+        slab_step=rng.uniform(0.0, 0.12) if rng.random() < 0.3 else 0.0,
+        ghosts=bool(rng.random() < 0.12),
     )
 
 
@@ -108,15 +128,20 @@ def take_scan(
 
     shape = background.image.shape
     spacing = background.geometry.spacing_zyx
-    enhancement = _enhancement(drawing.radius, acquisition, spacing, rng)
-    # Even the faintest artery must stand out from the noise, or the label would ask for the invisible.
-    enhancement = np.maximum(enhancement, 0.35 + 4 * float(np.hypot(acquisition.noise, background.noise)))
+    slab_offset = rng.uniform(0, acquisition.slab_mm)
+    enhancement = _enhancement(drawing, acquisition, spacing[0], slab_offset, rng)
+    enhancement = np.maximum(enhancement, acquisition.faintest)
     occupancy = gaussian_filter(drawing.occupancy, acquisition.blur)
     # The enhancement is known only where a vessel was drawn: spread it over the blurred edge in the same way.
     spread = gaussian_filter(drawing.occupancy * enhancement, acquisition.blur)
     lumen = 1 + spread / np.maximum(occupancy, 1e-4)
     image = background.image + np.where(occupancy > 1e-3, occupancy * (lumen - background.image), 0)
 
+    if acquisition.slab_step:
+        slab = acquisition.slab_mm / spacing[0]
+        image *= slab_steps(shape[0], slab, acquisition.slab_step, slab_offset / spacing[0])
+    if acquisition.ghosts:
+        image = ghosted(image, rng)
     image *= 1 + np.float32(acquisition.bias) * random_field(shape, 60.0 / spacing[2], rng)
     noise = np.full(shape, acquisition.noise, np.float32)
     if background.noise > 0:  # drawn lumen has none of the tissue's noise left: give it back
@@ -133,16 +158,16 @@ def take_scan(
 
 
 def _enhancement(
-    radius: NDArray[np.float32], acquisition: Acquisition, spacing: tuple[float, float, float], rng: np.random.Generator
+    drawing: Drawing, acquisition: Acquisition, spacing: float, slab_offset: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    thick = np.clip((radius - 0.3) / 0.9, 0, 1)
+    shape = drawing.radius.shape
+    thick = np.clip((drawing.radius - 0.3) / 0.9, 0, 1)
     by_calibre = acquisition.thin_share + (1 - acquisition.thin_share) * thick
-    height = np.arange(radius.shape[0]) * spacing[0] + rng.uniform(0, acquisition.slab_mm)
-    in_slab = (height % acquisition.slab_mm) / acquisition.slab_mm
+    in_slab = ((np.arange(shape[0]) * spacing + slab_offset) % acquisition.slab_mm) / acquisition.slab_mm
     # Fast flow in large vessels crosses a slab with little loss.
     loss = acquisition.slab_loss * in_slab[:, None, None].astype(np.float32) * (1 - 0.6 * thick)
-    patches = np.exp(acquisition.patchiness * random_field(radius.shape, 9.0 / spacing[2], rng))
-    return ((acquisition.lumen - 1) * by_calibre * (1 - loss) * patches).astype(np.float32)
+    patches = np.exp(acquisition.patchiness * random_field(shape, 9.0 / spacing, rng))
+    return ((acquisition.lumen - 1) * by_calibre * (1 - loss) * patches * drawing.flow).astype(np.float32)
 
 
 def _noise(shape: tuple[int, ...], acquisition: Acquisition, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -16,7 +16,8 @@ def with_sinuses(background: Background, rng: np.random.Generator) -> Background
     """Draw a superior sagittal sinus, transverse sinuses and a straight sinus of random calibre and signal.
 
     Slow blood leaves them dark in many scans, but not in all; a model that never saw them bright takes them for the
-    largest arteries of the head.
+    largest arteries of the head. Bright ones get the thin cortical veins that run into them, where nothing is to be
+    learnt: in one slice or ten, such a vein looks like an artery.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def with_sinuses(background: Background, rng: np.random.Generator) -> Background
         With the sinuses in the image; its brain and noise are the same.
     """
     image = background.image.copy()
-    unsure = None if background.unsure is None else background.unsure.copy()
+    unsure = np.zeros(image.shape, bool) if background.unsure is None else background.unsure.copy()
     size = float(np.mean(np.subtract(*brain_box(background.brain, background.geometry)[::-1]))) / 150
     for course, share in zip(_courses(background, rng), (0.75, 0.4, 0.4, 0.35)):
         calibre = rng.uniform(1.0, 3.2) * size
@@ -38,10 +39,12 @@ def with_sinuses(background: Background, rng: np.random.Generator) -> Background
         if rng.random() >= share:
             continue
         widths = calibre * np.linspace(0.5, 1.0, len(course))
+        veins = draw(_tributaries(course, background, rng), background.geometry)
+        image += veins.occupancy * (np.maximum(signal * rng.uniform(0.7, 1.0), image) - image)
+        unsure |= veins.label > 0
         drawing = draw([Branch(course, widths)], background.geometry)
         image += drawing.occupancy * (np.maximum(signal, image) - image)
-        if unsure is not None:
-            unsure &= drawing.label == 0
+        unsure &= drawing.label == 0
     return replace(background, image=image, unsure=unsure)
 
 
@@ -63,6 +66,26 @@ def _courses(background: Background, rng: np.random.Generator) -> list[Array]:
     share = np.linspace(0, 1, 20)[:, None]
     courses.append(galen * (1 - share) + courses[0][-1] * share)
     return courses
+
+
+def _tributaries(course: Array, background: Background, rng: np.random.Generator) -> Tree:
+    """Draw winding veins from the depth of the brain to random places of a sinus."""
+    low, high = brain_box(background.brain, background.geometry)
+    middle = (low + high) / 2
+    tree = []
+    for _ in range(int(rng.integers(0, 14))):
+        end = course[rng.integers(len(course))]
+        # Along the surface for the most part, and a little inwards.
+        inwards = (middle - end) / np.linalg.norm(middle - end)
+        heading = np.cross(inwards, rng.normal(size=3)) + rng.uniform(0.1, 0.9) * inwards
+        heading /= np.linalg.norm(heading)
+        points = [end]
+        for _ in range(int(rng.integers(6, 22))):
+            heading = heading + rng.normal(0, 0.22, 3)
+            heading /= np.linalg.norm(heading)
+            points.append(points[-1] + 2.0 * heading)
+        tree.append(Branch(np.array(points), np.linspace(rng.uniform(0.6, 1.3), rng.uniform(0.3, 0.6), len(points))))
+    return tree
 
 
 def _on_surface(brain: Mask, geometry: Geometry, directions: Array, outward: float) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,21 @@ from numpy.typing import NDArray
 from vesselseg.errors import VesselSegError
 
 Array = NDArray[np.float64]
+
+#: Artery classes of drawn scans. The sides are those of the drawn head: +x is left in LPS.
+ARTERIES = {
+    1: "internal carotid artery and circle of Willis",
+    2: "anterior cerebral artery, left",
+    3: "anterior cerebral artery, right",
+    4: "middle cerebral artery, left",
+    5: "middle cerebral artery, right",
+    6: "posterior cerebral artery, left",
+    7: "posterior cerebral artery, right",
+    8: "basilar, vertebral and cerebellar arteries",
+}
+#: Node types of BraVa; +x is taken for left, since the database does not say which side is.
+_BRAVA_TYPES = {0: 1, 2: 2, 5: 3, 3: 4, 4: 5, 6: 6, 7: 7}
+_OTHER_SIDE = {2: 3, 3: 2, 4: 5, 5: 4, 6: 7, 7: 6}
 
 
 @dataclass(frozen=True)
@@ -24,10 +39,16 @@ class Branch:
         Centreline x, y, z in mm, LPS.
     radii : ndarray, shape (N,)
         Lumen radius at the points, in mm.
+    artery : int
+        Key of `ARTERIES`.
+    flow : ndarray, shape (N,), optional
+        Inflow enhancement at the points, as a share of what calibre and height ask for; None is 1 everywhere.
     """
 
     points: Array
     radii: Array
+    artery: int = 1
+    flow: Array | None = None
 
 
 #: A vessel tree, or several: branches whose first point lies on another branch.
@@ -66,10 +87,11 @@ def read_swc(path: str | Path) -> Tree:
     row_of = {int(node): row for row, node in enumerate(rows[:, 0])}
     parents = [row_of.get(int(parent), -1) for parent in rows[:, 6]]
     points = np.stack([rows[:, 2], rows[:, 4], rows[:, 3]], axis=1)
-    return _branches(points, rows[:, 5], parents)
+    arteries = [_BRAVA_TYPES.get(int(kind), 1) for kind in rows[:, 1]]
+    return _branches(points, rows[:, 5], parents, arteries)
 
 
-def _branches(points: Array, radii: Array, parents: list[int]) -> Tree:
+def _branches(points: Array, radii: Array, parents: list[int], arteries: list[int]) -> Tree:
     children: list[list[int]] = [[] for _ in parents]
     for node, parent in enumerate(parents):
         if parent >= 0:
@@ -85,7 +107,7 @@ def _branches(points: Array, radii: Array, parents: list[int]) -> Tree:
         moved = np.append(np.linalg.norm(np.diff(points[chain], axis=0), axis=1) > 1e-6, True)
         kept = np.asarray(chain)[moved]
         if len(kept) > 1:
-            tree.append(Branch(points[kept], radii[kept]))
+            tree.append(Branch(points[kept], radii[kept], arteries[kept[-1]]))
     return tree
 
 
@@ -101,10 +123,12 @@ def resampled(tree: Tree, step: float) -> Tree:
             continue
         along = np.append(0.0, np.cumsum(lengths))[keep]
         count = max(int(np.ceil(along[-1] / step)), 1) + 1
-        values = np.column_stack([branch.points, branch.radii])[keep]
+        flow = np.ones(len(branch.radii)) if branch.flow is None else branch.flow
+        values = np.column_stack([branch.points, branch.radii, flow])[keep]
         # Monotone between the nodes: no overshoot where they lie far apart.
         fine = PchipInterpolator(along, values)(np.linspace(0, along[-1], count))
-        result.append(Branch(fine[:, :3], fine[:, 3]))
+        flow = None if branch.flow is None else fine[:, 4]
+        result.append(replace(branch, points=fine[:, :3], radii=fine[:, 3], flow=flow))
     return result
 
 
@@ -116,7 +140,7 @@ def bounds(tree: Tree) -> tuple[Array, Array]:
 
 def mapped(tree: Tree, function: Callable[[Array], Array]) -> Tree:
     """Move the points of a tree; `function` takes and returns points of shape (N, 3)."""
-    return [Branch(function(branch.points), branch.radii) for branch in tree]
+    return [replace(branch, points=function(branch.points)) for branch in tree]
 
 
 def fitted(tree: Tree, low: Array, high: Array) -> Tree:
@@ -149,6 +173,7 @@ def deformed(tree: Tree, rng: np.random.Generator, *, strength: float = 1.0) -> 
     matrix = matrix @ (np.eye(3) + turn)
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
+        tree = [replace(branch, artery=_OTHER_SIDE.get(branch.artery, branch.artery)) for branch in tree]
     bend = _random_waves(rng, count=12, wavelength=(40.0, 110.0), amplitude=2.0 * strength)
     wind = _random_waves(rng, count=24, wavelength=(9.0, 22.0), amplitude=0.4 * strength)
 
@@ -175,7 +200,7 @@ def with_calibres(
     tree: Tree, rng: np.random.Generator, *, factor: float = 1.0, spread: float = 0.1, smallest: float = 0.28
 ) -> Tree:
     """Multiply the radii by `factor` and, branch by branch, by a random factor; none falls below `smallest` mm."""
-    return [Branch(b.points, np.maximum(b.radii * factor * np.exp(rng.normal(0, spread)), smallest)) for b in tree]
+    return [replace(b, radii=np.maximum(b.radii * factor * np.exp(rng.normal(0, spread)), smallest)) for b in tree]
 
 
 def with_lesions(tree: Tree, rng: np.random.Generator, *, aneurysms: float = 1.0, stenoses: float = 0.05) -> Tree:
@@ -204,7 +229,7 @@ def with_lesions(tree: Tree, rng: np.random.Generator, *, aneurysms: float = 1.0
             place, length = rng.uniform(0, along[-1]), rng.uniform(1.0, 3.0)
             dip = rng.uniform(0.2, 0.6) * np.exp(-0.5 * ((along - place) / length) ** 2)
             radii = np.maximum(radii * (1 - dip), np.minimum(radii, 0.3))
-        result.append(Branch(branch.points, radii))
+        result.append(replace(branch, radii=radii))
     large = [branch for branch in tree if branch.radii.max() > 0.6]
     for _ in range(int(rng.poisson(aneurysms)) if large else 0):
         parent = large[rng.integers(len(large))]
@@ -214,7 +239,8 @@ def with_lesions(tree: Tree, rng: np.random.Generator, *, aneurysms: float = 1.0
         radius = rng.uniform(1.5, 4.0)
         neck = parent.points[k] + direction * (parent.radii[k] + 0.4 * radius)
         sac = np.stack([neck, neck + direction * radius * rng.uniform(0.1, 1.0)])
-        result.append(Branch(np.concatenate([parent.points[k][None], sac]), np.array([0.5, 1.0, 0.9]) * radius))
+        course = np.concatenate([parent.points[k][None], sac])
+        result.append(Branch(course, np.array([0.5, 1.0, 0.9]) * radius, parent.artery))
     return result
 
 
@@ -227,5 +253,5 @@ def clipped(tree: Tree, inside: Callable[[Array], NDArray[np.bool_]]) -> Tree:
         ends = np.flatnonzero(flags[:-1] & ~flags[1:])
         for start, end in zip(starts, ends):
             if end - start > 1:
-                result.append(Branch(branch.points[start:end], branch.radii[start:end]))
+                result.append(replace(branch, points=branch.points[start:end], radii=branch.radii[start:end]))
     return result
