@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.networks import in_channels_last
 from vesselseg.progress import ProgressCallback, no_progress
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def predict_probability(
         if _is_out_of_memory(error):
             raise DeviceOutOfMemoryError("not even the network fits into the memory of the device") from error
         raise
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    in_channels_last(network)
     # The scan is held once; batches are views into it, and only they travel to the device.
     padded = torch.from_numpy(_pad(array, network))
     probability = np.zeros(array.shape, dtype=np.float32)

@@ -63,3 +63,11 @@ def build_network(name: str, **options: Any) -> torch.nn.Module:
         return _builders[name](**options)
     except (TypeError, ValueError) as error:
         raise VesselSegError(f"the architecture '{name}' does not take these options: {error}") from error
+
+
+def in_channels_last(network: Any) -> Any:
+    """Lay the weights out so that the channels are innermost, which convolutions on CPU and GPU are fastest with."""
+    import torch
+
+    formats = {2: torch.channels_last, 3: torch.channels_last_3d}
+    return network.to(memory_format=formats[network.dimensions])

@@ -70,6 +70,7 @@ class UNet2d(nn.Module):
             raise ValueError("in_slices must be odd and positive")
         if norm not in ("none", "batch"):
             raise ValueError("norm must be 'none' or 'batch'")
+        self.dimensions = 2
         self.in_slices = in_slices
         #: Sides of the input must be multiples of this.
         self.divisor = 2 ** (len(channels) - 1)

@@ -49,6 +49,7 @@ class UNet3d(nn.Module):
         super().__init__()
         if len(channels) < 2 or min(channels) < 1:
             raise ValueError("channels needs at least two positive numbers")
+        self.dimensions = 3
         #: Sides of the input must be multiples of this.
         self.divisor = 2 ** (len(channels) - 1)
         #: An output voxel depends on inputs at most this far away: at each level two convolutions on the way down and

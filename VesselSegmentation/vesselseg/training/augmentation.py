@@ -18,8 +18,8 @@ def augment_shape(
 
     Parameters
     ----------
-    images : tensor, shape (N, C, Y, X)
-    labels : tensor, shape (N, 1, Y, X)
+    images : tensor, shape (N, Z, Y, X)
+    labels : tensor, shape (N, Z', Y, X)
     size : int
         Side of the patches; the crops are half as large again.
     generator : torch.Generator
@@ -27,7 +27,7 @@ def augment_shape(
     Returns
     -------
     tuple of tensor
-        Images, shape (N, C, size, size), and labels, shape (N, 1, size, size).
+        Images, shape (N, Z, size, size), and labels, shape (N, Z', size, size); all slices are changed alike.
     """
     count = images.shape[0]
 
@@ -54,7 +54,7 @@ def augment_shape(
 
 
 def augment_signal(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Change brightness, contrast, window, sharpness and noise of normalised patches, shape (N, C, Y, X)."""
+    """Change brightness, contrast, window, sharpness and noise of normalised patches, shape (N, Z, Y, X)."""
     count = images.shape[0]
 
     def uniform(low: float, high: float) -> torch.Tensor:
@@ -66,10 +66,19 @@ def augment_signal(images: torch.Tensor, generator: torch.Generator) -> torch.Te
     images = images * uniform(0.85, 1.15)
     images = torch.where(some(0.4), torch.pow(images.clamp_min(0) + 1e-6, uniform(0.8, 1.25)), images)
     images = torch.where(some(0.3), _blurred(images, float(uniform(0.4, 0.9)[0])), images)
+    if images.shape[1] > 2:
+        images = torch.where(some(0.2), _mixed_slices(images, float(uniform(0.1, 0.3)[0])), images)
     images = torch.where(some(0.25), torch.minimum(images, uniform(1.6, 4.0)), images)
     noise = torch.empty_like(images).normal_(generator=generator)
     images = images + torch.where(some(0.4), uniform(0.0, 0.12), torch.zeros(1)) * noise
     return images.clamp(0.0, _CEILING)
+
+
+def _mixed_slices(images: torch.Tensor, share: float) -> torch.Tensor:
+    """Give every slice a share of its neighbours, as in a scan with thicker slices."""
+    result = images.clone()
+    result[:, 1:-1] = (1 - 2 * share) * images[:, 1:-1] + share * (images[:, :-2] + images[:, 2:])
+    return result
 
 
 def _blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:

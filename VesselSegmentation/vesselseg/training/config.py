@@ -31,6 +31,8 @@ class TrainingConfig:
         Spacing x, y, z of the scans, for the manifest.
     patch_size : int
         Side of the square patches, in voxels; a multiple of what the network asks for.
+    depth : int
+        Slices of a patch, for networks that work on blocks; a multiple of what the network asks for.
     batch_size, steps : int
         Patches a step, and steps in all.
     learning_rate : float
@@ -67,6 +69,7 @@ class TrainingConfig:
     normalisation: dict[str, Any] = field(default_factory=lambda: {"method": "foreground_median", "clip": 4.0})
     spacing_mm: tuple[float, float, float] = (0.6, 0.6, 0.6)
     patch_size: int = 160
+    depth: int = 48
     batch_size: int = 12
     steps: int = 2000
     learning_rate: float = 1e-3
@@ -116,8 +119,10 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raise `VesselSegError` if a value is impossible."""
-        if min(self.patch_size, self.batch_size, self.steps, self.validate_every) < 1:
-            raise VesselSegError("patch_size, batch_size, steps and validate_every must be 1 or more", "correct them")
+        if min(self.patch_size, self.depth, self.batch_size, self.steps, self.validate_every) < 1:
+            raise VesselSegError(
+                "patch_size, depth, batch_size, steps and validate_every must be 1 or more", "correct them"
+            )
         if self.vessel_share < 0 or self.head_share < 0 or self.vessel_share + self.head_share > 1:
             raise VesselSegError("vessel_share and head_share must lie in [0, 1], and their sum too", "correct them")
         if not self.training_scans:

@@ -113,13 +113,14 @@ def _with_centres(scan: NDArray[np.float16], label: NDArray[np.uint8]) -> Traini
 
 
 class PatchSampler:
-    """Cuts random crops: neighbouring slices around a middle one, and the label of that one.
+    """Cuts random crops of neighbouring slices, and the labels of the middle ones.
 
     Parameters
     ----------
     scans : list of TrainingScan
-    in_slices : int
-        Slices a crop has, odd.
+    slices, labelled : int
+        Slices that a crop has, and how many of them, in the middle, have labels: 5 and 1 for a network that is given
+        five neighbouring slices, 48 and 48 for one that works on blocks.
     size : int
         Side of a crop, in voxels.
     vessel_share, head_share : float
@@ -127,24 +128,29 @@ class PatchSampler:
     """
 
     def __init__(
-        self, scans: Sequence[TrainingScan], *, in_slices: int, size: int, vessel_share: float, head_share: float
-    ) -> None:
+        self, scans: Sequence[TrainingScan], *, slices: int, labelled: int, size: int, vessel_share: float,
+        head_share: float,
+    ) -> None:  # fmt: skip
         self.scans = list(scans)
-        self.in_slices = in_slices
+        self.slices = slices
+        self.labelled = labelled
         self.size = size
         self.vessel_share = vessel_share
         self.head_share = head_share
 
     def batch(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return `count` crops, shape (N, in_slices, size, size), and labels, shape (N, 1, size, size)."""
-        images = np.zeros((count, self.in_slices, self.size, self.size), np.float32)
-        labels = np.zeros((count, 1, self.size, self.size), np.float32)
+        """Return `count` crops, shape (N, slices, size, size), and labels, shape (N, labelled, size, size)."""
+        images = np.zeros((count, self.slices, self.size, self.size), np.float32)
+        labels = np.full((count, self.labelled, self.size, self.size), 255, np.float32)
         for k in range(count):
             scan = self.scans[rng.integers(len(self.scans))]
-            self._cut(scan, self._centre(scan, rng), images[k], labels[k, 0], rng)
+            self._cut(scan, self._centre(scan, rng), images[k], labels[k])
+            # Up and down may change places.
+            if rng.random() < 0.5:
+                images[k], labels[k] = images[k, ::-1].copy(), labels[k, ::-1].copy()
         return images, labels
 
-    def _centre(self, scan: TrainingScan, rng: np.random.Generator) -> tuple[int, int, int]:
+    def _centre(self, scan: TrainingScan, rng: np.random.Generator) -> tuple[int, ...]:
         kind = rng.random()
         if kind < self.vessel_share and scan.vessel.size:
             flat = int(rng.choice(scan.vessel))
@@ -152,26 +158,24 @@ class PatchSampler:
             flat = int(rng.choice(scan.head))
         else:
             flat = int(rng.integers(scan.scan.size))
-        z, y, x = np.unravel_index(flat, scan.scan.shape)
         # Off the middle, so that the network does not learn to look for vessels there.
-        reach = self.size // 5
-        return int(z), int(y + rng.integers(-reach, reach + 1)), int(x + rng.integers(-reach, reach + 1))
+        reach = np.array([self.labelled // 3, self.size // 5, self.size // 5])
+        centre = np.array(np.unravel_index(flat, scan.scan.shape)) + rng.integers(-reach, reach + 1)
+        return tuple(int(v) for v in np.clip(centre, 0, np.array(scan.scan.shape) - 1))
 
     def _cut(
-        self, scan: TrainingScan, centre: tuple[int, int, int], image: NDArray[np.float32], label: NDArray[np.float32],
-        rng: np.random.Generator,
-    ) -> None:  # fmt: skip
-        middle, *corner = centre[0], centre[1] - self.size // 2, centre[2] - self.size // 2
+        self, scan: TrainingScan, centre: tuple[int, ...], image: NDArray[np.float32], label: NDArray[np.float32]
+    ) -> None:
         source, target = [], []
-        for axis, start in enumerate(corner, start=1):
-            low, high = max(start, 0), min(start + self.size, scan.scan.shape[axis])
-            source.append(slice(low, max(high, low)))
-            target.append(slice(low - start, max(high, low) - start))
-        half = self.in_slices // 2
-        # Up and down may change places: the order of the slices is turned half of the time.
-        order = np.arange(middle - half, middle + half + 1)[:: 1 if rng.random() < 0.5 else -1]
-        for channel, z in enumerate(np.clip(order, 0, scan.scan.shape[0] - 1)):
-            image[channel][tuple(target)] = scan.scan[z][tuple(source)]
-        # Outside of the scan there is nothing to learn.
-        label[:] = 255
-        label[tuple(target)] = scan.label[middle][tuple(source)]
+        for middle, side, length in zip(centre[1:], (self.size, self.size), scan.scan.shape[1:]):
+            start = middle - side // 2
+            low, high = max(start, 0), min(start + side, length)
+            source.append(slice(low, high))
+            target.append(slice(low - start, high - start))
+        last = scan.scan.shape[0] - 1
+        for array, part, beyond in ((image, scan.scan, False), (label, scan.label, True)):
+            first = centre[0] - len(array) // 2
+            for k, z in enumerate(range(first, first + len(array))):
+                # The outer slices are repeated; outside of the scan there is nothing to learn.
+                if not beyond or 0 <= z <= last:
+                    array[(k, *target)] = part[(min(max(z, 0), last), *source)]

@@ -17,7 +17,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import atomic_output
 from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import load_network, save_model
-from vesselseg.networks import build_network
+from vesselseg.networks import build_network, in_channels_last
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.training.augmentation import augment_shape, augment_signal
 from vesselseg.training.config import TrainingConfig
@@ -59,13 +59,13 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    network = _initial_network(config).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = in_channels_last(_initial_network(config).to(device))
     folders = [*config.training_scans, *config.validation_scans]
     scans = load_scans(folders, output / "cache", config.normalisation, stage(progress, 0.0, 0.05))
     # `load_scans` keeps the order of the folders.
     held_out = sum(len(list(Path(folder).glob("*/tof.nii.gz"))) for folder in config.validation_scans)
-    sampler = _sampler(config, scans[: len(scans) - held_out])
-    validation = _validation_patches(config, scans[len(scans) - held_out :]) if held_out else []
+    sampler = _sampler(config, scans[: len(scans) - held_out], network)
+    validation = _validation_patches(config, scans[len(scans) - held_out :], network) if held_out else []
     with atomic_output(output / "config.json", overwrite=True) as path:
         path.write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
 
@@ -123,21 +123,24 @@ def _rate(step: int, steps: int) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
 
 
-def _sampler(config: TrainingConfig, scans: list[Any]) -> PatchSampler:
+def _sampler(config: TrainingConfig, scans: list[Any], network: Any) -> PatchSampler:
+    slices, labelled = (config.depth, config.depth) if network.dimensions == 3 else (network.in_slices, 1)
     return PatchSampler(
-        scans, in_slices=int(config.options.get("in_slices", 1)), size=int(config.patch_size * CROP_MARGIN),
+        scans, slices=slices, labelled=labelled, size=int(config.patch_size * CROP_MARGIN),
         vessel_share=config.vessel_share, head_share=config.head_share,
     )  # fmt: skip
 
 
-def _validation_patches(config: TrainingConfig, scans: list[Any]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _validation_patches(
+    config: TrainingConfig, scans: list[Any], network: Any
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Draw the same patches each time, not augmented."""
     rng = np.random.default_rng(1234)
     margin = (int(config.patch_size * CROP_MARGIN) - config.patch_size) // 2
     inner = slice(margin, margin + config.patch_size)
     patches = []
     for _ in range(_VALIDATION_BATCHES):
-        images, labels = _sampler(config, scans).batch(config.batch_size, rng)
+        images, labels = _sampler(config, scans, network).batch(config.batch_size, rng)
         patches.append((torch.from_numpy(images[..., inner, inner]), torch.from_numpy(labels[..., inner, inner])))
     return patches
 
@@ -145,12 +148,19 @@ def _validation_patches(config: TrainingConfig, scans: list[Any]) -> list[tuple[
 def _loss(
     network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, config: TrainingConfig, device: str
 ) -> torch.Tensor:
-    images = images.to(device, memory_format=torch.channels_last)
     labels = labels.to(device)
-    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=config.bfloat16):
-        logits = network(images)
+    logits = _logits(network, images, config, device)
     valid = (labels != _UNSURE).float()
-    return dice_cross_entropy(logits.float(), (labels == 1).float(), valid, config.positive_weight)
+    return dice_cross_entropy(logits, (labels == 1).float(), valid, config.positive_weight)
+
+
+def _logits(network: Any, images: torch.Tensor, config: TrainingConfig, device: str) -> torch.Tensor:
+    """Return logits, shape (N, Z', Y, X), of patches, shape (N, Z, Y, X)."""
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=config.bfloat16):
+        if network.dimensions == 3:
+            blocks = images[:, None].to(device, memory_format=torch.channels_last_3d)
+            return network(blocks)[:, 0].float()
+        return network(images.to(device, memory_format=torch.channels_last)).float()
 
 
 def _validate(
@@ -163,8 +173,7 @@ def _validate(
     loss, hits, found, wanted = 0.0, 0.0, 0.0, 0.0
     with torch.inference_mode():
         for images, labels in patches:
-            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=config.bfloat16):
-                logits = network(images.to(device, memory_format=torch.channels_last)).float().cpu()
+            logits = _logits(network, images, config, device).cpu()
             valid, target = labels != _UNSURE, labels == 1
             loss += float(dice_cross_entropy(logits, target.float(), valid.float(), config.positive_weight))
             positive = (torch.sigmoid(logits) >= config.threshold) & valid
