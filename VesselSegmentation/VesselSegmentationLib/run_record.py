@@ -10,12 +10,14 @@ import json
 import math
 from typing import Any
 
-from VesselSegmentationLib.segmentation_nodes import segment_tag, segment_with_role, set_segment_tag
+from VesselSegmentationLib.segmentation_nodes import WRITTEN_TAG, segment_tag, segment_with_role, set_segment_tag
 
 _PROBABILITY_REFERENCE = "vesselseg.probability"
 _SUMMARY_ATTRIBUTE = "vesselseg.summary"
 _THRESHOLD_TAG = "vesselseg.threshold"
 _MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
+#: Tags of a segment that say how it was made; they change only when it is made anew.
+RUN_TAGS = (WRITTEN_TAG, _THRESHOLD_TAG, _MIN_COMPONENT_TAG)
 
 #: What front ends show of a run, and what kind of value it is.
 _SHOWN: dict[str, type | tuple[type, ...]] = {

@@ -28,7 +28,8 @@ VESSELS_ROLE = "vessels"
 
 # Tags of a segment travel with it into files, copies and the undo history; attributes of the node would not.
 _ROLE_TAG = "vesselseg.role"
-_WRITTEN_TAG = "vesselseg.written"
+#: Tag with the fingerprint of the voxels that were written last.
+WRITTEN_TAG = "vesselseg.written"
 
 _LABELMAP = "Binary labelmap"
 _SURFACE = "Closed surface"
@@ -64,7 +65,7 @@ def release_segment(segmentation_node: Any, role: str = VESSELS_ROLE) -> None:
     if segment_id is not None:
         segment = find_segment(segmentation_node, segment_id)
         segment.RemoveTag(_ROLE_TAG)
-        segment.RemoveTag(_WRITTEN_TAG)
+        segment.RemoveTag(WRITTEN_TAG)
 
 
 def set_segment_label(
@@ -136,7 +137,7 @@ def set_segment_label(
         raise VesselSegError(
             f"the segment could not be written into '{segmentation_node.GetName()}'", "choose a new segmentation"
         )
-    set_segment_tag(segmentation_node, segment_id, _WRITTEN_TAG, segment_fingerprint(segmentation_node, role))
+    set_segment_tag(segmentation_node, segment_id, WRITTEN_TAG, segment_fingerprint(segmentation_node, role))
     return segment_id
 
 
@@ -186,7 +187,7 @@ def changed_since_written(segmentation_node: Any, role: str = VESSELS_ROLE) -> b
     segment_id = segment_with_role(segmentation_node, role)
     if segment_id is None:
         return False
-    written = segment_tag(segmentation_node, segment_id, _WRITTEN_TAG).split()
+    written = segment_tag(segmentation_node, segment_id, WRITTEN_TAG).split()
     present = segment_fingerprint(segmentation_node, role).split()
     if written[:1] != present[:1] or len(written) != len(present):
         return True

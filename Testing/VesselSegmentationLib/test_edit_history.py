@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from compared_labels import SHAPE, add_segmentation, paint, two_labels
+from vesselseg.editing import edit_of
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.edit_history import AUTOMATIC, DONE, REDONE, UNDONE, EditHistory
+from VesselSegmentationLib.edit_segment import SegmentVoxels, change_voxels, read_voxels, replace_voxels
+from VesselSegmentationLib.segment_voxels import oriented_image
+from VesselSegmentationLib.segmentation_nodes import (
+    changed_since_written,
+    segment_label,
+    set_segment_label,
+    set_surface_shown,
+)
+from VesselSegmentationLib.volume_nodes import volume_from_node
+
+FOUND, TRUTH = two_labels()
+
+
+@pytest.fixture
+def scan(add_scan):
+    return add_scan(SHAPE)
+
+
+@pytest.fixture
+def vessels(scene, scan):
+    return add_segmentation(scene, scan, FOUND, "Vessels")
+
+
+@pytest.fixture
+def history(vessels):
+    history = EditHistory(vessels[0])
+    yield history
+    history.close()
+
+
+def voxels(vessels, scan):
+    return segment_label(*vessels, scan).array.astype(bool)
+
+
+def ball(centre, radius=2.0):
+    away = np.linalg.norm(np.indices(SHAPE) - np.reshape(centre, (3, 1, 1, 1)), axis=0)
+    return [tuple(point) for point in np.argwhere(away <= radius)]
+
+
+def paint_into(node, segment_id, scan, voxels):
+    """As the paint effect does where segments share a layer."""
+    mask = np.zeros(SHAPE, bool)
+    for voxel in voxels:
+        mask[voxel] = True
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    image = oriented_image(mask, volume_from_node(scan).geometry.ijk_to_ras(), (0, 0, 0))
+    assert logic.SetBinaryLabelmapToSegment(image, node, segment_id, logic.MODE_MERGE_MASK)
+
+
+def use_tool(history, vessels, add=(), remove=(), tool="grow"):
+    """Do what the tools do: a known edit in one step."""
+    node, segment_id = vessels
+    was = read_voxels(node, segment_id)
+    added, removed = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    for mask, points in ((added, add), (removed, remove)):
+        for point in points:
+            mask[point] = True
+    edit = edit_of(added, removed, tool=tool, description="for a test")
+    with history.step(tool, "for a test"):
+        change_voxels(node, segment_id, edit, was.matrix)
+
+
+def test_strokes_and_tools_are_undone_and_redone_in_their_order(scan, vessels, history):
+    states = [voxels(vessels, scan)]
+    actions = [
+        lambda: paint(*vessels, scan, ball((10, 18, 20)), 1),
+        lambda: use_tool(history, vessels, add=[(0, 0, 0), (19, 23, 27)]),
+        lambda: paint(*vessels, scan, ball((10, 9, 9)), 0),
+        lambda: paint(*vessels, scan, ball((4, 9, 9)), 0),
+        lambda: use_tool(history, vessels, remove=[(2, 2, x) for x in range(2, 8)]),
+        lambda: paint(*vessels, scan, [(1, 1, 1)], 1),
+        lambda: paint(*vessels, scan, [(1, 1, 2)], 1),
+    ]
+    for action in actions:
+        action()
+        states.append(voxels(vessels, scan))
+    assert len(history.steps) == len(actions)
+    for state in states[-2::-1]:
+        history.undo()
+        np.testing.assert_array_equal(voxels(vessels, scan), state)
+    with pytest.raises(VesselSegError, match="nothing to undo"):
+        history.undo()
+    for state in states[1:]:
+        history.redo()
+        np.testing.assert_array_equal(voxels(vessels, scan), state)
+    with pytest.raises(VesselSegError, match="nothing to redo"):
+        history.redo()
+    history.undo()
+    paint(*vessels, scan, [(0, 5, 5)], 1)
+    assert history.undone_steps == []
+    assert history.steps[-1].tool == "other editor"
+
+
+def test_a_hundred_random_steps(scan, vessels, history):
+    generator = np.random.default_rng(1)
+    states = [voxels(vessels, scan)]
+    for index in range(60):
+        centre = [int(generator.integers(0, n)) for n in SHAPE]
+        now = states[-1]
+        places = ball(centre, 3.0)
+        add = [p for p in places if not now[p]]
+        remove = [p for p in places if now[p]]
+        kind = index % 4
+        if kind == 0 and add:
+            paint(*vessels, scan, add, 1)
+        elif kind == 1 and remove:
+            paint(*vessels, scan, remove, 0)
+        elif add or remove:
+            use_tool(history, vessels, add=add, remove=remove)
+        history.settle()
+        if not np.array_equal(states[-1], voxels(vessels, scan)):
+            states.append(voxels(vessels, scan))
+    assert len(history.steps) == len(states) - 1 >= 50
+    for state in states[-2::-1]:
+        history.undo()
+        np.testing.assert_array_equal(voxels(vessels, scan), state)
+    for state in states[1:]:
+        history.redo()
+        np.testing.assert_array_equal(voxels(vessels, scan), state)
+
+
+def test_memory_is_bounded_and_twenty_steps_are_kept(scan, vessels):
+    history = EditHistory(vessels[0], max_steps=30, max_bytes=100)
+    for index in range(50):
+        use_tool(history, vessels, add=[(0, index % 24, index // 24)])
+    assert len(history.steps) == 20
+    assert history.nbytes < 100_000
+    before = voxels(vessels, scan)
+    for _ in range(20):
+        history.undo()
+    assert before.sum() - voxels(vessels, scan).sum() == 20
+    history.close()
+    long = EditHistory(vessels[0], max_steps=30)
+    for index in range(50):
+        use_tool(long, vessels, add=[(19, index % 24, index // 24)])
+    assert len(long.steps) == 30
+    long.close()
+    with pytest.raises(ValueError, match="at least 20"):
+        EditHistory(vessels[0], max_steps=5)
+
+
+def test_what_slicer_does_in_one_go_is_one_step(scan, vessels, history):
+    """The mode 'set' of the effects takes voxels away and then adds others; overwriting takes them from others."""
+    before = voxels(vessels, scan)
+    paint(*vessels, scan, [(2, 2, x) for x in range(2, 8)], 0)
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    assert len(history.steps) == 1
+    after = voxels(vessels, scan)
+    other = vessels[0].GetSegmentation().AddEmptySegment("other", "other")
+    history.settle()
+    assert history.steps[-1].counts() == {"other": (0, 0)}
+    paint_into(vessels[0], other, scan, [(4, 8, 8)])
+    paint(*vessels, scan, [(4, 8, 8)], 0)
+    history.settle()
+    assert len(history.steps) == 3
+    assert history.steps[-1].counts() == {"other": (1, 0), vessels[1]: (0, 1)}
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), after)
+    history.undo()
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    assert vessels[0].GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_segments_that_come_and_go(scan, vessels, history):
+    node, segment_id = vessels
+    segmentation = node.GetSegmentation()
+    before = voxels(vessels, scan)
+    name, colour = segmentation.GetSegment(segment_id).GetName(), segmentation.GetSegment(segment_id).GetColor()
+    segmentation.AddEmptySegment("second", "second")
+    history.settle()
+    segmentation.RemoveSegment(segment_id)
+    assert [step.counts() for step in history.steps][-1] == {segment_id: (0, int(before.sum()))}
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    assert segmentation.GetSegment(segment_id).GetName() == name
+    assert segmentation.GetSegment(segment_id).GetColor() == colour
+    assert not changed_since_written(node)
+    history.undo()
+    assert segmentation.GetSegment("second") is None
+    history.redo()
+    assert segmentation.GetSegment("second").GetName() == "second"
+    history.redo()
+    assert segmentation.GetSegment(segment_id) is None
+
+
+def test_names_colours_surfaces_and_layers_are_no_steps(scan, vessels, history):
+    node, segment_id = vessels
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    segment.SetName("Arteries")
+    segment.SetColor(0, 1, 0)
+    set_surface_shown(node, True)
+    set_surface_shown(node, False)
+    node.GetSegmentation().SeparateSegmentLabelmap(segment_id)
+    history.settle()
+    assert history.steps == []
+    node.GetSegmentation().AddEmptySegment("second", "second")
+    history.settle()
+    paint_into(node, "second", scan, [(0, 0, 0), (1, 1, 1)])
+    history.settle()
+    count = len(history.steps)
+    node.GetSegmentation().CollapseBinaryLabelmaps(False)
+    history.settle()
+    assert len(history.steps) == count
+
+
+def test_a_tool_on_a_shared_layer_leaves_the_others_alone(scan, vessels, history):
+    node, _segment_id = vessels
+    node.GetSegmentation().AddEmptySegment("second", "second")
+    paint_into(node, "second", scan, [(0, 0, 0), (1, 1, 1)])
+    node.GetSegmentation().CollapseBinaryLabelmaps(False)
+    second = segment_label(node, "second", scan).array.copy()
+    before = voxels(vessels, scan)
+    use_tool(history, vessels, add=[(0, 0, 0), (0, 0, 1)])
+    np.testing.assert_array_equal(segment_label(node, "second", scan).array, second)
+    assert voxels(vessels, scan).sum() == before.sum() + 2
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    np.testing.assert_array_equal(segment_label(node, "second", scan).array, second)
+
+
+def test_slicers_own_history_restoring_a_state_is_a_step(scan, vessels, history):
+    before = voxels(vessels, scan)
+    slicers = slicer.vtkSegmentationHistory()
+    slicers.SetSegmentation(vessels[0].GetSegmentation())
+    slicers.SaveState()
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    painted = voxels(vessels, scan)
+    assert slicers.RestorePreviousState()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    assert len(history.steps) == 2
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), painted)
+
+
+def test_a_new_label_is_one_step_and_its_record_comes_back(scan, vessels, history):
+    node, _ = vessels
+    volume = volume_from_node(scan)
+    before = voxels(vessels, scan)
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    edited = voxels(vessels, scan)
+    for shift in (1, 2, 3):  # as a threshold that is moved
+        set_segment_label(node, scan, volume.with_array(np.roll(FOUND, shift, 0)))
+        history.settle()
+    assert [step.tool for step in history.steps] == ["other editor", AUTOMATIC]
+    assert not changed_since_written(node)
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), edited)
+    assert changed_since_written(node)
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    assert not changed_since_written(node)
+    history.redo()
+    history.redo()
+    np.testing.assert_array_equal(voxels(vessels, scan), np.roll(FOUND, 3, 0).astype(bool))
+    assert not changed_since_written(node)
+
+
+def test_another_grid_is_undone_as_well(scan, vessels, history):
+    node, segment_id = vessels
+    before = read_voxels(node, segment_id)
+    shifted = before.matrix.copy()
+    shifted[:3, 3] += before.matrix[:3, 0] * 0.4
+    image = oriented_image(before.mask, shifted, before.first[::-1])
+    assert slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, node, segment_id)
+    assert len(history.steps) == 1
+    history.undo()
+    after = read_voxels(node, segment_id)
+    assert after.first == before.first
+    np.testing.assert_allclose(after.matrix, before.matrix)
+    np.testing.assert_array_equal(after.mask, before.mask)
+    history.redo()
+    np.testing.assert_allclose(read_voxels(node, segment_id).matrix, shifted)
+
+
+def test_a_step_that_fails_changes_nothing(scan, vessels, history):
+    before = voxels(vessels, scan)
+    node, segment_id = vessels
+
+    def fail():
+        with history.step("grow", ""):
+            replace_voxels(node, segment_id, SegmentVoxels(np.ones((1, 1, 1), bool), (0, 0, 0), np.eye(4)))
+            raise VesselSegError("no", "")
+
+    with pytest.raises(VesselSegError, match="no"):
+        fail()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    assert history.steps == []
+
+
+def test_listeners_hear_of_every_step(scan, vessels, history):
+    heard = []
+    history.listeners.append(lambda step, what: heard.append((step.number, what)))
+    use_tool(history, vessels, add=[(0, 0, 0)])
+    history.undo()
+    history.redo()
+    assert heard == [(1, DONE), (1, UNDONE), (1, REDONE)]
+
+
+def test_emptied_segment_comes_back(scan, vessels, history):
+    before = voxels(vessels, scan)
+    paint(*vessels, scan, [tuple(p) for p in np.argwhere(FOUND)], 0)
+    assert not voxels(vessels, scan).any()
+    history.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    history.redo()
+    assert not voxels(vessels, scan).any()
+
+
+def test_closed_history_lets_go(scan, vessels, history):
+    history.close()
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    assert history.steps == []
+
+
+def test_surface_follows_when_it_is_shown(scan, vessels, history):
+    node, segment_id = vessels
+    set_surface_shown(node, True)
+    before = node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface").GetNumberOfPolys()
+    use_tool(history, vessels, add=[(0, 0, 0), (19, 23, 27)])
+    after = node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface").GetNumberOfPolys()
+    assert after > before
+    history.undo()
+    surface = node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface")
+    assert surface.GetNumberOfPolys() == before
