@@ -1,0 +1,49 @@
+"""Remove what hangs together with a click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from vesselseg.editing.edit import Edit
+from vesselseg.editing.picking import Point, check_grids, connected_voxels, nearest_voxel, removal
+from vesselseg.geometry import Geometry
+
+#: How far from a click its vessel may be.
+SNAP_MM = 3.0
+
+
+def remove_piece(label: NDArray[Any], geometry: Geometry, point: Point, *, snap_mm: float = SNAP_MM) -> Edit:
+    """Remove the connected piece (26-connected) at a click.
+
+    Parameters
+    ----------
+    label : ndarray, shape (Z, Y, X)
+        bool, or 0 and 1.
+    geometry : Geometry
+        Its grid.
+    point : Point
+        The click, as voxel indices (k, j, i); they may be fractional.
+    snap_mm : float
+        How far from the click the piece may be.
+
+    Returns
+    -------
+    Edit
+        With the measure ``volume_mm3``.
+
+    Raises
+    ------
+    VesselSegError
+        If there is no label near the click.
+    """
+    check_grids(geometry, label=label)
+    voxels = connected_voxels(label, nearest_voxel(label, geometry, point, snap_mm, what="vessel"))
+    volume = len(voxels) * geometry.voxel_volume
+    return removal(
+        voxels,
+        tool="remove piece",
+        description=f"remove a connected piece of {volume:.1f} mm³",
+        measures={"volume_mm3": volume},
+    )
