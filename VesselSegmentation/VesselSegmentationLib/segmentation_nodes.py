@@ -27,7 +27,8 @@ ARTERY_COLOR = (216 / 255, 101 / 255, 79 / 255)
 VESSELS_ROLE = "vessels"
 
 # Tags of a segment travel with it into files, copies and the undo history; attributes of the node would not.
-_ROLE_TAG = "vesselseg.role"
+#: Tag with the role of a segment.
+ROLE_TAG = "vesselseg.role"
 #: Tag with the fingerprint of the voxels that were written last.
 WRITTEN_TAG = "vesselseg.written"
 
@@ -42,7 +43,7 @@ def segment_with_role(segmentation_node: Any, role: str = VESSELS_ROLE) -> str |
     """Return the ID of the segment that was written for a role, or None."""
     segmentation = segmentation_node.GetSegmentation()
     for index in range(segmentation.GetNumberOfSegments()):
-        if segment_tag(segmentation_node, segmentation.GetNthSegmentID(index), _ROLE_TAG) == role:
+        if segment_tag(segmentation_node, segmentation.GetNthSegmentID(index), ROLE_TAG) == role:
             return str(segmentation.GetNthSegmentID(index))
     return None
 
@@ -64,7 +65,7 @@ def release_segment(segmentation_node: Any, role: str = VESSELS_ROLE) -> None:
     segment_id = segment_with_role(segmentation_node, role)
     if segment_id is not None:
         segment = find_segment(segmentation_node, segment_id)
-        segment.RemoveTag(_ROLE_TAG)
+        segment.RemoveTag(ROLE_TAG)
         segment.RemoveTag(WRITTEN_TAG)
 
 
@@ -319,7 +320,7 @@ def _add_segment(
         unique = f"{name} {number}"
     segment_id = str(segmentation.AddEmptySegment("", unique, color))
     segment = segmentation.GetSegment(segment_id)
-    segment.SetTag(_ROLE_TAG, role)
+    segment.SetTag(ROLE_TAG, role)
     segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology)
     return segment_id
 
