@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -91,23 +92,30 @@ def set_mark(node: Any, component: ErrorComponent, decision: str, reader: str) -
     ValueError
         If the decision is unknown.
     """
+    return set_marks(node, [component], decision, reader)[0]
+
+
+def set_marks(node: Any, components: Sequence[ErrorComponent], decision: str, reader: str) -> list[Mark]:
+    """Remember the same about many components; as `set_mark`."""
     if decision not in DECISIONS:
         raise ValueError(f"decision must be one of {', '.join(DECISIONS)}, not '{decision}'")
     now = datetime.now().astimezone().isoformat(timespec="seconds")
-    mark = Mark(
-        component.component_id,
-        decision,
-        reader.strip(),
-        now,
-        component.voxels,
-        component.centre_ras,
-        component.box,
-    )
+    new = [
+        Mark(each.component_id, decision, reader.strip(), now, each.voxels, each.centre_ras, each.box)
+        for each in components
+    ]
+    put_marks(node, {mark.component_id: mark for mark in new})
+    return new
+
+
+def put_marks(node: Any, changed: Mapping[str, Mark | None]) -> None:
+    """Put marks back as they were, by the IDs of their components; None takes one away."""
     marks = read_marks(node)
-    marks.pop(mark.component_id, None)
-    marks[mark.component_id] = mark
+    for component_id, mark in changed.items():
+        marks.pop(component_id, None)
+        if mark is not None:
+            marks[component_id] = mark
     _write(node, marks)
-    return mark
 
 
 def clear_mark(node: Any, component_id: str) -> None:

@@ -129,7 +129,7 @@ class EditHistory:
         *,
         measures: Mapping[str, float] | None = None,
         companions: list[Companion] | None = None,
-    ) -> Iterator[None]:
+    ) -> Iterator[list[EditStep]]:
         """Make all that the block changes one step. If the block fails, what it changed is taken back.
 
         Parameters
@@ -140,12 +140,18 @@ class EditHistory:
             As in `Edit`.
         companions : list of Companion, optional
             What has changed beside voxels and goes with them. May be filled in the block.
+
+        Yields
+        ------
+        list of EditStep
+            Holds the step after the block, unless nothing has changed.
         """
         self.settle()
         companions = [] if companions is None else companions
+        made: list[EditStep] = []
         self._writing = True
         try:
-            yield
+            yield made
         except BaseException:
             self._collect()
             failed = self._closed("", "", {}, companions)
@@ -156,7 +162,10 @@ class EditHistory:
         finally:
             self._writing = False
         self._collect()
-        self._keep(self._closed(tool, description, dict(measures or {}), companions))
+        step = self._closed(tool, description, dict(measures or {}), companions)
+        if step is not None:
+            made.append(step)
+        self._keep(step)
 
     def settle(self) -> bool:
         """Close the step that changes from outside have begun, if there is one; whether there was."""
