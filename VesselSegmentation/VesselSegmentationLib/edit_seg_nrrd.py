@@ -63,12 +63,13 @@ def write_seg_nrrd(
     """
     first, shape, matrix, shifts = _common_box(segments)
     layers: list[NDArray[np.uint8]] = []
+    numbers: list[int] = []  # the values that the layers have given out, also to segments without voxels
     lines = []
     for index, (segment, shift) in enumerate(zip(segments, shifts)):
         start = tuple(int(f) + m - low for f, m, low in zip(segment.voxels.first, shift, first))
         place = tuple(slice(a, a + n) for a, n in zip(start, segment.voxels.mask.shape))
         mask = segment.voxels.mask
-        layer, value = _layer_for(layers, place, mask, shape)
+        layer, value = _layer_for(layers, numbers, place, mask, shape)
         layers[layer][place][mask] = value
         extent = [0, -1, 0, -1, 0, -1]
         if not segment.voxels.is_empty:
@@ -165,14 +166,19 @@ def _common_box(
 
 
 def _layer_for(
-    layers: list[NDArray[np.uint8]], place: tuple[slice, ...], mask: NDArray[np.bool_], shape: tuple[int, int, int]
+    layers: list[NDArray[np.uint8]],
+    numbers: list[int],
+    place: tuple[slice, ...],
+    mask: NDArray[np.bool_],
+    shape: tuple[int, int, int],
 ) -> tuple[int, int]:
     """Return the first layer in which a segment overlaps with none, and the value it gets there."""
     for index, layer in enumerate(layers):
-        value = int(layer.max()) + 1
-        if value < 256 and not layer[place][mask].any():
-            return index, value
+        if numbers[index] < 255 and not layer[place][mask].any():
+            numbers[index] += 1
+            return index, numbers[index]
     layers.append(np.zeros(shape, np.uint8))
+    numbers.append(1)
     return len(layers) - 1, 1
 
 

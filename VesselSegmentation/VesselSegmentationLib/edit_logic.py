@@ -1,0 +1,367 @@
+"""Correcting a segmentation: vessel tools, one history of all edits, the log of them, and the copy against crashes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.comparison import on_grid_of
+from vesselseg.editing import (
+    Edit,
+    Growth,
+    TracedPath,
+    draw_path,
+    prepare_growth,
+    remove_branch,
+    remove_piece,
+    rethreshold,
+    trace_path,
+)
+from vesselseg.errors import VesselSegError
+from vesselseg.volume import Volume
+from VesselSegmentationLib.autosave import Autosave
+from VesselSegmentationLib.edit_arteries import ArteryEditor
+from VesselSegmentationLib.edit_errors import ErrorEditor
+from VesselSegmentationLib.edit_history import AUTOMATIC, DONE, OUTSIDE
+from VesselSegmentationLib.edit_log import EditLog
+from VesselSegmentationLib.edit_original import keep_original
+from VesselSegmentationLib.edit_preview import EditPreview
+from VesselSegmentationLib.edit_steps import EditStep
+from VesselSegmentationLib.edit_target import EditTarget
+from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.run_record import probability_of
+from VesselSegmentationLib.segmentation_nodes import segment_with_role
+from VesselSegmentationLib.volume_nodes import volume_from_node
+
+if TYPE_CHECKING:
+    from VesselSegmentationLib.review_logic import ReviewLogic
+
+#: A place in mm, RAS of the world, as the views have it.
+Place = tuple[float, float, float]
+
+
+class EditLogic:
+    """Everything that the panel does to correct a segmentation, without a window.
+
+    A `preview_` method says what a tool would do and changes nothing; `commit` does it, as one step. Strokes of Segment
+    Editor and changes by scripts are steps of the same history. A front end calls `poll` a few times a second.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+    reader : str
+        Who edits, for the log.
+    autosave_folder : path-like, optional
+        Folder for temporary files, in which edits are saved against crashes; without it they are not.
+
+    Attributes
+    ----------
+    target : EditTarget or None
+        What is edited; None before `start` and after `stop`.
+    log : EditLog or None
+        What has been done.
+    errors : ErrorEditor or None
+        Correcting what a comparison shows; None unless one was given.
+    arteries : ArteryEditor or None
+        Naming branches.
+    preview : EditPreview
+        What is shown before it is done.
+    """
+
+    def __init__(self, scene: Any, *, reader: str = "", autosave_folder: str | os.PathLike[str] | None = None) -> None:
+        self.scene = scene
+        self.reader = reader
+        self.preview = EditPreview(scene)
+        self.target: EditTarget | None = None
+        self.log: EditLog | None = None
+        self.errors: ErrorEditor | None = None
+        self.arteries: ArteryEditor | None = None
+        self._autosave_folder = autosave_folder
+        self._autosave: Autosave | None = None
+        self._probability_node: Any = None
+        self._probability: tuple[int, Volume] | None = None
+        self._metrics: dict[str, float] | None = None
+        self._saved_number = 0
+
+    def start(
+        self,
+        segmentation_node: Any,
+        volume_node: Any = None,
+        *,
+        segment_id: str | None = None,
+        probability_node: Any = None,
+        reference: LabelSource | None = None,
+        review: ReviewLogic | None = None,
+    ) -> None:
+        """Begin to edit a segment. What was edited before is let go of; its history is forgotten.
+
+        Parameters
+        ----------
+        segmentation_node : vtkMRMLSegmentationNode
+        volume_node : vtkMRMLScalarVolumeNode, optional
+            The scan; the default is the one that belongs to the segmentation.
+        segment_id : str, optional
+            The default is the segment with the vessels that were found, else the only one.
+        probability_node : vtkMRMLScalarVolumeNode, optional
+            The default is the one that belongs to the segmentation.
+        reference : LabelSource, optional
+            For the metrics in the log; the default is the one of the comparison.
+        review : ReviewLogic, optional
+            The comparison of this segment, for `errors`.
+
+        Raises
+        ------
+        VesselSegError
+            If segment or scan do not fit.
+        """
+        if segmentation_node is None or not segmentation_node.IsA("vtkMRMLSegmentationNode"):
+            raise VesselSegError("no segmentation is chosen", "segment the scan, or choose a segmentation")
+        volume_node = volume_node or scan_of(segmentation_node)
+        segment_id = segment_id or _segment_to_edit(segmentation_node)
+        if reference is None and review is not None and review.error_map is not None:
+            first, second = review.error_map.sources
+            reference = second if first.node is segmentation_node else None
+        self.stop()
+        target = EditTarget(segmentation_node, segment_id, volume_node, reference)
+        try:
+            self.log = EditLog(segmentation_node)
+            self._metrics = target.metrics()
+            if self._autosave_folder is not None:
+                self._autosave = Autosave(self._autosave_folder, target.history, volume_node)
+        except VesselSegError:
+            target.close()
+            raise
+        target.history.describe_outside = self._describe_outside
+        target.history.listeners.append(self._on_step)
+        self._probability_node = probability_node or probability_of(segmentation_node)
+        self.target = target
+        self.arteries = ArteryEditor(target)
+        self.errors = None if review is None else ErrorEditor(target, review)
+
+    def stop(self, *, keep_autosave: bool = False) -> None:
+        """Let go of the scene. Ask first if `unsaved_edits`.
+
+        Parameters
+        ----------
+        keep_autosave : bool
+            Whether what was saved against crashes stays, to be offered later.
+        """
+        self.preview.remove()
+        if self._autosave is not None:
+            self._autosave.close(keep=keep_autosave)
+        if self.target is not None:
+            self.target.close()
+        self.target = self.log = self.errors = self.arteries = self._autosave = None
+        self._probability_node = self._probability = self._metrics = None
+        self._saved_number = 0
+
+    def poll(self) -> None:
+        """Notice what others have changed, and save against crashes if it is time; returns at once.
+
+        Raises
+        ------
+        VesselSegError
+            If saving failed; editing goes on.
+        """
+        if self.target is None or self.scene.IsClosing():
+            return
+        self.target.history.settle()
+        if self._autosave is not None:
+            self._autosave.poll()
+
+    def preview_remove_piece(self, point: Place) -> Edit:
+        """Return the edit that removes the connected piece at a click; see `vesselseg.editing.remove_piece`."""
+        target = self._target()
+        return remove_piece(target.label(), target.geometry, target.voxel_of(point))
+
+    def preview_remove_branch(self, point: Place, *, at_click: bool = False, other_side: bool = False) -> Edit:
+        """Return the edit that removes a branch from the fork, or from the click, on.
+
+        Parameters
+        ----------
+        point : tuple of float
+        at_click, other_side : bool
+            As for `vesselseg.editing.remove_branch`.
+        """
+        target = self._target()
+        voxel = target.voxel_of(point)
+        return remove_branch(target.label(), target.geometry, voxel, at_click=at_click, other_side=other_side)
+
+    def prepare_growth(self, point: Place, *, length_mm: float = 20.0) -> Growth:
+        """Return what can grow from a click, to be tried at one threshold after another with `Growth.edit`."""
+        target = self._target()
+        probability = self._needed_probability()
+        return prepare_growth(target.label(), probability, target.geometry, target.voxel_of(point), length_mm=length_mm)
+
+    def preview_grow(self, point: Place, *, threshold: float | None = None, length_mm: float = 20.0) -> Edit:
+        """Return the edit that adds what hangs together with a click; see `vesselseg.editing.grow`."""
+        growth = self.prepare_growth(point, length_mm=length_mm)
+        return growth.edit(growth.suggested_threshold if threshold is None else threshold)
+
+    def trace_path(self, points: Sequence[Place]) -> TracedPath:
+        """Return the path of least cost through clicks, to be drawn with `preview_path`."""
+        target = self._target()
+        voxels = [target.voxel_of(point) for point in points]
+        probability = self.probability()
+        return trace_path(
+            target.label(),
+            target.geometry,
+            voxels,
+            scan=volume_from_node(target.volume_node).array,
+            probability=None if probability is None else probability.array,
+        )
+
+    def preview_path(self, path: TracedPath, *, radius_mm: float | None = None) -> Edit:
+        """Return the edit that draws a traced path; see `vesselseg.editing.draw_path`."""
+        target = self._target()
+        return draw_path(target.label(), target.geometry, path, radius_mm=radius_mm)
+
+    def preview_trace(self, points: Sequence[Place], *, radius_mm: float | None = None) -> Edit:
+        """Return the edit that draws a vessel through clicks: `trace_path`, then `preview_path`."""
+        return self.preview_path(self.trace_path(points), radius_mm=radius_mm)
+
+    def preview_threshold_brush(
+        self, point: Place, threshold: float, *, radius_mm: float = 5.0, adds: bool = True, removes: bool = True
+    ) -> Edit:
+        """Return the edit that thresholds the probability anew in a sphere; see `vesselseg.editing.rethreshold`."""
+        target = self._target()
+        return rethreshold(
+            target.label(),
+            self._needed_probability(),
+            target.geometry,
+            target.voxel_of(point),
+            threshold=threshold,
+            radius_mm=radius_mm,
+            adds=adds,
+            removes=removes,
+        )
+
+    def show_preview(self, edit: Edit, *, three_d: bool = True) -> None:
+        """Show what an edit would do; `commit`, `undo` and `redo` take it away, and so does `preview.remove`."""
+        target = self._target()
+        self.preview.show(edit, target.geometry, target.volume_node, three_d=three_d)
+
+    def commit(self, edit: Edit) -> EditStep | None:
+        """Do an edit, as one step; None if it changes nothing.
+
+        Raises
+        ------
+        VesselSegError
+            If the label has changed since the edit was made.
+        """
+        target = self._target()
+        self.preview.remove()
+        target.check(edit)
+        return target.commit({target.segment_id: edit}, edit)
+
+    def undo(self) -> EditStep:
+        """Take the last step back, whoever made it; returns it. A `VesselSegError` if there is none."""
+        self.preview.remove()
+        return self._target().history.undo()
+
+    def redo(self) -> EditStep:
+        """Do the last undone step again; returns it. A `VesselSegError` if there is none."""
+        self.preview.remove()
+        return self._target().history.redo()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to undo."""
+        return self.target is not None and bool(self.target.history.steps)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to do again."""
+        return self.target is not None and bool(self.target.history.undone_steps)
+
+    @property
+    def unsaved_edits(self) -> bool:
+        """Whether the segmentation is other than when it was saved last (see `mark_saved`), or than at `start`."""
+        return self._last_number() != self._saved_number
+
+    def mark_saved(self) -> None:
+        """Say that the segmentation has been saved as it is: what was kept against crashes is removed."""
+        self._saved_number = self._last_number()
+        if self._autosave is not None:
+            self._autosave.forget()
+
+    def save_against_crash(self) -> None:
+        """Save edits against crashes at once, and wait; nothing happens without a folder for it."""
+        if self._autosave is not None:
+            self._autosave.save_now()
+
+    def probability(self) -> Volume | None:
+        """Return the stored probability on the grid of the scan; None if there is none."""
+        node, target = self._probability_node, self._target()
+        if node is None or not self.scene.IsNodePresent(node) or node.GetImageData() is None:
+            return None
+        state = int(node.GetImageData().GetMTime())
+        if self._probability is None or self._probability[0] != state:
+            grid = volume_from_node(target.volume_node)
+            self._probability = state, on_grid_of(volume_from_node(node), grid, what="the probability", of="the scan")
+        return self._probability[1]
+
+    def _needed_probability(self) -> NDArray[np.floating]:
+        probability = self.probability()
+        if probability is None:
+            raise VesselSegError(
+                "the probability of this segmentation is not in the scene", "segment the scan again, or trace by clicks"
+            )
+        return probability.array
+
+    def _target(self) -> EditTarget:
+        if self.target is None:
+            raise VesselSegError("nothing is edited", "choose a segmentation first")
+        return self.target
+
+    def _last_number(self) -> int:
+        steps = [] if self.target is None else self.target.history.steps
+        return steps[-1].number if steps else 0
+
+    def _on_step(self, step: EditStep, what: str) -> None:
+        target, log = self.target, self.log
+        if target is None or log is None:
+            return
+        if what == DONE and step.tool != AUTOMATIC and target.segment_id in step.counts():
+            before = target.before(step)
+            if before is not None:
+                keep_original(target.node, target.segment_id, target.volume_node, before)
+        metrics = target.metrics()
+        log.add(step, what, reader=self.reader, metrics_before=self._metrics, metrics_after=metrics)
+        self._metrics = metrics
+
+    def _describe_outside(self) -> tuple[str, str]:
+        """Name the effect of Segment Editor that is active on the segmentation, if there is one."""
+        target = self._target()
+        for index in range(self.scene.GetNumberOfNodesByClass("vtkMRMLSegmentEditorNode")):
+            node = self.scene.GetNthNodeByClass(index, "vtkMRMLSegmentEditorNode")
+            if node.GetSegmentationNode() is target.node and node.GetActiveEffectName():
+                name = f"Segment Editor: {node.GetActiveEffectName()}"
+                return name, "a stroke or command of Segment Editor"
+        return OUTSIDE, "changed outside the vessel tools"
+
+
+def scan_of(segmentation_node: Any) -> Any:
+    """Return the scan that belongs to a segmentation; a `VesselSegError` if it is not known."""
+    node = segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
+    if node is None or node.GetImageData() is None:
+        raise VesselSegError(
+            f"it is not known to which scan '{segmentation_node.GetName()}' belongs", "choose the scan"
+        )
+    return node
+
+
+def _segment_to_edit(segmentation_node: Any) -> str:
+    segment_id = segment_with_role(segmentation_node)
+    segmentation = segmentation_node.GetSegmentation()
+    if segment_id is None and segmentation.GetNumberOfSegments() == 1:
+        segment_id = str(segmentation.GetNthSegmentID(0))
+    if segment_id is None:
+        raise VesselSegError(
+            f"it is not known which segment of '{segmentation_node.GetName()}' to edit", "choose a segment"
+        )
+    return segment_id
