@@ -42,7 +42,8 @@ def write_scans(folder: Path, count: int = 2) -> None:
 
 def write_config(path: Path, **entries) -> Path:
     options = {"channels": [4, 8], "in_slices": 3, "norm": "batch"}
-    small = {"patch_size": 32, "batch_size": 4, "steps": 40, "validate_every": 20, "learning_rate": 0.01, "threads": 1}
+    small = {"patch_size": 32, "batch_size": 4, "steps": 40, "validate_every": 20, "learning_rate": 0.01}
+    small |= {"threads": 1, "workers": 0, "precision": "float32"}
     values = {"name": "tube", "training_scans": ["train"], "options": options, **small, **entries}
     path.write_text(json.dumps(values), encoding="utf-8")
     return path
@@ -78,7 +79,7 @@ def test_configuration_without_name_or_not_json(tmp_path: Path) -> None:
 
 def test_patches_lie_around_vessels_and_do_not_count_outside() -> None:
     scan = as_training_scan(*tube_scan(), MEDIAN)
-    sampler = PatchSampler([scan], in_slices=3, size=48, vessel_share=1.0, head_share=0.0)
+    sampler = PatchSampler([scan], slices=3, labelled=1, size=48, vessel_share=1.0, head_share=0.0)
     images, labels = sampler.batch(16, np.random.default_rng(0))
     assert images.shape == (16, 3, 48, 48)
     assert labels.shape == (16, 1, 48, 48)
@@ -90,7 +91,7 @@ def test_patches_lie_around_vessels_and_do_not_count_outside() -> None:
 
 def test_patches_are_reproducible() -> None:
     scan = as_training_scan(*tube_scan(), MEDIAN)
-    sampler = PatchSampler([scan], in_slices=1, size=24, vessel_share=0.3, head_share=0.3)
+    sampler = PatchSampler([scan], slices=1, labelled=1, size=24, vessel_share=0.3, head_share=0.3)
     one, two = (sampler.batch(5, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])

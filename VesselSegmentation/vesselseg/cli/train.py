@@ -1,8 +1,9 @@
-"""``vesselseg train``: train a network on drawn scans."""
+"""``vesselseg train``: train a network on drawn or labelled scans."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,32 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="JSON file, see vesselseg.training.config")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for model and metrics")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a model of this name in the folder")
+    parser.add_argument(
+        "config", metavar="CONFIG",
+        help="JSON file, or the name of a configuration that ships: default, paper-half-unet, or small, which draws "
+        "its own scans and trains for two minutes",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="DIR",
+        help="folder for model, metrics and checkpoints; an unfinished run there is gone on with",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew, and replace a model of this name there")
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Train."""
-    from vesselseg.image_io import check_output
+    from vesselseg.progress import no_progress
     from vesselseg.training.config import TrainingConfig
     from vesselseg.training.trainer import train
 
-    config = TrainingConfig.read(args.config)
-    if args.output.is_dir():
-        check_output(args.output / f"{config.name}.json", overwrite=args.overwrite)
-    manifest = train(config, args.output, device=args.device, progress=reporter.progress)
-    reporter.result({"model": str(manifest.path), **manifest.training.get("last_validation", {})})
+    # Of several processes one talks.
+    first = os.environ.get("RANK", "0") == "0"
+    manifest = train(
+        TrainingConfig.read(args.config), args.output, device=args.device, overwrite=args.overwrite,
+        progress=reporter.progress if first else no_progress,
+    )  # fmt: skip
+    if first:
+        measured = manifest.training.get("last_validation", {})
+        reporter.result({"model": str(manifest.path), **measured}, f"model: {manifest.path}")
     return 0

@@ -7,12 +7,19 @@ import math
 import torch
 from torch.nn import functional
 
+from vesselseg.training.config import Augmentation
+from vesselseg.training.data import UNSURE
+
 #: Highest value of a normalised scan.
 _CEILING = 4.0
 
 
 def augment_shape(
-    images: torch.Tensor, labels: torch.Tensor, size: int, generator: torch.Generator
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    size: int,
+    generator: torch.Generator,
+    ranges: Augmentation = Augmentation(),  # noqa: B008 (it cannot be changed)
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn, mirror, stretch and shear crops, and cut patches out of their middle.
 
@@ -23,33 +30,41 @@ def augment_shape(
     size : int
         Side of the patches; the crops are half as large again.
     generator : torch.Generator
+    ranges : Augmentation
+        How much.
 
     Returns
     -------
     tuple of tensor
-        Images, shape (N, Z, size, size), and labels, shape (N, Z', size, size); all slices are changed alike.
+        Images, shape (N, Z, size, size), and labels, shape (N, Z', size, size); all slices are changed alike. Where a
+        patch reaches beyond its crop, its label is `vesselseg.training.data.UNSURE`.
     """
     count = images.shape[0]
 
     def uniform(low: float, high: float) -> torch.Tensor:
         return torch.empty(count).uniform_(low, high, generator=generator)
 
-    # Mostly mild; heads lie nearly straight in the scanner.
-    angle = uniform(-math.pi / 7, math.pi / 7)
-    scale = torch.exp(uniform(math.log(0.8), math.log(1.25)))
-    stretch = uniform(0.93, 1.07)
+    turn, tilt = math.radians(ranges.rotation_deg), math.tan(math.radians(ranges.shear_deg))
+    angle = uniform(-turn, turn)
+    scale = torch.exp(uniform(math.log(ranges.scale[0]), math.log(ranges.scale[1])))
+    stretch = uniform(1 - ranges.stretch, 1 + ranges.stretch)
     mirror = (uniform(0, 1) < 0.5).float() * 2 - 1
-    shear = uniform(-0.12, 0.12)
+    shear = uniform(-tilt, tilt)
+    mirror_y = (uniform(0, 1) < 0.5).float() * 2 - 1
+    # All numbers are drawn whatever is asked for, so that one entry changes nothing but what it says.
+    mirror = mirror if "x" in ranges.flips else torch.ones(count)
+    mirror_y = mirror_y if "y" in ranges.flips else torch.ones(count)
     share = size / images.shape[-1]
     cos, sin = torch.cos(angle), torch.sin(angle)
     theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0], theta[:, 0, 1] = cos * mirror * scale * stretch, -sin * scale + shear
-    theta[:, 1, 0], theta[:, 1, 1] = sin * mirror * scale, cos * scale / stretch
+    theta[:, 0, 0], theta[:, 0, 1] = cos * mirror * scale * stretch, (-sin * scale + shear) * mirror_y
+    theta[:, 1, 0], theta[:, 1, 1] = sin * mirror * scale, cos * scale / stretch * mirror_y
     theta[:, :, :2] *= share
     grid = functional.affine_grid(theta, [count, 1, size, size], align_corners=False)
     patches = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    # Nearest neighbour: the value for "unsure" must not mix with the others.
-    targets = functional.grid_sample(labels, grid, mode="nearest", padding_mode="border", align_corners=False)
+    # Nearest neighbour: the value for "unsure" must not mix with the others. Outside is 0, so the labels begin at 1.
+    targets = functional.grid_sample(labels + 1, grid, mode="nearest", padding_mode="zeros", align_corners=False) - 1
+    targets = torch.where(targets < 0, float(UNSURE), targets)
     return patches, targets
 
 

@@ -3,11 +3,78 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from vesselseg.errors import VesselSegError
+
+_SHIPPED = Path(__file__).parent / "configs"
+
+#: Entry -> what it may be.
+_CHOICES = {
+    "loss": ("dice", "dice_cross_entropy", "soft_cldice"),
+    "optimiser": ("adam", "adamw"),
+    "schedule": ("cosine", "constant"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "monitor": ("validation_loss", "dice"),
+}
+#: Entries that may change when a run goes on: they decide how fast it is, not what it makes.
+FREE_ENTRIES = ("workers", "threads", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes of patches.
+
+    Parameters
+    ----------
+    rotation_deg : float
+        Patches are turned in the plane of the slices by up to this angle, either way.
+    shear_deg : float
+        They are sheared by up to this angle, either way.
+    scale : tuple of float
+        Smallest and largest factor of their size; each is as likely as its inverse.
+    stretch : float
+        One side is stretched and the other shrunk by up to this share.
+    flips : str
+        Axes along which half of the patches are mirrored, out of "x", "y" and "z".
+    signal : bool
+        Whether brightness, contrast, window, sharpness and noise vary; for scans normalised by their median only.
+    """
+
+    rotation_deg: float = 180 / 7
+    shear_deg: float = math.degrees(math.atan(0.12))
+    scale: tuple[float, float] = (0.8, 1.25)
+    stretch: float = 0.07
+    flips: str = "xz"
+    signal: bool = True
+
+
+@dataclass(frozen=True)
+class DrawnFolder:
+    """Scans that a run draws for itself.
+
+    Parameters
+    ----------
+    count, seed, data, heads, trees, masks, simulated_share
+        As `vesselseg.synthesis.dataset.synthesize` takes them.
+    size : tuple of int, optional
+        Voxels x, y, z of simulated heads on a small grid, drawn in seconds; without it heads have their natural size.
+    spacing_mm : float
+        Spacing of that grid.
+    """
+
+    count: int
+    seed: int = 0
+    data: str = ""
+    heads: list[str] = field(default_factory=list)
+    trees: list[str] = field(default_factory=list)
+    masks: str = ""
+    simulated_share: float = 1.0
+    size: tuple[int, int, int] | None = None
+    spacing_mm: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -22,11 +89,14 @@ class TrainingConfig:
         One line for people.
     training_scans, validation_scans : list of str
         Folders whose subfolders hold ``tof.nii.gz`` and ``label.nii.gz``. Relative ones are meant from the
-        configuration file.
+        configuration file; those of a configuration that ships with the package, from the working folder.
+    synthesize : dict of str to DrawnFolder
+        Where no training scans are named: what to draw for "training" and for "validation", into the run's folder.
     architecture, options
         As `vesselseg.networks.build_network` takes them.
     normalisation : dict
-        As `vesselseg.preprocessing.normalise` takes it.
+        As `vesselseg.preprocessing.normalise` takes it. With "zscore" mean and standard deviation may be left out: they
+        are then taken over patches of the training scans, and stand in the model's manifest.
     spacing_mm : tuple of float
         Spacing x, y, z of the scans, for the manifest.
     patch_size : int
@@ -34,22 +104,43 @@ class TrainingConfig:
     depth : int
         Slices of a patch, for networks that work on blocks; a multiple of what the network asks for.
     batch_size, steps : int
-        Patches a step, and steps in all.
-    learning_rate : float
-        Highest rate; it rises over the first steps and falls to a hundredth along a cosine.
-    vessel_share, head_share : float
-        Share of patches centred on a vessel and on some voxel of the head; the rest lies anywhere.
+        Patches a step (of each process), and steps in all.
+    loss : {"dice_cross_entropy", "dice", "soft_cldice"}
+        See `vesselseg.training.losses`.
+    loss_options : dict
+        Further arguments of the loss: ``smooth``, and ``alpha`` and ``iterations`` of soft clDice.
     positive_weight : float
         Weight of vessel voxels in the cross-entropy.
-    bfloat16 : bool
-        Whether to compute in bfloat16 where that is safe.
-    validate_every : int
-        Steps between validations and checkpoints.
+    optimiser : {"adam", "adamw"}
+    learning_rate : float
+        Highest rate.
+    weight_decay : float
+        Of AdamW.
+    schedule : {"cosine", "constant"}
+        The cosine rises over the first steps and falls to a hundredth; constant begins at once and stays.
+    vessel_share, head_share : float
+        Share of patches centred on a vessel and on some voxel of the head; the rest lies anywhere.
+    augmentation : Augmentation
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" takes bfloat16 where the processor or the GPU computes in it, single precision elsewhere.
+    validate_every, checkpoint_every : int
+        Steps between validations, and between checkpoints.
+    monitor : {"validation_loss", "dice"}
+        What tells the best weights, which become the model; without validation scans it is the last ones.
+    patience : int
+        The run stops after so many validations that were not better than the best one; 0 never stops it.
+    choose_threshold : bool
+        Whether the threshold of the model is the one with the best Dice over the validation patches.
     seed : int
+        Patches, dropout and fresh weights depend on it.
     threads : int
         Processor threads; 0 leaves the choice to torch.
+    workers : int
+        Processes that prepare patches beside the network; 0 prepares them in between. The patches are the same.
     initial_model : str
         Manifest of a model whose weights to begin with; empty for fresh ones.
+    frozen : list of str
+        Parts of the network that keep the weights they begin with, such as "encoder".
     threshold, min_component_mm3 : float
         Recommended for using the model.
     licence : str
@@ -61,8 +152,9 @@ class TrainingConfig:
     """
 
     name: str
-    training_scans: list[str]
+    training_scans: list[str] = field(default_factory=list)
     validation_scans: list[str] = field(default_factory=list)
+    synthesize: dict[str, DrawnFolder] = field(default_factory=dict)
     title: str = ""
     architecture: str = "unet2d"
     options: dict[str, Any] = field(default_factory=dict)
@@ -72,15 +164,27 @@ class TrainingConfig:
     depth: int = 48
     batch_size: int = 12
     steps: int = 2000
+    loss: str = "dice_cross_entropy"
+    loss_options: dict[str, float] = field(default_factory=dict)
+    positive_weight: float = 1.0
+    optimiser: str = "adam"
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
     vessel_share: float = 0.6
     head_share: float = 0.3
-    positive_weight: float = 1.0
-    bfloat16: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    precision: str = "auto"
     validate_every: int = 250
+    checkpoint_every: int = 100
+    monitor: str = "validation_loss"
+    patience: int = 0
+    choose_threshold: bool = False
     seed: int = 0
     threads: int = 0
+    workers: int = 2
     initial_model: str = ""
+    frozen: list[str] = field(default_factory=list)
     threshold: float = 0.5
     min_component_mm3: float = 0.0
     licence: str = ""
@@ -88,46 +192,127 @@ class TrainingConfig:
     commands: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls, path: Path) -> TrainingConfig:
-        """Read a configuration file.
+    def read(cls, source: str | Path) -> TrainingConfig:
+        """Read a configuration.
+
+        Parameters
+        ----------
+        source : str or pathlib.Path
+            A JSON file, or the name of one that ships with the package (see `shipped_configs`).
 
         Raises
         ------
         VesselSegError
             If it cannot be read, has unknown or missing entries, or impossible values.
         """
+        path = Path(source)
+        base = path.parent
+        if str(source) in shipped_configs():
+            path, base = _SHIPPED / f"{source}.json", Path.cwd()
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise VesselSegError(f"the configuration {path} cannot be read: {error}", "give a JSON file") from error
+            raise VesselSegError(
+                f"the configuration {path} cannot be read: {error}",
+                f"give a JSON file, or the name of one that ships: {', '.join(shipped_configs())}",
+            ) from error
         if not isinstance(values, dict):
             raise VesselSegError(f"the configuration {path} is not a JSON object", "see the documentation of training")
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
-        if unknown:
-            raise VesselSegError(f"unknown entries in {path}: {', '.join(unknown)}", "check their spelling")
         try:
-            for key in ("training_scans", "validation_scans"):
-                values[key] = [str(path.parent / folder) for folder in values.get(key, [])]
-            if values.get("initial_model"):
-                values["initial_model"] = str(path.parent / values["initial_model"])
-            values["spacing_mm"] = tuple(values.get("spacing_mm", cls.spacing_mm))
-            config = cls(**values)
-        except TypeError as error:
+            config = cls.from_dict(values, base)
+        except (TypeError, ValueError) as error:
             raise VesselSegError(f"the configuration {path} is not complete: {error}", "add what is missing") from error
         config.check()
         return config
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], base: Path) -> TrainingConfig:
+        """Make a configuration from the entries of a JSON file, relative paths meant from the folder `base`.
+
+        Raises
+        ------
+        VesselSegError
+            If there are unknown entries.
+        TypeError, ValueError
+            If one is missing, or cannot be what it should be.
+        """
+        values = dict(_known(cls, values, ""))
+        for key in ("training_scans", "validation_scans"):
+            values[key] = [str(base / folder) for folder in values.get(key, [])]
+        if values.get("initial_model"):
+            values["initial_model"] = str(base / values["initial_model"])
+        values["spacing_mm"] = tuple(values.get("spacing_mm", cls.spacing_mm))
+        augmentation = dict(_known(Augmentation, values.get("augmentation", {}), "augmentation"))
+        augmentation["scale"] = tuple(augmentation.get("scale", Augmentation.scale))
+        values["augmentation"] = Augmentation(**augmentation)
+        drawn = {}
+        for kind, entries in values.get("synthesize", {}).items():
+            entries = dict(_known(DrawnFolder, entries, f"synthesize.{kind}"))
+            entries["size"] = tuple(entries["size"]) if entries.get("size") else None
+            for key in ("data", "masks"):
+                entries[key] = str(base / entries[key]) if entries.get(key) else ""
+            drawn[kind] = DrawnFolder(**entries)
+        values["synthesize"] = drawn
+        return cls(**values)
+
     def check(self) -> None:
         """Raise `VesselSegError` if a value is impossible."""
-        if min(self.patch_size, self.depth, self.batch_size, self.steps, self.validate_every) < 1:
+        counts = ("patch_size", "depth", "batch_size", "steps", "validate_every", "checkpoint_every")
+        if min(getattr(self, name) for name in counts) < 1:
+            raise VesselSegError(f"{', '.join(counts)} must be 1 or more", "correct them")
+        if min(self.workers, self.threads, self.patience, self.seed, self.weight_decay, self.learning_rate) < 0:
             raise VesselSegError(
-                "patch_size, depth, batch_size, steps and validate_every must be 1 or more", "correct them"
+                "workers, threads, patience, seed, weight_decay and learning_rate must not be negative", "correct them"
             )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise VesselSegError(f"{name} cannot be '{getattr(self, name)}'", f"choose {', '.join(choices)}")
         if self.vessel_share < 0 or self.head_share < 0 or self.vessel_share + self.head_share > 1:
             raise VesselSegError("vessel_share and head_share must lie in [0, 1], and their sum too", "correct them")
-        if not self.training_scans:
+        if not 0 < self.threshold <= 1:
+            raise VesselSegError("the threshold must lie in (0, 1]", "correct it")
+        if not self.name or Path(self.name).name != self.name:
+            raise VesselSegError(f"'{self.name}' cannot be the name of a model", "use a name without slashes")
+        if not self.training_scans and "training" not in self.synthesize:
             raise VesselSegError("the configuration names no training scans", "draw some with 'vesselseg synthesize'")
+        if (self.choose_threshold or self.patience) and not (self.validation_scans or "validation" in self.synthesize):
+            raise VesselSegError("choose_threshold and patience need validation scans", "name some, or leave both out")
+        unknown = set(self.synthesize) - {"training", "validation"}
+        if unknown:
+            raise VesselSegError(f"nothing can be drawn for {', '.join(sorted(unknown))}", "name training, validation")
+        if self.weight_decay and self.optimiser != "adamw":
+            raise VesselSegError("weight_decay is an entry for AdamW", "choose the optimiser adamw, or leave it out")
+        self._check_augmentation()
+
+    def _check_augmentation(self) -> None:
+        wanted = self.augmentation
+        if not set(wanted.flips) <= set("xyz"):
+            raise VesselSegError(f"flips cannot be '{wanted.flips}'", "name axes out of x, y and z, such as 'xz'")
+        if not (0 <= wanted.shear_deg < 90 and wanted.rotation_deg >= 0 and 0 <= wanted.stretch < 1):
+            raise VesselSegError("rotation, shear or stretch of the augmentation is impossible", "correct it")
+        if len(wanted.scale) != 2 or not 0 < wanted.scale[0] <= wanted.scale[1]:
+            raise VesselSegError("scale of the augmentation must be two factors above 0", "put the smaller one first")
+        if wanted.signal and self.normalisation.get("method") == "zscore":
+            raise VesselSegError(
+                "changes of the signal are made for scans normalised by their median",
+                "set 'signal' of the augmentation to false, or choose the normalisation foreground_median",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entries as the JSON file has them."""
-        return asdict(self)
+        return json.loads(json.dumps(asdict(self)))
+
+
+def shipped_configs() -> list[str]:
+    """Return the names of the configurations that ship with the package."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.json"))
+
+
+def _known(kind: type, values: Any, where: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise TypeError(f"{where} is not a JSON object")
+    unknown = sorted(set(values) - {f.name for f in fields(kind)})
+    if unknown:
+        inside = f" in {where}" if where else ""
+        raise VesselSegError(f"unknown entries{inside}: {', '.join(unknown)}", "check their spelling")
+    return values

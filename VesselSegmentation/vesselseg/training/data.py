@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +21,15 @@ from vesselseg.volume import Volume
 
 #: Crops are this much larger than patches, so that they can be turned and scaled without empty corners.
 CROP_MARGIN = 1.5
+#: Label of voxels from which nothing is learnt.
+UNSURE = 255
+
+#: Files of a prepared scan, in the order of the fields of `TrainingScan`.
+_PARTS = ("scan", "label", "vessel", "head")
+#: Of the median of the head: tissue is brighter than this, air darker.
+_HEAD_SIGNAL = 0.3
+#: Patches a scan for the mean and the standard deviation of all of them.
+_STATISTICS_PATCHES = 64
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,31 @@ class TrainingScan:
     label: NDArray[np.uint8]
     vessel: NDArray[np.int64]
     head: NDArray[np.int64]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To worker processes goes the place of the files, not what is in them.
+        arrays = (self.scan, self.label, self.vessel, self.head)
+        files = [array.filename for array in arrays if isinstance(array, np.memmap)]
+        return (_open, (files,)) if len(files) == len(arrays) else (TrainingScan, arrays)
+
+
+def scan_folders(folders: Sequence[str]) -> list[Path]:
+    """Return the folders of all scans in some folders, in their order.
+
+    Raises
+    ------
+    VesselSegError
+        If one holds no scans.
+    """
+    paths: list[Path] = []
+    for folder in folders:
+        found = sorted(path.parent for path in Path(folder).glob("*/tof.nii.gz"))
+        if not found:
+            raise VesselSegError(
+                f"the folder {folder} holds no scans", f"draw some with 'vesselseg synthesize --output {folder}'"
+            )
+        paths += found
+    return paths
 
 
 def load_scans(
@@ -65,32 +101,77 @@ def load_scans(
     VesselSegError
         If a folder holds no scans, or a label does not lie on the grid of its scan.
     """
-    paths = []
-    for folder in folders:
-        found = sorted(path.parent for path in Path(folder).glob("*/tof.nii.gz"))
-        if not found:
-            raise VesselSegError(f"the folder {folder} holds no scans", "draw some with 'vesselseg synthesize'")
-        paths += found
+    paths = scan_folders(folders)
     cache.mkdir(parents=True, exist_ok=True)
     scans = []
     for done, path in enumerate(paths, start=1):
-        stem = "_".join(path.resolve().parts[-3:])
-        files = cache / f"{stem}_scan.npy", cache / f"{stem}_label.npy"
-        newest = max((path / name).stat().st_mtime for name in ("tof.nii.gz", "label.nii.gz"))
+        # Scans of one name in several folders are several, and another normalisation makes other arrays.
+        key = f"{path.resolve()} {json.dumps(normalisation, sort_keys=True)}"
+        stem = f"{path.name}_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        files = [cache / f"{stem}_{part}.npy" for part in _PARTS]
+        newest = max((path / name).stat().st_mtime for name in ("tof.nii.gz", "label.nii.gz") if (path / name).exists())
         if not all(file.exists() and file.stat().st_mtime > newest for file in files):
-            scan, label = read_volume(path / "tof.nii.gz"), read_volume(path / "label.nii.gz")
-            if not scan.geometry.same_grid(label.geometry):
-                raise VesselSegError(f"scan and label in {path} do not lie on the same grid", "draw them again")
-            _save(files[0], normalise(scan.array, normalisation).astype(np.float16))
-            _save(files[1], label.array.astype(np.uint8))
-        scans.append(_open(*files))
+            prepared = as_training_scan(*read_case(path), normalisation)
+            for file, part in zip(files, _PARTS):
+                _save(file, getattr(prepared, part))
+        scans.append(_open(files))
         progress(done / len(paths), f"scan {done} of {len(paths)}")
     return scans
 
 
+def read_case(folder: Path) -> tuple[Volume, Volume]:
+    """Read ``tof.nii.gz`` and ``label.nii.gz`` of a folder; raise `VesselSegError` if they are not on one grid."""
+    scan, label = read_volume(folder / "tof.nii.gz"), read_volume(folder / "label.nii.gz")
+    if not scan.geometry.same_grid(label.geometry):
+        raise VesselSegError(f"scan and label in {folder} do not lie on the same grid", "draw them again")
+    return scan, label
+
+
 def as_training_scan(scan: Volume, label: Volume, normalisation: dict[str, Any]) -> TrainingScan:
-    """Prepare a scan in memory."""
-    return _with_centres(normalise(scan.array, normalisation).astype(np.float16), label.array.astype(np.uint8))
+    """Prepare a scan in memory; parameters as for `load_scans`."""
+    array, target = normalise(scan.array, normalisation), label.array.astype(np.uint8)
+    relative = array
+    if normalisation.get("method") != "foreground_median":
+        relative = normalise(scan.array, {"method": "foreground_median"})
+    # Vessel voxels of the same kind are plenty; every third voxel of a coarse grid stands for the head.
+    coarse = np.argwhere(relative[::3, ::3, ::3].astype(np.float16) > _HEAD_SIGNAL) * 3
+    head = np.asarray(np.ravel_multi_index(tuple(coarse.T), array.shape), dtype=np.int64)
+    return TrainingScan(array.astype(np.float16), target, np.flatnonzero(target == 1), head)
+
+
+def patch_statistics(folders: Sequence[str], sampler_options: dict[str, Any], seed: int) -> dict[str, float]:
+    """Return mean and standard deviation of the signal over patches of all scans, as Livne et al. 2019 take them.
+
+    Parameters
+    ----------
+    folders : sequence of str
+        As `load_scans` takes them.
+    sampler_options : dict
+        Arguments of `PatchSampler`.
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``mean`` and ``std``, in the units of the scans.
+    """
+    sums = np.zeros(3)
+    for k, path in enumerate(scan_folders(folders)):
+        scan, label = read_case(path)
+        # float16 holds the values of a scan only roughly where they are large: shares of its maximum are exact enough.
+        scale = max(float(scan.array.max()), 1e-6)
+        prepared = as_training_scan(scan, label, {"method": "zscore", "mean": 0.0, "std": scale})
+        sampler = PatchSampler([prepared], **sampler_options)
+        images, labels = sampler.batch(_STATISTICS_PATCHES, np.random.default_rng([seed, k]))
+        middle = images[:, images.shape[1] // 2 - labels.shape[1] // 2 :][:, : labels.shape[1]]
+        values = middle[labels != UNSURE].astype(np.float64) * scale
+        sums += values.size, values.sum(), np.square(values).sum()
+    count, total, squares = sums
+    mean = total / max(count, 1)
+    std = float(np.sqrt(max(squares / max(count, 1) - mean**2, 0.0)))
+    if std == 0:
+        raise VesselSegError("the training scans have no contrast", "check them")
+    return {"mean": round(float(mean), 6), "std": round(std, 6)}
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
@@ -100,16 +181,8 @@ def _save(path: Path, array: NDArray[Any]) -> None:
     os.replace(temporary, path)
 
 
-def _open(scan: Path, label: Path) -> TrainingScan:
-    return _with_centres(np.load(scan, mmap_mode="r"), np.load(label, mmap_mode="r"))
-
-
-def _with_centres(scan: NDArray[np.float16], label: NDArray[np.uint8]) -> TrainingScan:
-    # Vessel voxels of the same kind are plenty; every third voxel of a coarse grid stands for the head.
-    vessel = np.flatnonzero(np.asarray(label) == 1)
-    coarse = np.argwhere(np.asarray(scan[::3, ::3, ::3]) > 0.3) * 3
-    head = np.asarray(np.ravel_multi_index(tuple(coarse.T), scan.shape), dtype=np.int64)
-    return TrainingScan(scan, label, vessel, head)
+def _open(files: Sequence[str | Path]) -> TrainingScan:
+    return TrainingScan(*(np.load(file, mmap_mode="r") for file in files))
 
 
 class PatchSampler:
@@ -125,11 +198,13 @@ class PatchSampler:
         Side of a crop, in voxels.
     vessel_share, head_share : float
         Share of crops centred on a vessel and on a voxel of the head.
+    flip : bool
+        Whether up and down may change places.
     """
 
     def __init__(
         self, scans: Sequence[TrainingScan], *, slices: int, labelled: int, size: int, vessel_share: float,
-        head_share: float,
+        head_share: float, flip: bool = True,
     ) -> None:  # fmt: skip
         self.scans = list(scans)
         self.slices = slices
@@ -137,25 +212,25 @@ class PatchSampler:
         self.size = size
         self.vessel_share = vessel_share
         self.head_share = head_share
+        self.flip = flip
 
     def batch(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return `count` crops, shape (N, slices, size, size), and labels, shape (N, labelled, size, size)."""
         images = np.zeros((count, self.slices, self.size, self.size), np.float32)
-        labels = np.full((count, self.labelled, self.size, self.size), 255, np.float32)
+        labels = np.full((count, self.labelled, self.size, self.size), UNSURE, np.float32)
         for k in range(count):
             scan = self.scans[rng.integers(len(self.scans))]
             self._cut(scan, self._centre(scan, rng), images[k], labels[k])
-            # Up and down may change places.
-            if rng.random() < 0.5:
+            if self.flip and rng.random() < 0.5:
                 images[k], labels[k] = images[k, ::-1].copy(), labels[k, ::-1].copy()
         return images, labels
 
     def _centre(self, scan: TrainingScan, rng: np.random.Generator) -> tuple[int, ...]:
         kind = rng.random()
         if kind < self.vessel_share and scan.vessel.size:
-            flat = int(rng.choice(scan.vessel))
+            flat = int(scan.vessel[rng.integers(scan.vessel.size)])
         elif kind < self.vessel_share + self.head_share and scan.head.size:
-            flat = int(rng.choice(scan.head))
+            flat = int(scan.head[rng.integers(scan.head.size)])
         else:
             flat = int(rng.integers(scan.scan.size))
         # Off the middle, so that the network does not learn to look for vessels there.
@@ -166,7 +241,8 @@ class PatchSampler:
     def _cut(
         self, scan: TrainingScan, centre: tuple[int, ...], image: NDArray[np.float32], label: NDArray[np.float32]
     ) -> None:
-        source, target = [], []
+        source: list[slice] = []
+        target: list[slice] = []
         for middle, side, length in zip(centre[1:], (self.size, self.size), scan.scan.shape[1:]):
             start = middle - side // 2
             low, high = max(start, 0), min(start + side, length)
@@ -178,4 +254,4 @@ class PatchSampler:
             for k, z in enumerate(range(first, first + len(array))):
                 # The outer slices are repeated; outside of the scan there is nothing to learn.
                 if not beyond or 0 <= z <= last:
-                    array[(k, *target)] = part[(min(max(z, 0), last), *source)]
+                    array[k][tuple(target)] = part[min(max(z, 0), last)][tuple(source)]

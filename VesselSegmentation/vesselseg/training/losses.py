@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch.nn import functional
+
+from vesselseg.errors import VesselSegError
+from vesselseg.training.config import TrainingConfig
+
+#: Takes logits, target and valid, tensors of one shape, (N, 1, Y, X) or (N, 1, Z, Y, X); returns a scalar.
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def build_loss(config: TrainingConfig) -> Loss:
+    """Return the loss that a configuration names, with its options.
+
+    Raises
+    ------
+    VesselSegError
+        If it does not take these options.
+    """
+    known = {"dice": ("smooth",), "dice_cross_entropy": ("smooth",), "soft_cldice": ("smooth", "alpha", "iterations")}
+    unknown = sorted(set(config.loss_options) - set(known[config.loss]))
+    if unknown:
+        raise VesselSegError(
+            f"the loss {config.loss} has no option {', '.join(unknown)}", f"it has {', '.join(known[config.loss])}"
+        )
+    smooth = float(config.loss_options.get("smooth", 1.0))
+    if config.loss == "dice":
+        return partial(dice_loss, smooth=smooth)
+    if config.loss == "dice_cross_entropy":
+        return partial(dice_cross_entropy, smooth=smooth, positive_weight=config.positive_weight)
+    alpha, iterations = float(config.loss_options.get("alpha", 0.5)), int(config.loss_options.get("iterations", 5))
+    if not 0 <= alpha <= 1 or iterations < 0:
+        raise VesselSegError("alpha must lie in [0, 1], and iterations not be negative", "correct them")
+    return partial(dice_and_soft_cldice, alpha=alpha, smooth=smooth, iterations=iterations)
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, smooth: float = 1.0) -> torch.Tensor:
@@ -31,10 +65,88 @@ def dice_loss(logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, s
 
 
 def dice_cross_entropy(
-    logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, positive_weight: float = 1.0
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    valid: torch.Tensor,
+    positive_weight: float = 1.0,
+    smooth: float = 1.0,
 ) -> torch.Tensor:
     """Return the sum of the Dice loss and the mean binary cross-entropy; parameters as for `dice_loss`."""
+    weight = torch.tensor(positive_weight, device=logits.device)
     entropy = functional.binary_cross_entropy_with_logits(
-        logits, target, weight=valid, reduction="sum", pos_weight=torch.tensor(positive_weight)
+        logits, target, weight=valid, reduction="sum", pos_weight=weight
     )
-    return dice_loss(logits, target, valid) + entropy / valid.sum().clamp_min(1)
+    return dice_loss(logits, target, valid, smooth) + entropy / valid.sum().clamp_min(1)
+
+
+def soft_cldice_loss(
+    logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, smooth: float = 1.0, iterations: int = 5
+) -> torch.Tensor:
+    """Return one minus the soft clDice over the whole batch: how well each holds the centreline of the other.
+
+    Parameters
+    ----------
+    logits, target, valid : tensor, of one shape, (N, 1, Y, X) or (N, 1, Z, Y, X)
+        As for `dice_loss`. Where a voxel does not count, there is no vessel for either of them.
+    smooth : float
+        Added above and below.
+    iterations : int
+        Erosions of the soft skeleton; at least the radius of the widest vessel, in voxels.
+
+    Returns
+    -------
+    tensor, scalar
+
+    References
+    ----------
+    Shit S, et al. clDice: a novel topology-preserving loss function for tubular structure segmentation. CVPR 2021:
+    16555-16564. doi:10.1109/CVPR46437.2021.01629
+    """
+    # MONAI's SoftclDiceLoss knows no voxels that do not count.
+    probability, target = torch.sigmoid(logits) * valid, target * valid
+    line, true_line = soft_skeleton(probability, iterations), soft_skeleton(target, iterations)
+    precision = ((line * target).sum() + smooth) / (line.sum() + smooth)
+    sensitivity = ((true_line * probability).sum() + smooth) / (true_line.sum() + smooth)
+    return 1 - 2 * precision * sensitivity / (precision + sensitivity)
+
+
+def dice_and_soft_cldice(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    valid: torch.Tensor,
+    alpha: float = 0.5,
+    smooth: float = 1.0,
+    iterations: int = 5,
+) -> torch.Tensor:
+    """Return ``(1 - alpha) * dice_loss + alpha * soft_cldice_loss``, as Shit et al. 2021 train with."""
+    overlap = dice_loss(logits, target, valid, smooth)
+    return (1 - alpha) * overlap + alpha * soft_cldice_loss(logits, target, valid, smooth, iterations)
+
+
+def soft_skeleton(image: torch.Tensor, iterations: int) -> torch.Tensor:
+    """Return the soft skeleton of an image, shape (N, C, Y, X) or (N, C, Z, Y, X), values in [0, 1].
+
+    What an opening takes away is skeleton, at each of so many erosions; the gradient flows through all of it.
+    """
+    skeleton = torch.relu(image - _opened(image))
+    for _ in range(iterations):
+        image = _eroded(image)
+        ridge = torch.relu(image - _opened(image))
+        skeleton = skeleton + torch.relu(ridge - skeleton * ridge)
+    return skeleton
+
+
+def _eroded(image: torch.Tensor) -> torch.Tensor:
+    """Take the least of each voxel and its neighbours along the axes."""
+    axes = image.dim() - 2
+    pool = functional.max_pool2d if axes == 2 else functional.max_pool3d
+    result = image
+    for axis in range(axes):
+        side = [3 if other == axis else 1 for other in range(axes)]
+        result = torch.minimum(result, -pool(-image, side, stride=1, padding=[length // 2 for length in side]))
+    return result
+
+
+def _opened(image: torch.Tensor) -> torch.Tensor:
+    pool = functional.max_pool2d if image.dim() == 4 else functional.max_pool3d
+    return pool(_eroded(image), 3, stride=1, padding=1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import contextlib
 import logging
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -19,88 +19,318 @@ from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import load_network, save_model
 from vesselseg.networks import build_network, in_channels_last
 from vesselseg.progress import ProgressCallback, no_progress, stage
-from vesselseg.training.augmentation import augment_shape, augment_signal
+from vesselseg.training.backend import start_fabric
+from vesselseg.training.checkpoint import load_checkpoint, save_checkpoint
 from vesselseg.training.config import TrainingConfig
-from vesselseg.training.data import CROP_MARGIN, PatchSampler, load_scans
-from vesselseg.training.losses import dice_cross_entropy
+from vesselseg.training.data import TrainingScan, load_scans, patch_statistics, scan_folders
+from vesselseg.training.losses import build_loss
+from vesselseg.training.patches import PatchStream, sampler_options, validation_patches
+from vesselseg.training.run_folder import RunFolder, versions, without_paths
+from vesselseg.training.validation import best_threshold, forward, validate
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 logger = logging.getLogger("vesselseg")
 
-_VALIDATION_BATCHES = 12
-_UNSURE = 255.0
+_LARGEST_GRADIENT = 5.0
 
 
 def train(
-    config: TrainingConfig, output: Path, *, device: str = "cpu", progress: ProgressCallback = no_progress
+    config: TrainingConfig,
+    output: Path,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: ProgressCallback = no_progress,
 ) -> Manifest:
-    """Train a network and write it, whenever it is validated, with its manifest and its metrics.
+    """Train a network, or go on with the unfinished training in a folder.
+
+    A run that was stopped, even killed, goes on from its last checkpoint as if nothing had happened: on a CPU, with the
+    same number of threads, it ends in the same weights to the last bit. Started by ``torchrun``, it runs in several
+    processes, each with patches of its own; the first one writes.
 
     Parameters
     ----------
     config : TrainingConfig
     output : pathlib.Path
-        Folder for the model (``NAME.safetensors``, ``NAME.json``), ``metrics.csv``, ``config.json`` and the cache of
-        prepared scans; made if need be.
+        Folder of the run, made if need be; see `vesselseg.training.run_folder.RunFolder`.
     device : str
-        As torch names it.
+        See `vesselseg.devices.choose_device`.
+    overwrite : bool
+        Whether to begin anew and to replace a model of this name in the folder.
     progress : callable
 
     Returns
     -------
     Manifest
-        Of the trained model.
+        Of the trained model: the weights of the best validation, or the last ones without validation scans.
 
     Raises
     ------
     VesselSegError
-        If the scans cannot be read, or the loss is no number any more.
+        If the scans cannot be read, the folder holds a finished model or another run, Lightning Fabric is not
+        installed, or the loss is no number any more.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    network = in_channels_last(_initial_network(config).to(device))
-    folders = [*config.training_scans, *config.validation_scans]
-    scans = load_scans(folders, output / "cache", config.normalisation, stage(progress, 0.0, 0.05))
-    # `load_scans` keeps the order of the folders.
-    held_out = sum(len(list(Path(folder).glob("*/tof.nii.gz"))) for folder in config.validation_scans)
-    sampler = _sampler(config, scans[: len(scans) - held_out], network)
-    validation = _validation_patches(config, scans[len(scans) - held_out :], network) if held_out else []
-    with atomic_output(output / "config.json", overwrite=True) as path:
-        path.write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
+    config.check()
+    fabric, precision = start_fabric(device, config.precision)
+    # torch's own choice is kept for whoever trains next in this process.
+    threads = torch.get_num_threads()
+    try:
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        run = _Run(config, RunFolder(Path(output), config), fabric, precision, overwrite, stage(progress, 0.0, 0.1))
+        run.train(stage(progress, 0.1, 0.99))
+        manifest = run.finish()
+        progress(1.0, "done")
+        return manifest
+    finally:
+        torch.set_num_threads(threads)
 
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, config.steps))
-    rng = np.random.default_rng(config.seed)
-    generator = torch.Generator().manual_seed(config.seed)
-    rows: list[dict[str, Any]] = []
-    losses: list[float] = []
-    start = time.perf_counter()
-    manifest = _manifest(config, rows)
-    for step in range(1, config.steps + 1):
-        images, labels = (torch.from_numpy(part) for part in sampler.batch(config.batch_size, rng))
-        images, labels = augment_shape(images, labels, config.patch_size, generator)
-        images = augment_signal(images, generator)
-        network.train()
-        loss = _loss(network, images, labels, config, device)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            raise VesselSegError(f"the loss is no number at step {step}", "lower the learning rate")
-        if step % config.validate_every == 0 or step == config.steps:
-            values = _validate(network, validation, config, device)
-            seconds = round(time.perf_counter() - start, 1)
-            rows.append({"step": step, "seconds": seconds, "loss": float(np.mean(losses)), **values})
-            losses.clear()
-            _write_metrics(output / "metrics.csv", rows)
-            manifest = save_model(network, _manifest(config, rows), output, half=False, overwrite=True)
-            logger.info("step %d: %s", step, ", ".join(f"{k} {v:.4g}" for k, v in rows[-1].items() if k != "step"))
-        progress(0.05 + 0.95 * step / config.steps, f"step {step} of {config.steps}, loss {loss.item():.3f}")
-    return manifest
+
+class _Run:
+    """A run from its beginning, or from its checkpoint, to the model."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        folder: RunFolder,
+        fabric: Fabric,
+        precision: str,
+        overwrite: bool,
+        progress: ProgressCallback,
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.fabric = fabric
+        self.precision = precision
+        self.loss = build_loss(config)
+        saved = folder.saved_state(overwrite=overwrite, processes=fabric.world_size)
+        folder.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(config.seed)
+        network = build_network(config.architecture, **config.options) if saved else _initial_network(config)
+        _check_patches(config, network)
+        self.bare = in_channels_last(network)
+        _freeze(self.bare, config)
+        self.optimiser = _optimiser(config, self.bare)
+        self.network, self._stepper = fabric.setup(self.bare, self.optimiser)
+        training, validation = self._load_scans(saved, progress)
+        self.state = saved or {
+            "step": 0,
+            "seconds": 0.0,
+            "losses": [],
+            "rows": [],
+            "processes": fabric.world_size,
+            "normalisation": self.normalisation,
+            "scans": [len(training), len(validation)],
+        }
+        self.state["config"] = config.to_dict()
+        self.stream = PatchStream(config, training, self.bare, fabric.global_rank)
+        self.patches = validation_patches(config, validation, self.bare) if validation else []
+        self._resume_or_begin(saved is not None, [len(training), len(validation)])
+
+    def _load_scans(
+        self, saved: dict[str, Any] | None, progress: ProgressCallback
+    ) -> tuple[list[TrainingScan], list[TrainingScan]]:
+        config, fabric = self.config, self.fabric
+        folders = {"training": config.training_scans, "validation": config.validation_scans}
+        for kind, wanted in config.synthesize.items():
+            if not folders[kind]:
+                folders[kind] = [str(self.folder.drawn(kind))]
+                if fabric.is_global_zero:
+                    from vesselseg.training.drawing import draw_folder
+
+                    part = (0.0, 0.4) if kind == "training" else (0.4, 0.5)
+                    draw_folder(wanted, self.folder.drawn(kind), stage(progress, *part))
+        fabric.barrier()
+        self.normalisation = dict(saved["normalisation"] if saved else config.normalisation)
+        if self.normalisation.get("method") == "zscore" and not {"mean", "std"} <= set(self.normalisation):
+            options = sampler_options(config, self.bare)
+            found = patch_statistics(folders["training"], options, config.seed) if fabric.is_global_zero else {}
+            self.normalisation.update(fabric.broadcast(found))
+        for paths in folders.values():
+            scan_folders(paths)  # all of them are there, before long work
+        training: list[TrainingScan] = []
+        validation: list[TrainingScan] = []
+        # The others then find the prepared scans in the cache.
+        with fabric.rank_zero_first():
+            cache = self.folder.cache
+            training = load_scans(folders["training"], cache, self.normalisation, stage(progress, 0.5, 0.9))
+            if folders["validation"]:
+                validation = load_scans(folders["validation"], cache, self.normalisation, stage(progress, 0.9, 1.0))
+        return training, validation
+
+    def _resume_or_begin(self, resumed: bool, scans: list[int]) -> None:
+        fabric, state = self.fabric, self.state
+        if resumed:
+            load_checkpoint(self.folder.checkpoint, self.bare, self.optimiser)
+            logger.info("going on after step %d of %d", state["step"], self.config.steps)
+            if scans != state["scans"]:
+                logger.warning(
+                    "the run began with %d training and %d validation scans, and goes on with %d and %d",
+                    *state["scans"],
+                    *scans,
+                )
+        fabric.barrier()
+        if fabric.is_global_zero:
+            self.folder.begin(self._description())
+            if not resumed:
+                # From here on a run that was stopped is known from a finished one.
+                self._save_checkpoint()
+
+    def train(self, progress: ProgressCallback) -> None:
+        """Make the steps that are left, with validations and checkpoints."""
+        config, state, fabric = self.config, self.state, self.fabric
+        first, began, before = state["step"] + 1, time.perf_counter(), state["seconds"]
+        if self._stopped():
+            return
+        pin = fabric.device.type == "cuda"
+        # Closed whatever happens: workers end with the loop, not when an error's traceback is forgotten.
+        with contextlib.closing(self.stream.batches(first, config.steps, pin=pin)) as batches:
+            for step, (images, labels) in enumerate(batches, start=first):
+                state["losses"].append(self._step(step, images, labels))
+                state["step"], state["seconds"] = step, before + time.perf_counter() - began
+                due = step % config.validate_every == 0 or step == config.steps
+                if due:
+                    self._validate()
+                if (due or step % config.checkpoint_every == 0) and fabric.is_global_zero:
+                    self._save_checkpoint()
+                each = (state["seconds"] - before) / (step - first + 1)
+                progress(step / config.steps, _status(state, config.steps, each))
+                if due and self._stopped():
+                    break
+
+    def _step(self, step: int, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """Make one step and return the loss, the mean over all processes."""
+        config, fabric = self.config, self.fabric
+        # Dropout depends on the step only, as the patches do, so that a restart changes nothing.
+        torch.manual_seed(_step_seed(config.seed, step, fabric.global_rank))
+        self.network.train()
+        for part in config.frozen:
+            getattr(self.bare, part).eval()  # nor does their batch normalisation move
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.learning_rate * _rate(config.schedule, step - 1, config.steps)
+        loss = self.loss(*forward(self.network, images, labels, fabric.device))
+        self.optimiser.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        fabric.clip_gradients(self.network, self._stepper, max_norm=_LARGEST_GRADIENT, error_if_nonfinite=False)
+        mean = fabric.all_reduce(loss.detach(), reduce_op="mean")
+        value = float(cast(torch.Tensor, mean))
+        if not math.isfinite(value):
+            raise VesselSegError(
+                f"the loss is no number at step {step}", "lower the learning rate and begin anew with --overwrite"
+            )
+        self._stepper.step()
+        return value
+
+    def _validate(self) -> None:
+        """Measure, add a row to the curves, and keep the weights if they are the best so far."""
+        config, state = self.config, self.state
+        if self.fabric.is_global_zero:
+            values = validate(
+                self.bare, self.patches, self.loss, threshold=config.threshold, device=self.fabric.device,
+                autocast=self.fabric.autocast(),
+            )  # fmt: skip
+            row = {
+                "step": state["step"],
+                "seconds": round(state["seconds"], 1),
+                "learning_rate": self.optimiser.param_groups[0]["lr"],
+                "loss": float(np.mean(state["losses"])),
+                **values,
+            }
+            state["rows"].append(row)
+            best = self._best_row()
+            if best is row:
+                save_model(self.bare, self._manifest(row), self.folder.folder, half=False, overwrite=True)
+            self.folder.write_curves(state["rows"], best["step"])
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "seconds"))
+            logger.info("step %d: %s", row["step"], shown)
+        state["losses"] = []
+        # Also the others must know when to stop.
+        state["rows"] = self.fabric.broadcast(state["rows"])
+
+    def _best_row(self) -> dict[str, Any]:
+        """Return the row of the best validation, the earliest of equals; the last row without validation scans."""
+        rows, name = self.state["rows"], self.config.monitor
+        if name not in rows[0]:
+            return rows[-1]
+        return max(rows, key=lambda row: row[name] * (1 if name == "dice" else -1))
+
+    def _stopped(self) -> bool:
+        """Tell whether the run is at its end: all steps done, or no better validation for too long."""
+        rows = self.state["rows"]
+        if self.state["step"] >= self.config.steps:
+            return True
+        if not self.config.patience or not rows:
+            return False
+        return len(rows) - 1 - rows.index(self._best_row()) >= self.config.patience
+
+    def _save_checkpoint(self) -> None:
+        save_checkpoint(self.folder.checkpoint, self.bare, self.optimiser, self.state)
+
+    def finish(self) -> Manifest:
+        """Complete the manifest of the best weights, remove the checkpoint, and return the manifest."""
+        config, best = self.config, self._best_row()
+        if self.fabric.is_global_zero:
+            written = Manifest.read(self.folder.model)
+            manifest = replace(self._manifest(best), sha256=written.sha256, weights=written.weights)
+            if config.choose_threshold:
+                manifest = self._with_threshold(manifest, load_network(written))
+            with atomic_output(self.folder.model, overwrite=True) as path:
+                path.write_text(manifest.to_json(), encoding="utf-8")
+            self.folder.begin({**self._description(), "model_from_step": best["step"], "finished": True})
+            self.folder.checkpoint.unlink()
+        self.fabric.barrier()
+        return Manifest.read(self.folder.model)
+
+    def _with_threshold(self, manifest: Manifest, network: torch.nn.Module) -> Manifest:
+        device = self.fabric.device
+        network = in_channels_last(network.to(device))
+        threshold, dice = best_threshold(network, self.patches, device=device, autocast=self.fabric.autocast())
+        note = {
+            "chosen": "best Dice over the validation patches",
+            "dice": dice,
+            "dice_at_configured": manifest.training["last_validation"]["dice"],
+            "configured": self.config.threshold,
+        }
+        return replace(manifest, threshold=threshold, training={**manifest.training, "threshold": note})
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "device": str(self.fabric.device),
+            "precision": self.precision,
+            "processes": self.fabric.world_size,
+            "threads": torch.get_num_threads(),
+            "parameters": sum(parameter.numel() for parameter in self.bare.parameters()),
+            "training_scans": self.state["scans"][0],
+            "validation_scans": self.state["scans"][1],
+            "normalisation": self.normalisation,
+            "steps": self.state["step"],
+            "seconds": round(self.state["seconds"], 1),
+        }
+
+    def _manifest(self, row: dict[str, Any]) -> Manifest:
+        config = self.config
+        described = self._description()
+        return Manifest(
+            name=config.name,
+            title=config.title,
+            architecture=config.architecture,
+            options=config.options,
+            normalisation=self.normalisation,
+            spacing_mm=config.spacing_mm,
+            threshold=config.threshold,
+            sha256="",
+            licence=config.licence,
+            training_data=config.training_data,
+            min_component_mm3=config.min_component_mm3,
+            training={
+                "configuration": without_paths(config.to_dict()),
+                "versions": versions(),
+                **{key: described[key] for key in ("device", "precision", "processes", "steps", "seconds")},
+                "last_validation": row,
+            },
+        )
 
 
 def _initial_network(config: TrainingConfig) -> torch.nn.Module:
@@ -115,101 +345,49 @@ def _initial_network(config: TrainingConfig) -> torch.nn.Module:
     return fresh
 
 
-def _rate(step: int, steps: int) -> float:
-    """Share of the highest learning rate at a step."""
+def _check_patches(config: TrainingConfig, network: Any) -> None:
+    sides = {"patch_size": config.patch_size, **({"depth": config.depth} if network.dimensions == 3 else {})}
+    for name, side in sides.items():
+        if side % network.divisor:
+            raise VesselSegError(
+                f"{name} is {side}, and the poolings of the network need a multiple of {network.divisor}", "correct it"
+            )
+
+
+def _freeze(network: torch.nn.Module, config: TrainingConfig) -> None:
+    parts = dict(network.named_children())
+    for name in config.frozen:
+        if name not in parts:
+            raise VesselSegError(f"the network has no part '{name}'", f"it has {', '.join(parts)}")
+        parts[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise VesselSegError("every part of the network is frozen", "leave out some of them")
+
+
+def _optimiser(config: TrainingConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    free = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return kinds[config.optimiser](free, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _rate(schedule: str, done: int, steps: int) -> float:
+    """Share of the highest learning rate after so many steps."""
+    if schedule == "constant":
+        return 1.0
     warm_up = max(min(100, steps // 10), 1)
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
+    if done < warm_up:
+        return (done + 1) / warm_up
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm_up) / max(steps - warm_up, 1)))
 
 
-def _sampler(config: TrainingConfig, scans: list[Any], network: Any) -> PatchSampler:
-    slices, labelled = (config.depth, config.depth) if network.dimensions == 3 else (network.in_slices, 1)
-    return PatchSampler(
-        scans, slices=slices, labelled=labelled, size=int(config.patch_size * CROP_MARGIN),
-        vessel_share=config.vessel_share, head_share=config.head_share,
-    )  # fmt: skip
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank, 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _validation_patches(
-    config: TrainingConfig, scans: list[Any], network: Any
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Draw the same patches each time, not augmented."""
-    rng = np.random.default_rng(1234)
-    margin = (int(config.patch_size * CROP_MARGIN) - config.patch_size) // 2
-    inner = slice(margin, margin + config.patch_size)
-    patches = []
-    for _ in range(_VALIDATION_BATCHES):
-        images, labels = _sampler(config, scans, network).batch(config.batch_size, rng)
-        patches.append((torch.from_numpy(images[..., inner, inner]), torch.from_numpy(labels[..., inner, inner])))
-    return patches
-
-
-def _loss(
-    network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, config: TrainingConfig, device: str
-) -> torch.Tensor:
-    labels = labels.to(device)
-    logits = _logits(network, images, config, device)
-    valid = (labels != _UNSURE).float()
-    return dice_cross_entropy(logits, (labels == 1).float(), valid, config.positive_weight)
-
-
-def _logits(network: Any, images: torch.Tensor, config: TrainingConfig, device: str) -> torch.Tensor:
-    """Return logits, shape (N, Z', Y, X), of patches, shape (N, Z, Y, X)."""
-    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=config.bfloat16):
-        if network.dimensions == 3:
-            blocks = images[:, None].to(device, memory_format=torch.channels_last_3d)
-            return network(blocks)[:, 0].float()
-        return network(images.to(device, memory_format=torch.channels_last)).float()
-
-
-def _validate(
-    network: torch.nn.Module, patches: list[tuple[torch.Tensor, torch.Tensor]], config: TrainingConfig, device: str
-) -> dict[str, float]:
-    """Return loss, Dice, precision and sensitivity at the threshold over all validation patches together."""
-    if not patches:
-        return {}
-    network.eval()
-    loss, hits, found, wanted = 0.0, 0.0, 0.0, 0.0
-    with torch.inference_mode():
-        for images, labels in patches:
-            logits = _logits(network, images, config, device).cpu()
-            valid, target = labels != _UNSURE, labels == 1
-            loss += float(dice_cross_entropy(logits, target.float(), valid.float(), config.positive_weight))
-            positive = (torch.sigmoid(logits) >= config.threshold) & valid
-            hits += float((positive & target).sum())
-            found += float(positive.sum())
-            wanted += float(target.sum())
-    return {
-        "validation_loss": loss / len(patches),
-        "dice": 2 * hits / max(found + wanted, 1.0),
-        "precision": hits / max(found, 1.0),
-        "sensitivity": hits / max(wanted, 1.0),
-    }
-
-
-def _write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
-    with atomic_output(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _manifest(config: TrainingConfig, rows: list[dict[str, Any]]) -> Manifest:
-    made_by = {"configuration": config.to_dict(), "torch": torch.__version__}
-    if rows:
-        made_by["last_validation"] = rows[-1]
-    return Manifest(
-        name=config.name,
-        title=config.title,
-        architecture=config.architecture,
-        options=config.options,
-        normalisation=config.normalisation,
-        spacing_mm=config.spacing_mm,
-        threshold=config.threshold,
-        sha256="",
-        licence=config.licence,
-        training_data=config.training_data,
-        min_component_mm3=config.min_component_mm3,
-        training=made_by,
-    )
+def _status(state: dict[str, Any], steps: int, seconds_each: float) -> str:
+    """Return the line that tells how a run goes."""
+    seconds = (steps - state["step"]) * seconds_each
+    left = f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    loss = state["losses"][-1] if state["losses"] else state["rows"][-1]["loss"]
+    dice = f", Dice {state['rows'][-1]['dice']:.3f}" if state["rows"] and "dice" in state["rows"][-1] else ""
+    return f"step {state['step']} of {steps}, loss {loss:.3f}{dice}, {left} left"

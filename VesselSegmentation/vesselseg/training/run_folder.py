@@ -1,0 +1,123 @@
+"""The folder of a training run: what lies in it, and whether a run there is new, to be gone on with, or finished."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vesselseg
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import atomic_output, check_output
+from vesselseg.training.config import FREE_ENTRIES, TrainingConfig
+from vesselseg.training.curves import draw_curves, write_table
+
+logger = logging.getLogger("vesselseg")
+
+#: Paths in the configuration, of which the manifest of a model holds the last part only.
+_PATH_ENTRIES = ("training_scans", "validation_scans", "initial_model", "data", "masks")
+
+
+class RunFolder:
+    """The files of a run.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds the model (``NAME.safetensors`` and ``NAME.json``), ``config.json``, ``run.json`` (versions, device,
+        seed), ``metrics.csv``, ``curves.png``, ``cache`` (prepared scans), ``scans`` (drawn ones) and, while the run is
+        not finished, ``checkpoint.safetensors``.
+    config : TrainingConfig
+    """
+
+    def __init__(self, folder: Path, config: TrainingConfig) -> None:
+        self.folder = folder
+        self.config = config
+        self.checkpoint = folder / "checkpoint.safetensors"
+        self.cache = folder / "cache"
+        self.model = folder / f"{config.name}.json"
+
+    def drawn(self, kind: str) -> Path:
+        """Return where scans of a kind, "training" or "validation", are drawn."""
+        return self.folder / "scans" / kind
+
+    def saved_state(self, *, overwrite: bool, processes: int) -> dict[str, Any] | None:
+        """Return the state of the unfinished run in the folder; None if a new one begins.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Whether what is there, finished or not, may be replaced.
+        processes : int
+            That train together.
+
+        Raises
+        ------
+        VesselSegError
+            If the folder holds a finished model of this name, or an unfinished run of another configuration.
+        """
+        from vesselseg.training.checkpoint import read_state
+
+        if not overwrite and self.checkpoint.exists():
+            state = read_state(self.checkpoint)
+            self._compare(state, processes)
+            return state
+        if self.folder.is_dir():
+            check_output(self.model, overwrite=overwrite)
+        return None
+
+    def _compare(self, state: dict[str, Any], processes: int) -> None:
+        wanted, had = self.config.to_dict(), state["config"]
+        other = [key for key in wanted if key not in FREE_ENTRIES and wanted[key] != had.get(key)]
+        if processes != state["processes"]:
+            other.append(f"number of processes ({state['processes']})")
+        if other:
+            raise VesselSegError(
+                f"{self.folder} holds an unfinished run with another {', '.join(other)}",
+                "go on with its configuration (config.json there), choose another folder, or give --overwrite",
+            )
+
+    def begin(self, description: dict[str, Any]) -> None:
+        """Write the configuration and what it runs with; `description` is added to the versions."""
+        self.write_json("config.json", self.config.to_dict())
+        self.write_json("run.json", {"seed": self.config.seed, "versions": versions(), **description})
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Write a JSON file, whole or not at all."""
+        with atomic_output(self.folder / name, overwrite=True) as path:
+            path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def write_curves(self, rows: list[dict[str, Any]], best_step: int) -> None:
+        """Write ``metrics.csv`` and ``curves.png``."""
+        write_table(self.folder / "metrics.csv", rows)
+        draw_curves(self.folder / "curves.png", rows, title=self.config.name, best_step=best_step)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide what training computes."""
+    import torch
+
+    return {
+        "vesselseg": vesselseg.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "lightning-fabric": metadata.version("lightning-fabric"),
+    }
+
+
+def without_paths(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration in which folders are named without where they lie: that concerns nobody else."""
+    result: dict[str, Any] = {}
+    for key, value in configuration.items():
+        if isinstance(value, dict):
+            value = without_paths(value)
+        elif key in _PATH_ENTRIES:
+            value = [Path(part).name for part in value] if isinstance(value, list) else Path(value).name
+        result[key] = value
+    return result
