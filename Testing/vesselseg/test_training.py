@@ -9,44 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training_cases import GRID, MEDIAN, curve, make_config, tube_scan, write_config, write_scans
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import write_volume
-from vesselseg.training.config import TrainingConfig
-from vesselseg.training.data import PatchSampler, as_training_scan, load_scans
+from vesselseg.training.config import Augmentation, TrainingConfig, shipped_configs
+from vesselseg.training.data import PatchSampler, as_training_scan, load_scans, patch_statistics
 from vesselseg.training.evaluation import centreline, judge_on_real_scan
 from vesselseg.volume import Volume
 
 torch = pytest.importorskip("torch")
-
-MEDIAN = {"method": "foreground_median", "clip": 4.0}
-GRID = Geometry((64, 60, 20), (0.6, 0.6, 0.6))
-
-
-def tube_scan(seed: int = 0) -> tuple[Volume, Volume]:
-    """Make a noisy block with a bright tube along x."""
-    z, y, _ = np.ogrid[:20, :60, :64]
-    tube = np.broadcast_to((y - 30) ** 2 + (z - 10) ** 2 <= 6, GRID.shape)
-    array = np.random.default_rng(seed).normal(100, 8, GRID.shape) + 150 * tube
-    array[:, :8] = 2
-    return Volume(array.astype(np.float32), GRID), Volume(tube.astype(np.uint8), GRID)
-
-
-def write_scans(folder: Path, count: int = 2) -> None:
-    for k in range(count):
-        (folder / f"scan{k}").mkdir(parents=True)
-        scan, label = tube_scan(k)
-        write_volume(scan, folder / f"scan{k}" / "tof.nii.gz")
-        write_volume(label, folder / f"scan{k}" / "label.nii.gz")
-
-
-def write_config(path: Path, **entries) -> Path:
-    options = {"channels": [4, 8], "in_slices": 3, "norm": "batch"}
-    small = {"patch_size": 32, "batch_size": 4, "steps": 40, "validate_every": 20, "learning_rate": 0.01}
-    small |= {"threads": 1, "workers": 0, "precision": "float32"}
-    values = {"name": "tube", "training_scans": ["train"], "options": options, **small, **entries}
-    path.write_text(json.dumps(values), encoding="utf-8")
-    return path
 
 
 def test_configuration_finds_scans_beside_itself(tmp_path: Path) -> None:
@@ -62,11 +33,60 @@ def test_configuration_finds_scans_beside_itself(tmp_path: Path) -> None:
         ({"steps": 0}, "steps"),
         ({"vessel_share": 0.8, "head_share": 0.4}, "share"),
         ({"training_scans": []}, "no training scans"),
+        ({"loss": "hinge"}, "loss"),
+        ({"optimiser": "adam", "weight_decay": 0.1}, "AdamW"),
+        ({"patience": 3}, "validation scans"),
+        ({"augmentation": {"rotation": 3}}, "rotation"),
+        ({"augmentation": {"scale": [2, 1]}}, "scale"),
+        ({"augmentation": {"flips": "up"}}, "flips"),
+        ({"normalisation": {"method": "zscore"}}, "signal"),
+        ({"synthesize": {"test": {"count": 1}}}, "test"),
+        ({"synthesize": {"training": {"counts": 1}}}, "counts"),
+        ({"name": "a/b"}, "name"),
+        ({"workers": -1}, "workers"),
     ],
 )
 def test_wrong_configuration_is_named(tmp_path: Path, entries: dict, message: str) -> None:
     with pytest.raises(VesselSegError, match=message):
         TrainingConfig.read(write_config(tmp_path / "c.json", **entries))
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_shipped_configurations_are_whole_and_fit_their_networks(name: str) -> None:
+    from vesselseg.networks import build_network
+    from vesselseg.training.losses import build_loss
+
+    config = TrainingConfig.read(name)
+    network = build_network(config.architecture, **config.options)
+    assert config.patch_size % network.divisor == 0
+    assert network.dimensions == 2 or config.depth % network.divisor == 0
+    build_loss(config)
+
+
+def test_shipped_configurations_take_scans_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert TrainingConfig.read("default").training_scans == [str(tmp_path / "train")]
+
+
+def test_configuration_of_the_paper() -> None:
+    from vesselseg.networks import build_network
+
+    config = TrainingConfig.read("paper-half-unet")
+    network = build_network(config.architecture, **config.options)
+    assert sum(p.numel() for p in network.parameters()) == 7_846_081
+    assert (config.loss, config.optimiser, config.schedule, config.learning_rate) == ("dice", "adam", "constant", 1e-4)
+    assert (config.augmentation.rotation_deg, config.augmentation.shear_deg) == (30, 20)
+    # 41 patients, 1000 patches each, 10 epochs
+    assert config.steps * config.batch_size == 41 * 1000 * 10
+
+
+def test_a_configuration_survives_its_own_file(tmp_path: Path) -> None:
+    entries = {"augmentation": {"scale": [0.9, 1.1]}, "synthesize": {"training": {"count": 2, "size": [32, 32, 32]}}}
+    config = TrainingConfig.read(write_config(tmp_path / "c.json", **entries))
+    (tmp_path / "again.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    assert TrainingConfig.read(tmp_path / "again.json") == config
 
 
 def test_configuration_without_name_or_not_json(tmp_path: Path) -> None:
@@ -120,6 +140,48 @@ def test_shape_augmentation_keeps_image_and_label_together() -> None:
     assert ((patches[:, :1] > 0.5) == (targets == 1)).float().mean() > 0.97
 
 
+def test_patches_beyond_their_crop_do_not_count() -> None:
+    from vesselseg.training.augmentation import augment_shape
+
+    images, labels = torch.ones(8, 1, 24, 24), torch.ones(8, 1, 24, 24)
+    far = Augmentation(rotation_deg=0, shear_deg=0, scale=(3.0, 3.0), stretch=0)
+    patches, targets = augment_shape(images, labels, 16, torch.Generator().manual_seed(0), far)
+    assert (targets == 255).any()
+    assert (targets[patches > 0.99] == 1).all()
+    assert (targets[patches == 0] == 255).all()
+
+
+@pytest.mark.parametrize("axes", ["x", "y", "xy", ""])
+def test_only_the_named_axes_are_mirrored(axes: str) -> None:
+    from vesselseg.training.augmentation import augment_shape
+
+    labels = torch.zeros(64, 1, 16, 16)
+    labels[..., 3, 5] = 1
+    still = Augmentation(rotation_deg=0, shear_deg=0, scale=(1.0, 1.0), stretch=0, flips=axes)
+    _, targets = augment_shape(labels, labels, 16, torch.Generator().manual_seed(0), still)
+    places = {tuple(int(v) for v in place[2:]) for place in torch.nonzero(targets == 1)}
+    assert {y for y, _ in places} == ({3, 12} if "y" in axes else {3})
+    assert {x for _, x in places} == ({5, 10} if "x" in axes else {5})
+
+
+def test_statistics_are_those_of_the_patches(tmp_path: Path) -> None:
+    write_scans(tmp_path / "train", 2)
+    options = {"slices": 1, "labelled": 1, "size": 24, "vessel_share": 0.0, "head_share": 0.0}
+    found = patch_statistics([str(tmp_path / "train")], options, seed=0)
+    everything = np.stack([tube_scan(k)[0].array for k in range(2)])
+    assert found["mean"] == pytest.approx(everything.mean(), rel=0.1)
+    assert found["std"] == pytest.approx(everything.std(), rel=0.25)
+
+
+def test_prepared_scans_of_another_normalisation_or_folder_are_others(tmp_path: Path) -> None:
+    for folder in ("a/x/train", "b/x/train"):
+        write_scans(tmp_path / folder, 1)
+    folders = [str(tmp_path / "a/x/train"), str(tmp_path / "b/x/train")]
+    load_scans(folders, tmp_path / "cache", MEDIAN)
+    load_scans(folders, tmp_path / "cache", {"method": "zscore", "mean": 100, "std": 10})
+    assert len(list((tmp_path / "cache").glob("*_scan.npy"))) == 4
+
+
 def test_signal_augmentation_stays_in_range() -> None:
     from vesselseg.training.augmentation import augment_signal
 
@@ -130,32 +192,6 @@ def test_signal_augmentation_stays_in_range() -> None:
     assert changed.min() >= 0
     assert changed.max() <= 4
     assert not torch.equal(changed, images)
-
-
-def test_loss_ignores_unsure_voxels_and_rewards_the_truth() -> None:
-    from vesselseg.training.losses import dice_cross_entropy
-
-    target = torch.zeros(1, 1, 8, 8)
-    target[..., 2:5, 2:5] = 1
-    valid = torch.ones_like(target)
-    valid[..., 7] = 0
-    good = (target * 2 - 1) * 10
-    spoiled = good.clone()
-    spoiled[..., 7] = 10  # wrong, but does not count
-    assert dice_cross_entropy(good, target, valid) < 0.01
-    assert dice_cross_entropy(spoiled, target, valid) == pytest.approx(float(dice_cross_entropy(good, target, valid)))
-    assert dice_cross_entropy(-good, target, valid) > 1
-
-
-def test_dice_loss_agrees_with_monai() -> None:
-    monai = pytest.importorskip("monai.losses")
-    from vesselseg.training.losses import dice_loss
-
-    generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(3, 1, 8, 8, generator=generator)
-    target = (torch.rand(3, 1, 8, 8, generator=generator) > 0.7).float()
-    theirs = monai.DiceLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)(logits, target)
-    assert float(dice_loss(logits, target, torch.ones_like(target))) == pytest.approx(float(theirs), abs=1e-6)
 
 
 def test_a_short_run_learns_a_tube_and_writes_a_model(tmp_path: Path) -> None:
@@ -193,6 +229,79 @@ def test_a_run_can_begin_with_the_weights_of_another(tmp_path: Path) -> None:
     assert torch.equal(one["head.weight"], two["head.weight"])
 
 
+def test_the_best_weights_become_the_model_and_training_stops(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    # From step 6 on the rate is so high that nothing gets better any more.
+    entries = {"steps": 40, "validate_every": 2, "patience": 3, "schedule": "constant", "learning_rate": 0.5}
+    manifest = train(make_config(tmp_path, **entries), tmp_path / "out")
+    rows = curve(tmp_path / "out")
+    losses = [float(row["validation_loss"]) for row in rows]
+    best = losses.index(min(losses))
+    assert len(rows) == best + 4 < 20
+    assert manifest.training["last_validation"]["step"] == int(rows[best]["step"])
+    record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert record["model_from_step"] == int(rows[best]["step"])
+    assert record["finished"]
+
+
+def test_a_run_leaves_what_it_was_made_with(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    manifest = train(make_config(tmp_path, steps=4, validate_every=2, choose_threshold=True), tmp_path / "out")
+    out = tmp_path / "out"
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["seed"] == 0
+    assert not (out / "checkpoint.safetensors").exists()
+    threshold = manifest.training["threshold"]
+    assert threshold["dice"] >= threshold["dice_at_configured"] - 0.01
+    assert str(tmp_path) not in manifest.to_json()
+
+
+@pytest.mark.parametrize("loss", ["dice", "soft_cldice"])
+def test_blocks_are_trained_with_every_loss(tmp_path: Path, loss: str) -> None:
+    from vesselseg.training.trainer import train
+
+    entries = {"architecture": "unet3d", "options": {"channels": [4, 8]}, "depth": 8, "loss": loss, "steps": 30}
+    entries |= {"optimiser": "adamw", "weight_decay": 1e-4, "precision": "bfloat16", "learning_rate": 0.02}
+    manifest = train(make_config(tmp_path, **entries), tmp_path / "out")
+    assert manifest.training["precision"] == "bfloat16"
+    assert manifest.training["last_validation"]["dice"] > 0.5
+
+
+def test_mean_and_deviation_over_the_patches_stand_in_the_manifest(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    entries = {"normalisation": {"method": "zscore"}, "augmentation": {"signal": False}, "steps": 1}
+    normalisation = train(make_config(tmp_path, **entries), tmp_path / "out").normalisation
+    assert normalisation["mean"] == pytest.approx(90, abs=30)
+    assert normalisation["std"] > 20
+
+
+def test_frozen_parts_keep_their_weights(tmp_path: Path) -> None:
+    from vesselseg.models.weights import load_network
+    from vesselseg.training.trainer import train
+
+    first = load_network(train(make_config(tmp_path, steps=2), tmp_path / "one")).state_dict()
+    entries = {"steps": 3, "initial_model": "one/tube.json", "frozen": ["encoder"]}
+    second = load_network(train(make_config(tmp_path, **entries), tmp_path / "two")).state_dict()
+    for name, value in first.items():
+        if name.startswith("encoder"):
+            assert torch.equal(value, second[name]), name
+    assert not torch.equal(first["head.weight"], second["head.weight"])
+    with pytest.raises(VesselSegError, match="tail"):
+        train(make_config(tmp_path, frozen=["tail"]), tmp_path / "three")
+
+
+def test_patches_that_the_network_cannot_pool_are_refused(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    with pytest.raises(VesselSegError, match="multiple of 2"):
+        train(make_config(tmp_path, patch_size=31), tmp_path / "out")
+
+
 def test_command_trains_and_does_not_replace_a_model(tmp_path: Path) -> None:
     from vesselseg.cli.main import main
 
@@ -202,6 +311,8 @@ def test_command_trains_and_does_not_replace_a_model(tmp_path: Path) -> None:
     assert main(arguments) == 0
     assert (tmp_path / "out" / "tube.safetensors").is_file()
     assert main(arguments) == 1
+    assert main([*arguments, "--overwrite"]) == 0
+    assert main(["train", "no-such", "--output", str(tmp_path / "out"), "--progress", "none"]) == 1
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:

@@ -164,8 +164,9 @@ class _Run:
         fabric, state = self.fabric, self.state
         if resumed:
             load_checkpoint(self.folder.checkpoint, self.bare, self.optimiser)
-            logger.info("going on after step %d of %d", state["step"], self.config.steps)
-            if scans != state["scans"]:
+            if fabric.is_global_zero:
+                logger.info("going on after step %d of %d", state["step"], self.config.steps)
+            if scans != state["scans"] and fabric.is_global_zero:
                 logger.warning(
                     "the run began with %d training and %d validation scans, and goes on with %d and %d",
                     *state["scans"],
@@ -387,7 +388,9 @@ def _step_seed(seed: int, step: int, rank: int) -> int:
 def _status(state: dict[str, Any], steps: int, seconds_each: float) -> str:
     """Return the line that tells how a run goes."""
     seconds = (steps - state["step"]) * seconds_each
-    left = f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    if seconds > 6000:
+        left = f"{seconds / 3600:.1f} h"
     loss = state["losses"][-1] if state["losses"] else state["rows"][-1]["loss"]
     dice = f", Dice {state['rows'][-1]['dice']:.3f}" if state["rows"] and "dice" in state["rows"][-1] else ""
     return f"step {state['step']} of {steps}, loss {loss:.3f}{dice}, {left} left"

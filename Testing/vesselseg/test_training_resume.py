@@ -1,0 +1,232 @@
+"""A run that was stopped, even killed, ends as if it had not been; patches do not depend on who makes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training_cases import MEDIAN, curve, make_config, tube_scan, write_config, write_scans
+from vesselseg.errors import Cancelled, VesselSegError
+from vesselseg.training.config import TrainingConfig
+from vesselseg.training.data import as_training_scan, load_scans
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
+
+#: Everything that has a state: moments of the optimiser, batch normalisation, dropout, a rate that changes.
+STATEFUL = {
+    "options": {"channels": [4, 8], "in_slices": 3, "norm": "batch", "dropout": 0.2},
+    "optimiser": "adamw", "weight_decay": 0.01, "steps": 8, "validate_every": 3, "checkpoint_every": 2,
+}  # fmt: skip
+
+
+def stop_at(step: int):
+    def progress(fraction: float, message: str) -> None:
+        if message.startswith(f"step {step} "):
+            raise Cancelled
+
+    return progress
+
+
+def weights(run: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(run / "tube.safetensors")
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    assert curve(one) == curve(two)
+    first, second = weights(one), weights(two)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.parametrize("entries", [{}, {"architecture": "unet3d", "options": {"channels": [4, 8]}, "depth": 8}])
+@pytest.mark.parametrize("stop", [3, 5])
+def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, entries: dict, stop: int) -> None:
+    from vesselseg.training.trainer import train
+
+    config = make_config(tmp_path, **{**STATEFUL, **entries})
+    train(config, tmp_path / "whole")
+    with pytest.raises(Cancelled):
+        train(config, tmp_path / "stopped", progress=stop_at(stop))
+    assert (tmp_path / "stopped" / "checkpoint.safetensors").exists()
+    # Whatever happened in between has no influence.
+    torch.manual_seed(99)
+    np.random.default_rng().random(5)
+    train(config, tmp_path / "stopped")
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_the_number_of_workers_may_change_on_the_way(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    train(make_config(tmp_path, **STATEFUL), tmp_path / "whole")
+    with pytest.raises(Cancelled):
+        train(make_config(tmp_path, **STATEFUL, workers=2), tmp_path / "stopped", progress=stop_at(5))
+    train(make_config(tmp_path, **STATEFUL, workers=1), tmp_path / "stopped")
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_an_unfinished_run_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    with pytest.raises(Cancelled):
+        train(make_config(tmp_path, **STATEFUL), tmp_path / "out", progress=stop_at(2))
+    other = make_config(tmp_path, **{**STATEFUL, "learning_rate": 0.5})
+    with pytest.raises(VesselSegError, match="learning_rate"):
+        train(other, tmp_path / "out")
+    assert train(other, tmp_path / "out", overwrite=True).training["configuration"]["learning_rate"] == 0.5
+    with pytest.raises(VesselSegError, match="exists already"):
+        train(other, tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    from vesselseg.training.trainer import train
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "checkpoint.safetensors").write_bytes(content)
+    with pytest.raises(VesselSegError, match="checkpoint"):
+        train(make_config(tmp_path, **STATEFUL), tmp_path / "out")
+
+
+def test_patches_are_a_function_of_seed_step_and_rank(tmp_path: Path) -> None:
+    from vesselseg.networks import build_network
+    from vesselseg.training.patches import PatchStream
+
+    config = TrainingConfig.read(write_config(tmp_path / "c.json"))
+    network = build_network(config.architecture, **config.options)
+    scans = [as_training_scan(*tube_scan(), MEDIAN)]
+    stream = PatchStream(config, scans, network)
+    later = dict(enumerate(stream.batches(5, 7), start=5))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for step, (images, labels) in later.items():
+            again = PatchStream(config, scans, network)[step]
+            assert torch.equal(images, again[0])
+            assert torch.equal(labels, again[1])
+    finally:
+        torch.set_num_threads(before)
+    assert not torch.equal(later[5][0], later[6][0])
+    assert not torch.equal(later[5][0], PatchStream(config, scans, network, rank=1)[5][0])
+
+
+def test_workers_are_sent_the_place_of_the_scans_not_their_voxels(tmp_path: Path) -> None:
+    write_scans(tmp_path / "train", 1)
+    scans = load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+    sent = pickle.dumps(scans)
+    assert len(sent) < 2000
+    np.testing.assert_array_equal(pickle.loads(sent)[0].scan, scans[0].scan)
+
+
+def start(config: Path, output: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "vesselseg", "train", str(config), "--output", str(output), "--progress", "json",
+         "--device", "cpu"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2] / "VesselSegmentation",
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )  # fmt: skip
+
+
+def wait_for_step(process: subprocess.Popen[str], wanted: int) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        words = json.loads(line).get("message", "").split()
+        if words[:1] == ["step"] and words[1].isdigit() and int(words[1]) >= wanted:
+            return
+    raise AssertionError(f"ended before step {wanted}: {process.stderr.read() if process.stderr else ''}")
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
+
+
+def all_gone(pids: list[int], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not any(is_running(pid) for pid in pids):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def is_running(pid: int) -> bool:
+    try:
+        # Of a process that nobody waits for only a line in the table is left.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_a_killed_process_resumes_exactly_and_leaves_no_workers(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    entries = {**STATEFUL, "steps": 60, "validate_every": 20, "checkpoint_every": 7, "workers": 2}
+    config = make_config(tmp_path, **entries)
+    train(config, tmp_path / "whole", device="cpu")
+    for wanted in (10, 31):
+        process = start(tmp_path / "c.json", tmp_path / "killed")
+        wait_for_step(process, wanted)
+        workers = children(process.pid)
+        assert len(workers) >= 2
+        process.kill()
+        process.communicate()
+        assert all_gone(workers, 30)
+        assert not (tmp_path / "killed" / "run.json").read_text(encoding="utf-8").count("finished")
+    process = start(tmp_path / "c.json", tmp_path / "killed")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "going on after step" in output
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_workers_end_with_an_interrupted_run(tmp_path: Path) -> None:
+    make_config(tmp_path, **{**STATEFUL, "steps": 5000, "workers": 2})
+    process = start(tmp_path / "c.json", tmp_path / "out")
+    wait_for_step(process, 3)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1, errors
+    assert all_gone(workers, 10)
+
+
+@pytest.mark.slow
+def test_the_small_configuration_killed_in_the_middle_gives_the_same_curve(tmp_path: Path) -> None:
+    values = TrainingConfig.read("small").to_dict()
+    # Fewer and smaller scans and steps; all else is what ships.
+    values |= {"steps": 60, "validate_every": 20, "checkpoint_every": 10, "threads": 1, "name": "tube"}
+    for drawn, count in (("training", 2), ("validation", 1)):
+        values["synthesize"][drawn] |= {"count": count, "size": [80, 96, 64]}
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    whole = start(path, tmp_path / "whole", VESSELSEG_DATA="")
+    _, errors = whole.communicate(timeout=300)
+    assert whole.returncode == 0, errors
+    killed = start(path, tmp_path / "killed")
+    wait_for_step(killed, 33)
+    killed.kill()
+    killed.communicate()
+    drawn_at = (tmp_path / "killed/scans/training/001_0000/tof.nii.gz").stat().st_mtime_ns
+    resumed = start(path, tmp_path / "killed")
+    _, errors = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, errors
+    assert (tmp_path / "killed/scans/training/001_0000/tof.nii.gz").stat().st_mtime_ns == drawn_at
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
