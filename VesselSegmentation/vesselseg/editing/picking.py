@@ -75,13 +75,15 @@ def distances_mm(point: Point, box: Box, geometry: Geometry) -> NDArray[np.float
     return distances
 
 
-def nearest_voxel(mask: NDArray[Any], geometry: Geometry, point: Point, within_mm: float, *, what: str) -> Voxel:
-    """Find the voxel of a mask that a click is meant for.
+def nearest_voxel(
+    values: NDArray[Any], geometry: Geometry, point: Point, within_mm: float, *, what: str, least: int = 1
+) -> Voxel:
+    """Find the voxel that a click is meant for.
 
     Parameters
     ----------
-    mask : ndarray, shape (Z, Y, X)
-        Every value other than 0 belongs to it.
+    values : ndarray, shape (Z, Y, X)
+        A label, or an error map.
     geometry : Geometry
         Its grid.
     point : Point
@@ -90,6 +92,8 @@ def nearest_voxel(mask: NDArray[Any], geometry: Geometry, point: Point, within_m
         Farthest distance to look.
     what : str
         What is looked for, for the message.
+    least : int
+        Voxels with this value or a higher one are meant.
 
     Returns
     -------
@@ -102,10 +106,10 @@ def nearest_voxel(mask: NDArray[Any], geometry: Geometry, point: Point, within_m
         If there is none that near, or the click is outside the scan.
     """
     voxel = voxel_at(point, geometry)
-    if mask[voxel]:
+    if values[voxel] >= least:
         return voxel
     box = box_around([point], within_mm, geometry)
-    distances = np.where(mask[box] != 0, distances_mm(point, box, geometry), np.inf)
+    distances = np.where(values[box] >= least, distances_mm(point, box, geometry), np.inf)
     nearest = np.unravel_index(int(np.argmin(distances)), distances.shape)
     if distances[nearest] > within_mm:
         raise VesselSegError(f"there is no {what} within {within_mm:g} mm of the click", "click nearer to it")

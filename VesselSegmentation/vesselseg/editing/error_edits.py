@@ -1,0 +1,217 @@
+"""Take back what is too much, and take over what is missing: one error at a time, or many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.editing.edit import Box, Edit, Mask, edit_of
+from vesselseg.editing.picking import Point, box_of_voxels, check_grids, connected_voxels, nearest_voxel
+from vesselseg.error_components import ErrorComponent
+from vesselseg.error_kinds import ErrorKind
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+
+#: How far from a click its error may be.
+SNAP_MM = 3.0
+
+
+def component_mask(errors: NDArray[Any], geometry: Geometry, component: ErrorComponent) -> tuple[Box, Mask]:
+    """Find the voxels of an error component.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (Z, Y, X)
+        The error map: values of `ErrorKind`, 0 elsewhere.
+    geometry : Geometry
+        Its grid.
+    component : ErrorComponent
+        As `vesselseg.error_components.error_components` lists it.
+
+    Returns
+    -------
+    box : tuple of slice
+        Along z, y, x.
+    mask : ndarray of bool
+        Of the box's shape.
+
+    Raises
+    ------
+    VesselSegError
+        If the map no longer has it.
+    """
+    low, high = (np.array(corner[::-1]) for corner in component.box)
+    z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high))
+    inside = errors[z, y, x] == component.kind
+    ijk = np.linalg.inv(geometry.ijk_to_ras()) @ np.append(component.centre_ras, 1.0)
+    k, j, i = (int(v) for v in np.rint(ijk[2::-1]) - low)
+    fits = all(0 <= at < size for at, size in zip((k, j, i), inside.shape))
+    if not fits or not inside[k, j, i]:
+        raise VesselSegError(f"the error {component.component_id} is no longer there", "choose another")
+    box, mask = box_of_voxels(connected_voxels(inside, (k, j, i)) + low)
+    return box, mask
+
+
+def correct_component(label: NDArray[Any], errors: NDArray[Any], geometry: Geometry, component: ErrorComponent) -> Edit:
+    """Correct one error: remove a false positive, add a false negative.
+
+    Parameters
+    ----------
+    label : ndarray, shape (Z, Y, X)
+        The segmentation; bool, or 0 and 1.
+    errors, geometry, component
+        As for `component_mask`.
+
+    Returns
+    -------
+    Edit
+        With the measure ``volume_mm3``.
+
+    Raises
+    ------
+    VesselSegError
+        If the map no longer has the error.
+    """
+    check_grids(geometry, label=label, errors=errors)
+    box, mask = component_mask(errors, geometry, component)
+    return _correction(label, geometry, box, mask, component.kind)
+
+
+def correct_error_at(
+    label: NDArray[Any], errors: NDArray[Any], geometry: Geometry, point: Point, *, snap_mm: float = SNAP_MM
+) -> Edit:
+    """Correct the error at a click: as `correct_component`.
+
+    Parameters
+    ----------
+    label, errors, geometry
+        As for `correct_component`.
+    point : Point
+        The click, as voxel indices (k, j, i); they may be fractional.
+    snap_mm : float
+        How far from the click the error may be.
+
+    Returns
+    -------
+    Edit
+
+    Raises
+    ------
+    VesselSegError
+        If there is no error near the click.
+    """
+    check_grids(geometry, label=label, errors=errors)
+    start = nearest_voxel(errors, geometry, point, snap_mm, what="error", least=ErrorKind.FALSE_POSITIVE)
+    kind = ErrorKind(int(errors[start]))
+    box, mask = box_of_voxels(connected_voxels(errors == kind, start))
+    return _correction(label, geometry, box, mask, kind)
+
+
+def select_components(
+    components: Iterable[ErrorComponent],
+    geometry: Geometry,
+    *,
+    kind: ErrorKind | None = None,
+    below_mm3: float | None = None,
+    outside: NDArray[Any] | None = None,
+) -> list[ErrorComponent]:
+    """Choose errors that all conditions hold for.
+
+    Parameters
+    ----------
+    components : iterable of ErrorComponent
+    geometry : Geometry
+        Grid of the error map.
+    kind : ErrorKind, optional
+        Of this kind only.
+    below_mm3 : float, optional
+        Smaller than this volume.
+    outside : ndarray, shape (Z, Y, X), optional
+        A mask, as that of the brain: only errors whose centre is outside it.
+
+    Returns
+    -------
+    list of ErrorComponent
+        In the order given.
+    """
+    check_grids(geometry, outside=outside)
+    to_ijk = np.linalg.inv(geometry.ijk_to_ras())
+
+    def chosen(component: ErrorComponent) -> bool:
+        if kind is not None and component.kind != kind:
+            return False
+        if below_mm3 is not None and not component.volume_mm3 < below_mm3:
+            return False
+        if outside is None:
+            return True
+        k, j, i = np.rint((to_ijk @ np.append(component.centre_ras, 1.0))[2::-1]).astype(int)
+        return not outside[k, j, i]
+
+    return [component for component in components if chosen(component)]
+
+
+def correct_components(
+    label: NDArray[Any], errors: NDArray[Any], geometry: Geometry, components: Iterable[ErrorComponent]
+) -> Edit:
+    """Correct many errors in one edit.
+
+    Parameters
+    ----------
+    label, errors, geometry
+        As for `correct_component`.
+    components : iterable of ErrorComponent
+        Which.
+
+    Returns
+    -------
+    Edit
+        With the measures ``false_positives`` and ``false_negatives``, how many of each, and ``volume_mm3``.
+
+    Raises
+    ------
+    VesselSegError
+        If the map no longer has one of them, or there are none.
+    """
+    check_grids(geometry, label=label, errors=errors)
+    found = [(component.kind, *component_mask(errors, geometry, component)) for component in components]
+    if not found:
+        raise VesselSegError("there are no such errors", "choose others")
+    low = np.min([[part.start for part in box] for _, box, _ in found], axis=0)
+    high = np.max([[part.stop for part in box] for _, box, _ in found], axis=0)
+    added, removed = np.zeros(high - low, bool), np.zeros(high - low, bool)
+    for kind, box, mask in found:
+        within = tuple(slice(part.start - start, part.stop - start) for part, start in zip(box, low))
+        (removed if kind == ErrorKind.FALSE_POSITIVE else added)[within] |= mask
+    inside = label[tuple(slice(a, b) for a, b in zip(low, high))] != 0
+    positives = sum(kind == ErrorKind.FALSE_POSITIVE for kind, _, _ in found)
+    negatives = len(found) - positives
+    volume = sum(int(mask.sum()) for _, _, mask in found) * geometry.voxel_volume
+    return edit_of(
+        added & ~inside,
+        removed & inside,
+        tool="correct errors",
+        description=f"remove {positives} false positives, add {negatives} false negatives, {volume:.1f} mm³",
+        offset=(int(low[0]), int(low[1]), int(low[2])),
+        measures={"false_positives": positives, "false_negatives": negatives, "volume_mm3": volume},
+    )
+
+
+def _correction(label: NDArray[Any], geometry: Geometry, box: Box, mask: Mask, kind: ErrorKind) -> Edit:
+    if kind not in (ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE):
+        raise ValueError(f"{kind!r} is no error")
+    positive = kind == ErrorKind.FALSE_POSITIVE
+    inside = label[box] != 0
+    nothing = np.zeros_like(mask)
+    volume = float(np.count_nonzero(mask) * geometry.voxel_volume)
+    z, y, x = box
+    return edit_of(
+        nothing if positive else mask & ~inside,
+        mask & inside if positive else nothing,
+        tool="reject error" if positive else "accept error",
+        description=f"{'remove a' if positive else 'add a'} {kind.title} of {volume:.1f} mm³",
+        offset=(z.start, y.start, x.start),
+        measures={"volume_mm3": volume},
+    )
