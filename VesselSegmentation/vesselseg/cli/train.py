@@ -1,4 +1,4 @@
-"""``vesselseg train``: train a network on drawn or labelled scans."""
+"""``vesselseg train``: train a network on drawn or labelled scans, or let a model learn from corrected ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vesselseg.errors import VesselSegError
+
 if TYPE_CHECKING:
     from vesselseg.cli.reporter import Reporter
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "config", metavar="CONFIG",
+        "config", nargs="?", metavar="CONFIG",
         help="JSON file, or the name of a configuration that ships: default, paper-half-unet, or small, which draws "
         "its own scans and trains for two minutes",
     )  # fmt: skip
@@ -24,10 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="begin anew, and replace a model of this name there")
+    learning = parser.add_argument_group("learning from corrections, instead of CONFIG")
+    learning.add_argument("--finetune", metavar="MODEL", help="model to begin with; its encoder stays as it is")
+    learning.add_argument(
+        "--cases", nargs="+", type=Path, default=[], metavar="DIR",
+        help="folders with tof.nii.gz, label.nii.gz (corrected) and, where one was used, mask.nii.gz",
+    )  # fmt: skip
+    learning.add_argument("--name", default="", help="of the new model (default: MODEL-finetuned)")
+    learning.add_argument("--steps", type=int, default=300, help="of each training (default: %(default)s)")
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Train."""
+    if bool(args.config) == bool(args.finetune):
+        raise VesselSegError("there is nothing to train, or two things", "give either CONFIG or --finetune MODEL")
+    return _finetune(args, reporter) if args.finetune else _train(args, reporter)
+
+
+def _train(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.progress import no_progress
     from vesselseg.training.config import TrainingConfig
     from vesselseg.training.trainer import train
@@ -41,4 +57,18 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     if first:
         measured = manifest.training.get("last_validation", {})
         reporter.result({"model": str(manifest.path), **measured}, f"model: {manifest.path}")
+    return 0
+
+
+def _finetune(args: argparse.Namespace, reporter: Reporter) -> int:
+    from vesselseg.models import find_model
+    from vesselseg.training.finetuning import finetune
+
+    manifest = finetune(
+        find_model(args.finetune), args.cases, args.output, name=args.name, steps=args.steps, device=args.device,
+        overwrite=args.overwrite, progress=reporter.progress,
+    )  # fmt: skip
+    found = manifest.evaluation["finetuning"]
+    measured = {key: found[key] for key in ("before", "after", "improved")}
+    reporter.result({"model": str(manifest.path), **measured}, f"model: {manifest.path}")
     return 0

@@ -82,6 +82,17 @@ class RunFolder:
                 "go on with its configuration (config.json there), choose another folder, or give --overwrite",
             )
 
+    def is_finished(self) -> bool:
+        """Tell whether the folder holds the model of a finished run of this very configuration."""
+        if self.checkpoint.exists() or not self.model.exists():
+            return False
+        try:
+            had = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        wanted = self.config.to_dict()
+        return all(wanted[key] == had.get(key) for key in wanted if key not in FREE_ENTRIES)
+
     def begin(self, description: dict[str, Any]) -> None:
         """Write the configuration and what it runs with; `description` is added to the versions."""
         self.write_json("config.json", self.config.to_dict())

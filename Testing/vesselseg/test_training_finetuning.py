@@ -1,0 +1,175 @@
+"""Learning from corrections: measured on what was held out, registered only when better."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training_cases import make_config
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import write_volume
+from vesselseg.models import Manifest, list_models
+from vesselseg.volume import Volume
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
+
+SHAPE = (44, 48, 48)
+#: Coronal slices, as a reader may have turned them: x, then z, then y.
+CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, -1.0, 0.0)
+
+
+def write_case(folder: Path, *, radius: float, seed: int = 0, label: str = "tube", coronal: bool = False) -> Path:
+    """Write a noisy block with a bright tube along z of radius 3; its label may be thinner, or something else."""
+    folder.mkdir(parents=True)
+    _, y, x = np.ogrid[:44, :48, :48]
+    distance = np.broadcast_to((y - 24) ** 2 + (x - 24) ** 2, SHAPE)
+    array = np.random.default_rng(seed).normal(100, 8, SHAPE) + 150 * (distance <= 9)
+    array[:, :6] = 2
+    target = (distance <= radius**2).astype(np.uint8)
+    if label == "block":
+        target[:] = 0
+        target[:, 30:, 30:] = 1
+    geometry = Geometry((48, 48, 44), (0.6, 0.6, 0.6))
+    if coronal:
+        array, target = array.transpose(1, 0, 2), target.transpose(1, 0, 2)
+        geometry = Geometry((48, 44, 48), (0.6, 0.6, 0.6), direction=CORONAL)
+    write_volume(Volume(np.ascontiguousarray(array, np.float32), geometry), folder / "tof.nii.gz")
+    write_volume(Volume(np.ascontiguousarray(target), geometry), folder / "label.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """A model that finds bright tubes, as wide as they are."""
+    from vesselseg.training.trainer import train
+
+    return train(make_config(tmp_path_factory.mktemp("parent"), steps=60), tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(autouse=True)
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
+
+
+def test_a_better_model_is_registered_and_names_its_parent(tmp_path: Path, parent: Manifest) -> None:
+    from vesselseg.models.weights import load_network
+    from vesselseg.training.finetuning import finetune
+
+    cases = [write_case(tmp_path / f"case{k}", radius=1.5, seed=k, coronal=k == 1) for k in range(2)]
+    model = finetune(parent, cases, tmp_path / "out", steps=120, device="cpu")
+    found = model.evaluation["finetuning"]
+    assert found["improved"], found
+    assert found["after"]["dice"] > found["before"]["dice"] + 0.1
+    assert [row["case"] for row in found["by_case"]] == ["case0", "case1"]
+    assert model.training["parent"] == {"name": "tube", "sha256": parent.sha256}
+    assert "tube-finetuned" in [manifest.name for manifest in list_models()]
+    before, after = load_network(parent).state_dict(), load_network(model).state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if name.startswith("encoder"))
+    assert str(tmp_path) not in model.to_json()
+    with pytest.raises(VesselSegError, match="already"):
+        finetune(parent, cases, tmp_path / "other", steps=40, device="cpu")
+
+
+def test_no_improvement_is_claimed_that_was_not_measured(
+    tmp_path: Path, parent: Manifest, caplog: pytest.LogCaptureFixture
+) -> None:
+    from vesselseg.cli.main import main
+
+    # What is learnt from each contradicts the other.
+    cases = [write_case(tmp_path / "one", radius=3), write_case(tmp_path / "two", radius=3, label="block")]
+    arguments = ["train", "--finetune", str(parent.path), "--cases", *map(str, cases), "--steps", "20"]
+    arguments += ["--output", str(tmp_path / "out"), "--device", "cpu", "--progress", "json"]
+    assert main(arguments) == 0
+    model = Manifest.read(tmp_path / "out" / "tube-finetuned.json")
+    assert not model.evaluation["finetuning"]["improved"]
+    assert "NO improvement" in model.title
+    assert "tube-finetuned" not in [manifest.name for manifest in list_models()]
+
+
+def test_a_part_of_a_single_case_is_kept_back(tmp_path: Path, parent: Manifest) -> None:
+    from vesselseg.image_io import read_volume
+    from vesselseg.training.finetuning import finetune
+
+    case = write_case(tmp_path / "case", radius=1.5)
+    model = finetune(parent, [case], tmp_path / "out", steps=10, device="cpu", register=False)
+    found = model.evaluation["finetuning"]
+    assert "kept back" in found["what"]
+    assert found["by_case"][0]["case"] == "case, slices 30 and above"
+    trained = read_volume(next((tmp_path / "out" / "cases" / "case-below").glob("*/label.nii.gz"))).array
+    assert (trained[24:] == 255).all()
+    assert (trained[:24] == 1).any()
+
+
+def test_a_stopped_fine_tuning_goes_on_and_notices_new_labels(tmp_path: Path, parent: Manifest) -> None:
+    from vesselseg.errors import Cancelled
+    from vesselseg.training.finetuning import finetune
+
+    def stop(fraction: float, message: str) -> None:
+        if fraction > 0.7:
+            raise Cancelled
+
+    cases = [write_case(tmp_path / f"case{k}", radius=2, seed=k) for k in range(2)]
+    out, options = tmp_path / "out", {"steps": 4, "device": "cpu", "register": False}
+    with pytest.raises(Cancelled):
+        finetune(parent, cases, out, **options, progress=stop)
+    trained = [(out / "folds" / str(k) / f"tube-finetuned-fold{k}.json").stat().st_mtime_ns for k in range(2)]
+    model = finetune(parent, cases, out, **options)
+    again = [(out / "folds" / str(k) / f"tube-finetuned-fold{k}.json").stat().st_mtime_ns for k in range(2)]
+    assert trained == again
+    whole = finetune(parent, cases, tmp_path / "whole", **options)
+    assert model.sha256 == whole.sha256
+    (tmp_path / "case1" / "label.nii.gz").unlink()
+    (tmp_path / "case1" / "tof.nii.gz").unlink()
+    (tmp_path / "case1").rmdir()
+    write_case(tmp_path / "case1", radius=1, seed=1)
+    with pytest.raises(VesselSegError, match="exists already"):
+        finetune(parent, cases, out, **options)
+    assert finetune(parent, cases, out, **options, overwrite=True).sha256 != whole.sha256
+
+
+def test_voxels_outside_the_mask_are_neither_learnt_from_nor_counted(tmp_path: Path, parent: Manifest) -> None:
+    from vesselseg.image_io import read_volume
+    from vesselseg.training.finetuning import finetune
+
+    cases = [write_case(tmp_path / f"case{k}", radius=3, seed=k) for k in range(2)]
+    mask = read_volume(cases[0] / "label.nii.gz")
+    inside = np.zeros(mask.array.shape, np.uint8)
+    inside[:, :30, :30] = 1
+    write_volume(mask.with_array(inside), cases[0] / "mask.nii.gz")
+    finetune(parent, cases, tmp_path / "out", steps=2, device="cpu", register=False)
+    label = read_volume(tmp_path / "out/cases/case0/case0/label.nii.gz").array
+    assert ((label == 255) == (inside == 0)).all()
+    entries = json.loads((tmp_path / "out" / "run" / "config.json").read_text(encoding="utf-8"))
+    assert entries["frozen"] == ["encoder"]
+
+
+def test_cases_that_cannot_be_used_are_named(tmp_path: Path, parent: Manifest) -> None:
+    from vesselseg.cli.main import main
+    from vesselseg.training.finetuning import finetune
+
+    case = write_case(tmp_path / "case", radius=3)
+    empty = write_case(tmp_path / "empty", radius=-1)
+    for cases, message in (
+        ([], "no cases"),
+        ([case, case], "twice"),
+        ([case, tmp_path / "nothing"], "no file"),
+        ([case, write_case(tmp_path / "more" / "case", radius=3)], "same name"),
+    ):
+        with pytest.raises(VesselSegError, match=message):
+            finetune(parent, cases, tmp_path / "out", device="cpu")
+    write_volume(Volume(np.zeros((4, 4, 4), np.uint8), Geometry((4, 4, 4), (1, 1, 1))), case / "mask.nii.gz")
+    with pytest.raises(VesselSegError, match="one grid"):
+        finetune(parent, [case], tmp_path / "out", device="cpu")
+    (empty / "label.nii.gz").unlink()
+    write_volume(Volume(np.zeros(SHAPE, np.uint8), Geometry((48, 48, 44), (0.6, 0.6, 0.6))), empty / "label.nii.gz")
+    with pytest.raises(VesselSegError, match="no vessels"):
+        finetune(parent, [empty], tmp_path / "out", device="cpu")
+    assert main(["train", "--output", str(tmp_path / "out")]) == 1
+    assert main(["train", "small", "--finetune", "x", "--output", str(tmp_path / "out")]) == 1

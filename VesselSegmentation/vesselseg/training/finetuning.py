@@ -1,0 +1,320 @@
+"""Learning from corrected scans: a model goes on learning from few cases, and what that changed is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import check_output, read_label, read_volume, write_volume
+from vesselseg.metrics import evaluate
+from vesselseg.models import Manifest, import_model, list_models
+from vesselseg.networks import build_network
+from vesselseg.progress import ProgressCallback, no_progress, stage
+from vesselseg.resampling import AxialView, network_spacing, resample
+from vesselseg.segmentation import segment
+from vesselseg.training.config import TrainingConfig
+from vesselseg.training.data import UNSURE
+from vesselseg.training.run_folder import RunFolder
+from vesselseg.training.trainer import train
+from vesselseg.volume import Volume
+
+logger = logging.getLogger("vesselseg")
+
+#: With more cases than this several are held out at once.
+_LARGEST_FOLDS = 5
+#: Of the labelled vessels of a single case, the share that lies in the part kept back.
+_KEPT_BACK = 1 / 3
+#: Slices between that part and what is trained on.
+_GAP = 6
+_MEASURED = ("dice", "cldice", "precision", "sensitivity")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A corrected scan as the network sees it: axial, at its spacing; and where it counts.
+
+    `folder` has one subfolder with the two images, as `TrainingConfig.training_scans` takes it.
+    """
+
+    name: str
+    scan: Volume
+    label: Volume
+    counted: NDArray[np.bool_]
+    folder: Path
+
+
+def finetune(
+    parent: Manifest,
+    cases: Sequence[Path],
+    output: Path,
+    *,
+    name: str = "",
+    steps: int = 300,
+    device: str = "auto",
+    overwrite: bool = False,
+    register: bool = True,
+    progress: ProgressCallback = no_progress,
+) -> Manifest:
+    """Let a model learn from corrected scans, its encoder frozen, and measure before and after on what it did not see.
+
+    Each case is held out once (several at once where there are many), and a model trained on the others is compared
+    with the parent on it. Of a single case an upper part, with a third of the vessels, is kept back instead. The model
+    that is returned learnt from all cases; what was measured stands in its manifest, and it is registered only if the
+    mean Dice was better and the mean clDice no worse. A run that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    parent : Manifest
+        The model to begin with.
+    cases : sequence of pathlib.Path
+        Folders with ``tof.nii.gz``, ``label.nii.gz`` (corrected; 0 none, 255 unsure, else vessel) and, where the label
+        was made inside a brain mask, ``mask.nii.gz``.
+    output : pathlib.Path
+        Folder for the model and the runs behind it.
+    name : str
+        Of the new model; the default is the parent's with "-finetuned".
+    steps : int
+        Of each training.
+    device : str
+        See `vesselseg.devices.choose_device`.
+    overwrite : bool
+        Whether to begin anew, and to replace a model of this name.
+    register : bool
+        Whether a better model is added to the user's models.
+    progress : callable
+
+    Returns
+    -------
+    Manifest
+        Its ``evaluation["finetuning"]`` has the measures ``before`` and ``after`` and tells whether they ``improved``.
+
+    Raises
+    ------
+    VesselSegError
+        If the cases cannot be used, or the name is taken.
+
+    References
+    ----------
+    Tajbakhsh N, et al. Convolutional neural networks for medical image analysis: full training or fine tuning? IEEE
+    Trans Med Imaging 2016;35:1299-1312. doi:10.1109/TMI.2016.2535302
+    """
+    if parent.path is None:
+        raise VesselSegError("the parent was not read from a file", "give the manifest of a model")
+    name = name or f"{parent.name}-finetuned"
+    if register and not overwrite and any(model.name == name for model in list_models()):
+        raise VesselSegError(f"there is a model '{name}' already", "give another name, or --overwrite")
+    output.mkdir(parents=True, exist_ok=True)
+    check_output(output / f"{name}.json", overwrite=overwrite)
+    prepared = [_prepare(folder, parent, output / "cases") for folder in _named(cases)]
+    folds = _folds(prepared, output / "cases")
+    logger.info("fine-tuning %s on %d case(s), measured in %d part(s)", parent.name, len(prepared), len(folds))
+    rows: list[dict[str, Any]] = []
+    share = 1 / (len(folds) + 1)
+    for k, (training, held_out) in enumerate(folds):
+        part = stage(progress, k * share, (k + 1) * share)
+        config = _config(parent, f"{name}-fold{k}", training, steps)
+        model = _trained(config, output / "folds" / str(k), device, overwrite, stage(part, 0.0, 0.8))
+        for case in held_out:
+            before, after = (_measure(case, manifest, device) for manifest in (parent, model))
+            rows.append({"case": case.name, "before": before, "after": after})
+        part(1.0, f"part {k + 1} of {len(folds)} measured")
+    config = _config(parent, name, [case.folder for case in prepared], steps)
+    config = replace(config, title=f"{parent.title or parent.name}, fine-tuned on {len(prepared)} corrected scan(s)")
+    final = _trained(config, output / "run", device, overwrite, stage(progress, 1 - share, 1.0))
+    found = _finding(rows, len(prepared))
+    return _publish(final, parent, found, output, register=register, overwrite=overwrite)
+
+
+def _named(cases: Sequence[Path]) -> list[Path]:
+    folders = [Path(folder).resolve() for folder in cases]
+    if not folders:
+        raise VesselSegError("no cases are named", "give folders with tof.nii.gz and label.nii.gz")
+    if len(set(folders)) < len(folders):
+        raise VesselSegError("a case is named twice", "name each once: it would be measured on itself")
+    if len({folder.name for folder in folders}) < len(folders):
+        raise VesselSegError("two cases have folders of the same name", "rename one of them")
+    return folders
+
+
+def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
+    """Bring a case into the view and to the spacing of the network, and write it for training."""
+    scan, label = read_volume(folder / "tof.nii.gz"), read_volume(folder / "label.nii.gz")
+    values = np.where(label.array == UNSURE, UNSURE, label.array != 0).astype(np.uint8)
+    parts = [label.with_array(values)]
+    if (folder / "mask.nii.gz").exists():
+        parts.append(read_label(folder / "mask.nii.gz"))
+    for part in parts:
+        if not part.geometry.same_grid(scan.geometry):
+            raise VesselSegError(
+                f"the images in {folder} do not lie on one grid", "save the label on the grid of its scan"
+            )
+    if len(parts) == 2:
+        values[parts[1].array == 0] = UNSURE
+    if not (values == 1).any():
+        raise VesselSegError(f"the label in {folder} has no vessels", "leave this case out")
+    view = AxialView.of(scan.geometry)
+    seen, target = view.apply(scan), view.apply(label.with_array(values))
+    spacing = network_spacing(seen.geometry.spacing, parent.spacing_mm, parent.spacing_tolerance)
+    if spacing != seen.geometry.spacing:
+        grid = seen.geometry.resampled(spacing)
+
+        def resampled(value: int) -> NDArray[np.bool_]:
+            return resample(target.with_array((target.array == value).astype(np.float32)), grid).array >= 0.5
+
+        vessel, unsure = resampled(1), resampled(UNSURE)
+        target = Volume(np.where(unsure, UNSURE, vessel).astype(np.uint8), grid)
+        seen = resample(seen.with_array(np.ascontiguousarray(seen.array)), grid)
+    case = _Case(folder.name, seen, target, target.array != UNSURE, output / folder.name)
+    _write(case, target.array)
+    return case
+
+
+def _write(case: _Case, label: NDArray[np.uint8]) -> None:
+    place = case.folder / case.name
+    place.mkdir(parents=True, exist_ok=True)
+    label = np.ascontiguousarray(label)
+    for name, array in (("tof", case.scan.array), ("label", label)):
+        write_volume(case.scan.with_array(np.ascontiguousarray(array)), place / f"{name}.nii.gz", overwrite=True)
+
+
+def _folds(cases: list[_Case], output: Path) -> list[tuple[list[Path], list[_Case]]]:
+    """Return for each part of the measurement what is trained on and what is held out."""
+    if len(cases) == 1:
+        return [_kept_back(cases[0], output)]
+    count = min(len(cases), _LARGEST_FOLDS)
+    folds = []
+    for k in range(count):
+        held_out = cases[k::count]
+        folds.append(([case.folder for case in cases if case not in held_out], held_out))
+    return folds
+
+
+def _kept_back(case: _Case, output: Path) -> tuple[list[Path], list[_Case]]:
+    """Split a case: the slices that hold the upper third of its vessels are kept back."""
+    vessels = np.cumsum((case.label.array == 1).sum(axis=(1, 2)))
+    first = int(np.searchsorted(vessels, (1 - _KEPT_BACK) * vessels[-1])) + 1
+    label = case.label.array.copy()
+    label[max(first - _GAP, 0) :] = UNSURE
+    counted = case.counted.copy()
+    counted[:first] = False
+    if not (label == 1).any() or not (counted & (case.label.array == 1)).any():
+        raise VesselSegError("the vessels of the only case cannot be split in two parts", "give more cases")
+    below = replace(case, folder=output / f"{case.name}-below")
+    _write(below, label)
+    return [below.folder], [replace(case, name=f"{case.name}, slices {first} and above", counted=counted)]
+
+
+def _content(folder: Path) -> str:
+    """Return a sum of the voxels of a case, so that a label corrected anew is not taken for the former one."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.nii.gz")):
+        digest.update(read_volume(path).array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _config(parent: Manifest, name: str, folders: list[Path], steps: int) -> TrainingConfig:
+    network: Any = build_network(parent.architecture, **parent.options)
+    blocks = network.dimensions == 3
+    # By content, not by name: that of a folder may be a patient's.
+    data = [
+        {"name": "corrected scan of the user", "licence": "not stated", "citation": "", "sha256": _content(folder)}
+        for folder in folders
+    ]
+    return TrainingConfig(
+        name=name,
+        training_scans=[str(folder) for folder in folders],
+        architecture=parent.architecture,
+        options=parent.options,
+        normalisation=parent.normalisation,
+        spacing_mm=parent.spacing_mm,
+        # Both are multiples of what the poolings of any network here need.
+        patch_size=64 if blocks else 96,
+        depth=32,
+        batch_size=2 if blocks else 8,
+        steps=steps,
+        validate_every=steps,
+        optimiser="adamw",
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+        vessel_share=0.6,
+        head_share=0.4,
+        workers=1,
+        initial_model=str(parent.path),
+        frozen=["encoder"],
+        threshold=parent.threshold,
+        min_component_mm3=parent.min_component_mm3,
+        licence=parent.licence,
+        training_data=[*parent.training_data, *data],
+    )
+
+
+def _trained(
+    config: TrainingConfig, folder: Path, device: str, overwrite: bool, progress: ProgressCallback
+) -> Manifest:
+    """Train, unless that was done before the whole was stopped."""
+    place = RunFolder(folder, config)
+    if not overwrite and place.is_finished():
+        return Manifest.read(place.model)
+    return train(config, folder, device=device, overwrite=overwrite, progress=progress)
+
+
+def _measure(case: _Case, model: Manifest, device: str) -> dict[str, float]:
+    result = segment(case.scan, model=str(model.path), brain_mask="none", device=device)
+    counted = case.label.with_array(case.counted.astype(np.uint8))
+    truth = case.label.with_array((case.label.array == 1).astype(np.uint8))
+    values = evaluate(result.label, truth, mask=counted)
+    return {key: round(values[key], 4) for key in _MEASURED}
+
+
+def _finding(rows: list[dict[str, Any]], cases: int) -> dict[str, Any]:
+    """Sum up what was measured, and say whether it is an improvement."""
+    before, after = (
+        {key: round(float(np.mean([row[when][key] for row in rows])), 4) for key in _MEASURED}
+        for when in ("before", "after")
+    )
+    improved = after["dice"] > before["dice"] and after["cldice"] >= before["cldice"]
+    how = (
+        "on an upper part of the only case, kept back from a model trained on the rest"
+        if cases == 1
+        else "on cases held out in turn, by models trained on the others"
+    )
+    what = f"measured at the parent's threshold, whole head without brain mask, {how}; this model learnt from all cases"
+    return {"what": what, "cases": cases, "before": before, "after": after, "improved": improved, "by_case": rows}
+
+
+def _publish(
+    final: Manifest, parent: Manifest, found: dict[str, Any], output: Path, *, register: bool, overwrite: bool
+) -> Manifest:
+    from vesselseg.models.weights import load_network, save_model
+
+    verdict = "better" if found["improved"] else "NO improvement measured"
+    before, after = found["before"], found["after"]
+    title = f"{final.title}: {verdict} (Dice {before['dice']:.3f} to {after['dice']:.3f})"
+    manifest = replace(
+        final,
+        title=title,
+        training={**final.training, "parent": {"name": parent.name, "sha256": parent.sha256}},
+        evaluation={"finetuning": found},
+    )
+    manifest = save_model(load_network(final), manifest, output, half=False, overwrite=overwrite)
+    logger.info(
+        "%s on held-out data: Dice %.3f before, %.3f after; clDice %.3f before, %.3f after",
+        verdict, before["dice"], after["dice"], before["cldice"], after["cldice"],
+    )  # fmt: skip
+    if register and found["improved"]:
+        import_model(output / f"{manifest.name}.json", overwrite=overwrite)
+        logger.info("registered as the model '%s'; '%s' is kept", manifest.name, parent.name)
+    elif register:
+        logger.warning(
+            "no improvement was measured: the model stays in %s and is not registered; 'vesselseg models import' would",
+            output,
+        )
+    return manifest
