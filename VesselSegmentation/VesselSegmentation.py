@@ -23,13 +23,24 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from VesselSegmentationLib.error_review_section import ErrorReviewSection
+from vesselseg.error_kinds import WITH_REFERENCE, wording_of_two
+from VesselSegmentationLib.application_views import centre_views
+from VesselSegmentationLib.compare_section import CompareSection
+from VesselSegmentationLib.error_list_section import ErrorListSection
+from VesselSegmentationLib.error_map_section import ErrorMapSection
 from VesselSegmentationLib.installation import ensure_requirements, missing_requirements, python_slicer
+from VesselSegmentationLib.label_source import names_of_two
+from VesselSegmentationLib.metrics_section import MetricsSection
 from VesselSegmentationLib.panel_section import PanelSection
 from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
 from VesselSegmentationLib.review_section import ReviewSection
+from VesselSegmentationLib.sample_data import register_sample_data
+from VesselSegmentationLib.save_section import SaveSection
+from VesselSegmentationLib.scan_choice import default_scan, vessels_of
+from VesselSegmentationLib.scan_section import ScanSection
 from VesselSegmentationLib.segment_section import SegmentSection
 from VesselSegmentationLib.segmentation_logic import PythonCommand, SegmentationLogic, SegmentationSettings
+from VesselSegmentationLib.self_test import check_phantom
 
 if TYPE_CHECKING:
     from vesselseg.models import Manifest
@@ -63,31 +74,8 @@ class VesselSegmentation(ScriptedLoadableModule):
 
 
 def registerSampleData() -> None:
-    """Offer the synthetic scan in the module Sample Data. It is made on this machine; nothing is downloaded."""
-    import SampleData
-
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="VesselSegmentation",
-        sampleName="TOFPhantom",
-        # Shown nowhere, but the two may not be missing.
-        uris=f"{HOMEPAGE}#phantom",
-        fileNames="TOFPhantom.nrrd",
-        nodeNames="TOF phantom",
-        thumbnailFileName=os.path.join(RESOURCES, "Icons", "VesselSegmentation.png"),
-        customDownloader=addPhantom,
-    )
-
-
-def addPhantom(source: Any = None) -> vtkMRMLScalarVolumeNode:
-    """Add the synthetic scan and its exact vessels to the scene, and show the scan."""
-    from VesselSegmentationLib.phantom_nodes import add_phantom
-
-    with slicer.util.tryWithErrorDisplay(_("The phantom could not be made."), waitCursor=True):
-        volumeNode, _truth = add_phantom(slicer.mrmlScene)
-        selectionNode = slicer.app.applicationLogic().GetSelectionNode()
-        selectionNode.SetActiveVolumeID(volumeNode.GetID())
-        slicer.app.applicationLogic().PropagateVolumeSelection()
-        return volumeNode
+    """Offer the synthetic scan in the module Sample Data."""
+    register_sample_data(HOMEPAGE, os.path.join(RESOURCES, "Icons", "VesselSegmentation.png"))
 
 
 class BrainMask(enum.Enum):
@@ -115,7 +103,10 @@ class VesselSegmentationParameterNode:
     threshold - Smallest probability of a vessel.
     minimumComponent - Smallest piece that is kept, in mm3.
     show3D - Whether the vessels are shown in the 3D views.
-    referenceNode, referenceSegment - What the vessels are compared with; no segment: see `LabelSource`.
+    comparedNode, comparedSegment - What is compared: None for the vessels found; no segment: see `LabelSource`.
+    referenceNode, referenceSegment - What it is compared with.
+    referenceIsTruth - Whether that is the truth; else these are two results.
+    reviewMaskNode - Metrics are computed inside it as well.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -128,8 +119,12 @@ class VesselSegmentationParameterNode:
     threshold: Annotated[float, WithinRange(0.01, 1.0)] = 0.5
     minimumComponent: Annotated[float, WithinRange(0.0, 100.0)] = 0.0
     show3D: bool = True
+    comparedNode: vtkMRMLNode
+    comparedSegment: str = ""
     referenceNode: vtkMRMLNode
     referenceSegment: str = ""
+    referenceIsTruth: bool = True
+    reviewMaskNode: vtkMRMLNode
 
 
 class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -154,8 +149,16 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic = VesselSegmentationLogic()
         self._segment = SegmentSection(self.ui, self.logic, self._update, self._takeSegmentation)
         self._review = ReviewSection(self.ui, self.logic)
-        self._compare = ErrorReviewSection(self.ui, self.logic)
-        self._sections = (self._segment, self._review, self._compare)
+        self._sections = (
+            ScanSection(self.ui, self.logic),
+            self._segment,
+            self._review,
+            CompareSection(self.ui, self.logic, self._showComparison),
+            ErrorMapSection(self.ui, self.logic),
+            ErrorListSection(self.ui, self.logic),
+            MetricsSection(self.ui, self.logic),
+            SaveSection(self.ui, self.logic),
+        )
         self.ui.modelComboBox.connect("activated(int)", self.onModelChosen)
 
         scene = slicer.mrmlScene
@@ -192,8 +195,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Let go of the scene just before it is closed."""
-        self._segment.cancel()
-        self._compare.close()
+        for section in self._sections:
+            section.let_go()
         self.setParameterNode(None)
 
     def onSceneChanged(self, caller: Any, event: Any) -> None:
@@ -262,6 +265,10 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             for section in self._sections:
                 section.update(self._segment.running)
 
+    def _showComparison(self, changed: set[str]) -> None:
+        for section in self._sections:
+            section.comparison_changed(changed)
+
     def onModelChosen(self, index: int) -> None:
         """Take a model, with the threshold that is recommended for it."""
         self._parameterNode.model = self.ui.modelComboBox.itemData(index)
@@ -277,7 +284,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         if self._parameterNode.show3D:
             self.logic.setSurfaceShown(job.segmentation_node, True)
             if firstOne:
-                self.logic.centreViews()
+                centre_views()
 
 
 class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
@@ -324,12 +331,28 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         if self._logic.python is None:
             self._logic.python = PythonCommand((python_slicer(),))
 
-    def startReview(self, segmentationNode: Any, referenceNode: Any, referenceSegment: str) -> None:
-        """Compare vessels with a reference; `review` follows them from then on."""
+    def startReview(self, parameters: VesselSegmentationParameterNode) -> None:
+        """Compare the labels of a parameter node; `review` follows them from then on."""
         self.ensureRequirements()
         self._findPython()
         self.review.python = self._logic.python
-        self.review.start(LabelSource(segmentationNode), LabelSource(referenceNode, referenceSegment))
+        found = LabelSource(parameters.outputSegmentation)
+        if parameters.comparedNode is not None:
+            found = LabelSource(parameters.comparedNode, parameters.comparedSegment)
+        reference = LabelSource(parameters.referenceNode, parameters.referenceSegment)
+        truth = parameters.referenceIsTruth
+        self.review.start(
+            found,
+            reference,
+            volume_node=parameters.inputVolume,
+            brain_mask_node=self.reviewMask(parameters),
+            wording=WITH_REFERENCE if truth else wording_of_two(*names_of_two(found, reference)),
+        )
+
+    def reviewMask(self, parameters: VesselSegmentationParameterNode) -> Any:
+        """Return the brain mask for metrics: the one chosen for them, else that of the segmentation, or None."""
+        forSegmentation = parameters.brainMaskNode if self.needsMaskNode(parameters.brainMask) else None
+        return parameters.reviewMaskNode or forSegmentation
 
     def applyThreshold(self, segmentationNode: Any, threshold: float, minimumComponent: float) -> None:
         """Make the vessels anew from the probability that is stored with them."""
@@ -338,11 +361,6 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
     def setSurfaceShown(self, segmentationNode: Any, shown: bool) -> None:
         """Show or hide the vessels in the 3D views."""
         self._logic.set_surface_shown(segmentationNode, shown)
-
-    def centreViews(self) -> None:
-        """Turn the 3D views, if there are any, to what they show."""
-        if slicer.app.layoutManager() is not None:
-            slicer.util.resetThreeDViews()
 
     def models(self) -> list[Manifest]:
         """Return the models, the default one first."""
@@ -361,23 +379,11 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def defaultScan(self) -> Any:
         """Return the scan that is shown, else the first one of the scene, else None."""
-        segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-        probabilities = [self.probabilityOf(node) for node in segmentations]
-        selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-        shown = selection.GetActiveVolumeID() if selection is not None else None
-        nodes = [slicer.mrmlScene.GetNodeByID(shown)] if shown else []
-        for node in nodes + slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-            if node and node.GetClassName() == "vtkMRMLScalarVolumeNode" and node not in probabilities:
-                return node
-        return None
+        return default_scan(slicer.mrmlScene)
 
     def segmentationOf(self, volumeNode: Any) -> Any:
         """Return the segmentation that holds the vessels of a scan, or None."""
-        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-            scan = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
-            if volumeNode is not None and scan is volumeNode and self.hasVessels(node):
-                return node
-        return None
+        return vessels_of(slicer.mrmlScene, volumeNode)
 
     def probabilityOf(self, segmentationNode: Any) -> Any:
         """Return the probability volume from which the vessels of a segmentation come, or None."""
@@ -395,13 +401,9 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         """Return the threshold and the smallest piece (mm3) that made the vessels of a segmentation, or None."""
         return self._logic.threshold(segmentationNode)
 
-    def describeRun(self, segmentationNode: Any) -> str:
-        """Return model, device, precision and seconds of the run that made a segmentation; empty if none did."""
-        run = self._logic.summary(segmentationNode) if segmentationNode is not None else {}
-        if not run:
-            return ""
-        text = _("{model}, {device} ({device_name}), {precision}, {seconds:.1f} s").format(**run)
-        return "; ".join([text, *run.get("notes", [])])
+    def runSummary(self, segmentationNode: Any) -> dict[str, Any]:
+        """Return what the run reported that made a segmentation, or None; empty if none did."""
+        return self._logic.summary(segmentationNode) if segmentationNode is not None else {}
 
 
 class VesselSegmentationTest(ScriptedLoadableModuleTest):
@@ -418,26 +420,11 @@ class VesselSegmentationTest(ScriptedLoadableModuleTest):
 
     def test_phantomIsSegmented(self) -> None:
         """The vessels found overlap with the true ones, follow the threshold, and are shown in 3D."""
-        from VesselSegmentationLib.phantom_nodes import add_phantom, overlap_with_truth
-
         logic = VesselSegmentationLogic()
         missing = missing_requirements(REQUIREMENTS) if logic.models() else ["a model"]
         if missing:
             raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
-        self.delayDisplay("Making the phantom")
-        volumeNode, truthNode = add_phantom(slicer.mrmlScene)
         parameters = logic.getParameterNode()
-        parameters.inputVolume = volumeNode
         parameters.brainMask = BrainMask.NONE
-        parameters.model = logic.models()[0].name
-        parameters.threshold, parameters.minimumComponent = logic.recommendedThreshold(parameters.model) or (0.5, 0.0)
-        self.delayDisplay("Segmenting it")
-        job = logic.startSegmentation(parameters)
-        job.wait(600)
-        assert job.state == "done", job.message
-        assert overlap_with_truth(job.segmentation_node, truthNode, volumeNode) > 0.6
-        assert not logic.isEdited(job.segmentation_node)
-        logic.setSurfaceShown(job.segmentation_node, True)
-        logic.applyThreshold(job.segmentation_node, 0.9, 0.0)
-        assert logic.threshold(job.segmentation_node) == (0.9, 0.0)
+        check_phantom(logic, parameters, self.delayDisplay)
         self.delayDisplay("Test passed")

@@ -30,6 +30,7 @@ class Dialogs:
         self.shown: list[str] = []
         self.details = ""
         self.answer = True
+        self.path = self.suggestion = ""
 
     def show(self, text: str, *_: Any, detailedText: str = "", **__: Any) -> None:
         self.shown.append(text)
@@ -38,6 +39,11 @@ class Dialogs:
     def ask(self, text: str, *_: Any, **__: Any) -> bool:
         self.shown.append(text)
         return self.answer
+
+    def choose_path(self, parent: Any, title: str, suggestion: str, kinds: str) -> str:
+        """Where to save a file: `path`, empty as when the user cancels. A text, as PythonQt returns it."""
+        self.suggestion = suggestion
+        return self.path
 
 
 @qt.derived
@@ -153,6 +159,7 @@ def start(dialogs: Dialogs) -> None:
     util.mainWindow = lambda *_: None
     util.errorDisplay = util.warningDisplay = util.infoDisplay = dialogs.show
     util.confirmOkCancelDisplay = util.confirmYesNoDisplay = dialogs.ask
+    qt.QFileDialog.getSaveFileName = staticmethod(dialogs.choose_path)
     util.modulePath = lambda name: getattr(slicer.modules, name.lower()).path
     util.reloadScriptedModule = reload_module
 

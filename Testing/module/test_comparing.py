@@ -32,7 +32,6 @@ def reference(segmented: Any) -> Any:
 def comparing(segmented: Any, reference: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The panel after the vessels were compared with the reference; the worker pretends no more."""
     monkeypatch.delenv("PRETEND")
-    segmented.ui.compareCollapsibleButton.collapsed = False
     segmented.ui.referenceSelector.setCurrentNode(reference)
     segmented.ui.compareButton.click()
     assert host.wait_for(lambda: not segmented.logic.review.pending)
@@ -45,6 +44,13 @@ def rows(table: Any) -> list[tuple[str, ...]]:
         tuple(table.item(row, column).text() if table.item(row, column) else "" for column in range(table.columnCount))
         for row in range(table.rowCount)
     ]
+
+
+def legend(panel: Any) -> dict[str, str]:
+    """Return what the legend says of each kind."""
+    labels = (panel.ui.truePositiveLabel, panel.ui.falsePositiveLabel, panel.ui.falseNegativeLabel)
+    texts = [label.text.partition("<b>")[2].partition("</b><br>") for label in labels]
+    return {title: rest for title, _tag, rest in texts}
 
 
 def metric(panel: Any, title: str) -> str:
@@ -67,7 +73,7 @@ def test_map_legend_metrics_and_list_are_shown(comparing: Any, reference: Any) -
     map_node = comparing.logic.review.error_map.node
     assert map_node.GetDisplayNode().GetVisibility()
     assert not reference.GetDisplayNode().GetSegmentVisibility(reference.GetSegmentation().GetNthSegmentID(0))
-    assert "false negative: 10 voxels" in ui.legendLabel.text
+    assert legend(comparing)["false negative"].startswith("10 voxels, ")
     assert metric(comparing, "precision") == "1.000"
     assert 0 < float(metric(comparing, "Dice")) < 1
     assert float(metric(comparing, "95 % Hausdorff distance")) >= 0
@@ -77,7 +83,7 @@ def test_map_legend_metrics_and_list_are_shown(comparing: Any, reference: Any) -
 def test_an_edit_is_followed_without_a_press(comparing: Any) -> None:
     ui = comparing.ui
     draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
-    assert host.wait_for(lambda: "false positive: 0 voxels" not in ui.legendLabel.text, 2)
+    assert host.wait_for(lambda: not legend(comparing)["false positive"].startswith("0 voxels"), 2)
     assert host.wait_for(lambda: ui.errorsTable.rowCount == 3, 2)
     assert host.wait_for(lambda: not comparing.logic.review.pending)
     rest(0.3)
@@ -138,7 +144,7 @@ def test_the_best_threshold_is_taken_at_a_click(comparing: Any, slicer_host: hos
     best = comparing.logic.threshold(ui.segmentationSelector.currentNode())
     assert best[0] < 0.95
     assert ui.thresholdSlider.value == pytest.approx(best[0])
-    assert "Largest Dice" in ui.compareStatusLabel.text
+    assert "Largest Dice" in ui.bestThresholdLabel.text
     rest()
     assert comparing.logic.threshold(ui.segmentationSelector.currentNode()) == best
     assert slicer_host.dialogs.shown == []
@@ -174,7 +180,7 @@ def test_the_comparison_goes_on_in_other_modules(comparing: Any, slicer_host: ho
     ui = comparing.ui
     comparing.exit()
     draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
-    assert host.wait_for(lambda: "false positive: 0 voxels" not in ui.legendLabel.text, 2)
+    assert host.wait_for(lambda: not legend(comparing)["false positive"].startswith("0 voxels"), 2)
     comparing.enter()
 
 

@@ -119,7 +119,7 @@ def test_the_logic_needs_no_panel(
     assert job.wait(60) == "done"
     assert logic.segmentationOf(scan) is job.segmentation_node
     assert logic.probabilityOf(job.segmentation_node) is job.probability_node
-    assert logic.describeRun(job.segmentation_node).startswith("tiny, cpu")
+    assert (logic.runSummary(job.segmentation_node)["model"], logic.runSummary(None)) == ("tiny", {})
     # The scan is preferred to the probability, which is a volume as well.
     assert logic.defaultScan() is scan
 

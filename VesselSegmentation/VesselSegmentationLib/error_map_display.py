@@ -90,6 +90,21 @@ def set_kind_opacity(node: Any, kind: ErrorKind, *, slices: float | None = None,
         display_node.SetSegmentOpacity3D(segment_id, three_d)
 
 
+def kind_display(node: Any, kind: ErrorKind) -> dict[str, tuple[bool, float]]:
+    """Return whether a kind is visible and its opacity in [0, 1], in ``"slices"`` and in ``"three_d"``."""
+    display_node, segment_id = node.GetDisplayNode(), SEGMENT_IDS[kind]
+    return {
+        "slices": (
+            bool(display_node.GetSegmentVisibility2DOutline(segment_id)),
+            float(display_node.GetSegmentOpacity2DFill(segment_id)),
+        ),
+        "three_d": (
+            bool(display_node.GetSegmentVisibility3D(segment_id)),
+            float(display_node.GetSegmentOpacity3D(segment_id)),
+        ),
+    }
+
+
 def set_map_shown(node: Any, sources: tuple[LabelSource, ...], shown: bool, *, three_d: bool) -> None:
     """Show an error map in place of the segments that it compares, or those again.
 

@@ -87,6 +87,11 @@ class ErrorNavigator:
         self.components = update_components(self.components, self._map.errors, changed, probability=probability)
         self._after_update()
 
+    def use_list(self, components: list[ErrorComponent]) -> None:
+        """Take a list that was made elsewhere, what matters most first."""
+        self.components = components
+        self._after_update()
+
     def choose(self, component_id: str) -> ErrorComponent:
         """Show a component: all views go there, and it is marked.
 

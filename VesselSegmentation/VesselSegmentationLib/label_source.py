@@ -145,6 +145,15 @@ def segment_names(node: Any) -> list[tuple[str, str]]:
     return [(str(segmentation.GetSegment(segment_id).GetName()), segment_id) for segment_id in ids]
 
 
+def names_of_two(first: LabelSource, second: LabelSource) -> tuple[str, str]:
+    """Return names by which a reader can tell two labels apart: of the nodes, else of the segments, else numbered."""
+    nodes = str(first.node.GetName()).strip(), str(second.node.GetName()).strip()
+    for one, other in (nodes, (first.name.strip(), second.name.strip())):
+        if one and other and one != other:
+            return one, other
+    return f"{nodes[0]} (1)", f"{nodes[1]} (2)"
+
+
 def overlap(one: Geometry, other: Geometry) -> bool:
     """Tell whether two grids have a place in common, as far as their boxes along each other's axes say."""
     return _reaches_into(one, other) and _reaches_into(other, one)

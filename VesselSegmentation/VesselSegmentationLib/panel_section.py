@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
+
+#: Beside what `ReviewLogic.poll` says: another comparison has begun, or the last one has ended.
+ANOTHER = "another"
 
 
 class PanelSection:
     """A part of the panel: it connects its widgets with the logic and computes nothing.
+
+    A new section is a class in a file of its own, a collapsible button in the ``.ui`` file with the widgets that it
+    names, and a line in `VesselSegmentationWidget.setup`.
 
     Parameters
     ----------
@@ -37,6 +46,18 @@ class PanelSection:
             Whether a segmentation runs.
         """
 
+    def comparison_changed(self, changed: set[str]) -> None:
+        """Show what has changed in the comparison of two labels; `logic.review.error_map` is None if there is none.
+
+        Parameters
+        ----------
+        changed : set of str
+            `ANOTHER`, and what `ReviewLogic.poll` returns.
+        """
+
+    def let_go(self) -> None:
+        """Stop what acts on the scene: it is about to be closed."""
+
     def close(self) -> None:
         """Stop everything; the panel goes."""
 
@@ -49,6 +70,51 @@ class PanelSection:
         return bool(
             slicer.util.confirmOkCancelDisplay(question.format(name=node.GetName()), _("Replace edited vessels?"))
         )
+
+
+def make_timer(milliseconds: int, slot: Callable[[], None]) -> Any:
+    """Return a QTimer that is not running yet."""
+    timer = qt.QTimer()
+    timer.setInterval(milliseconds)
+    timer.connect("timeout()", slot)
+    return timer
+
+
+def say(label: Any, text: str) -> None:
+    """Show a text; an empty one takes no room."""
+    label.text = text
+    label.setVisible(bool(text))
+
+
+def fit_columns(table: Any) -> None:
+    """Give the first column of a QTableWidget the room that the others leave."""
+    header = table.horizontalHeader()
+    header.setStretchLastSection(False)
+    header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+    for column in range(1, table.columnCount):
+        header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+
+
+def set_row(table: Any, row: int, texts: tuple[str, ...]) -> None:
+    """Write the texts of a row of a QTableWidget."""
+    for column, text in enumerate(texts):
+        table.setItem(row, column, qt.QTableWidgetItem(text))
+
+
+def ask_for_file(title: str, suggestion: str, kinds: str) -> str:
+    """Ask where to save a file; an empty text if the user would rather not.
+
+    Parameters
+    ----------
+    title : str
+        Of the dialogue.
+    suggestion : str
+        Path; its ending is added where the user leaves it out.
+    kinds : str
+        As Qt's dialogues take them: ``"Tables (*.csv)"``.
+    """
+    path = str(qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, suggestion, kinds) or "")
+    return path + os.path.splitext(suggestion)[1] if path and not os.path.splitext(path)[1] else path
 
 
 def allow(widget: Any, reason: str, tool_tip: str) -> None:

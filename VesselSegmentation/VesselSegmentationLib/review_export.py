@@ -1,4 +1,4 @@
-"""The list of errors with what readers have said about them, as a file for other programs."""
+"""The list of errors with what readers have said about them, and the metrics, as files for other programs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vesselseg.error_components import ErrorComponent, components_csv
+from vesselseg.error_components import ErrorComponent, component_record, components_csv
 from vesselseg.error_kinds import Wording
 from vesselseg.errors import VesselSegError
+from vesselseg.metric_table import metrics_csv, metrics_json
 from VesselSegmentationLib.component_marks import Mark
 from VesselSegmentationLib.error_navigator import ErrorNavigator
+from VesselSegmentationLib.review_tables import shown_metrics
+
+if TYPE_CHECKING:
+    from VesselSegmentationLib.review_logic import ReviewLogic
 
 _MARK_COLUMNS = ("decision", "reader", "time")
 _SEGMENT_COLUMN = "nearest_segment"
@@ -42,12 +47,49 @@ def export_components(
     VesselSegError
         If the file has another ending or cannot be written.
     """
-    from vesselseg.image_io import atomic_output
+    make = _csv if _ending(path) == ".csv" else _json
+    _write(path, make(navigator, wording), overwrite)
 
+
+def export_metrics(review: ReviewLogic, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write the metrics of what is compared, in every region; without a reference those that take no side.
+
+    Parameters
+    ----------
+    review : ReviewLogic
+        With a comparison.
+    path : path-like
+        Ending in .csv: one line a metric. Ending in .json: the metrics by region; undefined values are null.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    VesselSegError
+        If nothing is compared, the metrics are not those of the labels as they are now, or the file has another ending
+        or cannot be written.
+    """
+    if review.error_map is None or not review.metrics_current:
+        raise VesselSegError("the metrics are not there yet", "wait until they are computed")
+    shown = shown_metrics(review.error_map.wording)
+    regions = {
+        name: {info.key: values[info.key] for info in shown if info.key in values}
+        for name, values in review.metrics.items()
+    }
+    text = metrics_csv(regions, shown=shown) if _ending(path) == ".csv" else metrics_json(regions)
+    _write(path, text, overwrite)
+
+
+def _ending(path: str | os.PathLike[str]) -> str:
     ending = Path(path).suffix.lower()
     if ending not in (".csv", ".json"):
         raise VesselSegError(f"'{Path(path).name}' is neither a CSV nor a JSON file", "give a name ending in .csv")
-    text = _csv(navigator, wording) if ending == ".csv" else _json(navigator, wording)
+    return ending
+
+
+def _write(path: str | os.PathLike[str], text: str, overwrite: bool) -> None:
+    from vesselseg.image_io import atomic_output
+
     with atomic_output(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -66,11 +108,7 @@ def _csv(navigator: ErrorNavigator, wording: Wording) -> str:
 def _json(navigator: ErrorNavigator, wording: Wording) -> str:
     current = navigator.current_marks()
     components = [
-        {
-            **dataclasses.asdict(component),
-            "kind": wording.title(component.kind),
-            **_more(navigator, component, current),
-        }
+        {**component_record(component, wording=wording), **_more(navigator, component, current)}
         for component in navigator.components
     ]
     marks = [dataclasses.asdict(mark) for mark in navigator.marks()]

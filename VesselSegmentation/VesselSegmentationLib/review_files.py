@@ -14,6 +14,7 @@ from vesselseg.error_kinds import WITH_REFERENCE
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import palette_name
+from VesselSegmentationLib.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.run_record import recorded_summary
 from VesselSegmentationLib.volume_nodes import volume_from_node
 from VesselSegmentationLib.worker import private_folder
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from VesselSegmentationLib.review_logic import ReviewLogic
 
 
+#: Kind of the figure of two methods.
+METHODS = "methods"
+
+
 @dataclass(frozen=True)
 class FigureSettings:
     """How a figure is drawn.
@@ -30,7 +35,8 @@ class FigureSettings:
     Parameters
     ----------
     kind : str
-        "overview", "closeups" or "projections", as for ``vesselseg errormap --figure-kind``.
+        "overview", "closeups" or "projections", as for ``vesselseg errormap --figure-kind``; or "methods": the
+        result that is compared beside that of a second method.
     view : str
         Direction of 3D renderings: a name such as "anterior", or azimuth and elevation in degrees as in "30,15".
     background : str
@@ -39,6 +45,8 @@ class FigureSettings:
         Dots an inch.
     title : str
         Line above the figure.
+    other : LabelSource, optional
+        Result of the second method.
     """
 
     kind: str = "overview"
@@ -46,6 +54,7 @@ class FigureSettings:
     background: str = "black"
     dpi: int = 300
     title: str = ""
+    other: LabelSource | None = None
 
 
 def start_figure(
@@ -72,11 +81,19 @@ def start_figure(
         If nothing is compared or the worker cannot be started.
     """
     settings = settings or FigureSettings()
-    arguments = ["--figure", _absolute(path), "--figure-kind", settings.kind, "--view", settings.view]
+    # Two angles that begin with a minus would be taken for an option.
+    arguments = ["--figure", _absolute(path), f"--view={settings.view}"]
     arguments += ["--background", settings.background, "--dpi", str(settings.dpi)]
     if settings.title:
-        arguments += ["--title", settings.title]
-    return _start(review, "errormap", arguments, map_needed=True)
+        arguments.append(f"--title={settings.title}")
+    if settings.kind != METHODS:
+        arguments += ["--figure-kind", settings.kind]
+        return _start(review, "errormap", arguments, map_needed=True)
+    if settings.other is None:
+        raise VesselSegError("no second method is chosen", "choose its segmentation or label volume")
+    if review.error_map is not None:
+        arguments += ["--methods", *names_of_two(review.error_map.sources[0], settings.other)]
+    return _start(review, "errormap", arguments, map_needed=True, other=settings.other)
 
 
 def start_report(review: ReviewLogic, paths: Sequence[str | os.PathLike[str]], *, case: str = "") -> WorkerJob:
@@ -103,11 +120,13 @@ def start_report(review: ReviewLogic, paths: Sequence[str | os.PathLike[str]], *
     """
     arguments = ["--output", *(_absolute(path) for path in paths)]
     if case:
-        arguments += ["--case", case]
+        arguments.append(f"--case={case}")
     return _start(review, "report", arguments, map_needed=False)
 
 
-def _start(review: ReviewLogic, command: str, arguments: list[str], *, map_needed: bool) -> WorkerJob:
+def _start(
+    review: ReviewLogic, command: str, arguments: list[str], *, map_needed: bool, other: LabelSource | None = None
+) -> WorkerJob:
     from vesselseg.image_io import write_volume
 
     error_map = review.error_map
@@ -120,6 +139,7 @@ def _start(review: ReviewLogic, command: str, arguments: list[str], *, map_neede
         "scan": volume_from_node(error_map.volume_node),
         "probability": review.probability(),
         "mask": None if map_needed else review.mask(),
+        "compare": None if other is None else other.label_on(error_map.volume_node, "second method")[0],
     }
     folder = private_folder()
     try:

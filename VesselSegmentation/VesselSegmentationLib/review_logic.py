@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import slicer
 from vtkmodules.vtkCommonCore import vtkCommand
 
@@ -16,10 +15,11 @@ from vesselseg.errors import VesselSegError
 from vesselseg.threshold_analysis import ThresholdAnalysis, analyse_thresholds
 from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import set_map_shown, set_palette
-from VesselSegmentationLib.error_map_nodes import Box, ErrorMapNode, find_error_map, recorded_comparison
+from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, recorded_comparison
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, EvaluationJob, overlap_metrics
 from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.review_listing import ErrorListing
 from VesselSegmentationLib.review_tables import set_metrics_table, set_threshold_charts
 from VesselSegmentationLib.run_record import probability_of, recorded_threshold
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
@@ -45,7 +45,8 @@ class ReviewLogic:
     A front end calls `poll` from a timer, about five times a second, and draws what it says has changed; a script calls
     `wait`. Each call does one short step, in this order: the map is made anew where voxels have changed; the list of
     errors follows there; when the edits pause, a worker process computes the metrics. They take about a second on a
-    whole head, too long for the thread that draws, and in 3D Slicer threads only run while that one lets them.
+    whole head, too long for the thread that draws, and in 3D Slicer threads only run while that one lets them. Where
+    the map is flooded with errors, a worker lists them, too.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ class ReviewLogic:
         The map, its legend and its notes; None while nothing is compared.
     navigator : ErrorNavigator or None
         The list of errors.
+    listing : ErrorListing or None
+        What keeps it up to date; it knows how many there are where not all are listed.
     metrics : dict
         As `vesselseg.metrics.evaluate` returns them, by region: the whole volume and, where a mask was given, the
         inside of it. Dice, precision, sensitivity, counts and volumes of the whole volume follow the map at once; until
@@ -70,6 +73,7 @@ class ReviewLogic:
         self.python = python
         self.error_map: ErrorMapNode | None = None
         self.navigator: ErrorNavigator | None = None
+        self.listing: ErrorListing | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self._probability_node: Any = None
         self._mask_node: Any = None
@@ -137,7 +141,7 @@ class ReviewLogic:
         self.error_map = error_map
         self._count()
         self.navigator = ErrorNavigator(self.scene, error_map)
-        self._list_all = True
+        self.listing = ErrorListing(self.navigator, error_map, self.probability, self.python)
         self._metrics_due = True
         self._observe()
         return error_map.node
@@ -154,15 +158,24 @@ class ReviewLogic:
             wording=wording,
         )
 
+    def use_mask(self, brain_mask_node: Any) -> None:
+        """Compute metrics inside another brain mask as well, or, with None, inside none."""
+        node = self._comparison().node
+        self._mask_node = brain_mask_node
+        node.SetNodeReferenceID(_MASK_REFERENCE, brain_mask_node.GetID() if brain_mask_node is not None else None)
+        self.metrics.pop(INSIDE_MASK, None)
+        self._observe()
+        self._measure_anew()
+
     def stop(self) -> None:
         """Let go of the scene. The map stays in it, and shows what was compared last."""
-        for node, tag in self._observed:
-            node.RemoveObserver(tag)
-        self._observed = []
+        self._observe_no_more()
         self._cancel_job()
+        if self.listing is not None:
+            self.listing.cancel()
         if self.navigator is not None:
             self.navigator.close()
-        self.error_map = self.navigator = None
+        self.error_map = self.navigator = self.listing = None
         self._probability_node = self._mask_node = None
         self.metrics = {}
         self._forget()
@@ -170,7 +183,8 @@ class ReviewLogic:
     @property
     def pending(self) -> bool:
         """Whether anything shown is older than the labels."""
-        return bool(self._dirty or self._list_all or self._unlisted or not self.metrics_current)
+        listing = self.listing is not None and self.listing.pending
+        return bool(self._dirty or listing or not self.metrics_current)
 
     @property
     def metrics_current(self) -> bool:
@@ -189,7 +203,7 @@ class ReviewLogic:
         ------
         VesselSegError
             If what is compared has been removed or does not fit any more: then the comparison has been stopped. Or if
-            the metrics could not be computed: then it goes on with the next edit.
+            metrics or list could not be computed: then it goes on with the next edit.
         """
         if self.error_map is None or self.scene.IsClosing():
             return set()
@@ -199,8 +213,7 @@ class ReviewLogic:
         except VesselSegError:
             self.stop()
             raise
-        if self._list_all or self._unlisted is not None:
-            self._update_list()
+        if self.listing is not None and self.listing.step():
             return {COMPONENTS}
         return {METRICS} if self._update_metrics() else set()
 
@@ -276,8 +289,6 @@ class ReviewLogic:
 
     def _forget(self) -> None:
         self._dirty: set[str] = set()
-        self._list_all = False
-        self._unlisted: Box | None = None
         self._metrics_due = False
         self._changed_at = 0.0
 
@@ -286,33 +297,25 @@ class ReviewLogic:
         if not all(self.scene.IsNodePresent(node) for node in nodes):
             raise VesselSegError("what was compared has been removed from the scene", "choose two labels again")
         dirty, self._dirty = self._dirty, set()
-        if _PROBABILITY_REFERENCE in dirty:
-            self._list_all = True
+        if _MASK_REFERENCE in dirty:
+            self._measure_anew()
+        if _PROBABILITY_REFERENCE in dirty and self.listing is not None:
+            self.listing.add(None)
         both = "scan" in dirty
         former = error_map.errors.geometry
         changed = error_map.update(segmentation=both or "first" in dirty, reference=both or "second" in dirty)
         if changed is None:
             return False
-        self._list_all |= error_map.errors.geometry is not former
-        self._unlisted = _around(self._unlisted, changed)
+        if self.listing is not None:
+            self.listing.add(changed if error_map.errors.geometry is former else None)
         self._count()
-        self._metrics_due = True
-        self._changed_at = time.monotonic()
-        self._cancel_job()
+        self._measure_anew()
         return True
 
     def _count(self) -> None:
         if self.error_map is not None:
             former = self.metrics.get(WHOLE_VOLUME, {})
             self.metrics = {**self.metrics, WHOLE_VOLUME: {**former, **overlap_metrics(self.error_map.legend())}}
-
-    def _update_list(self) -> None:
-        navigator, changed, probability = self.navigator, self._unlisted, self.probability()
-        whole, self._list_all, self._unlisted = self._list_all, False, None
-        if navigator is not None and (whole or changed is None):
-            navigator.list_all(probability)
-        elif navigator is not None and changed is not None:
-            navigator.list_changes(changed, probability)
 
     def _update_metrics(self) -> bool:
         if self._metrics_due and time.monotonic() - self._changed_at > _REST_SECONDS:
@@ -327,6 +330,11 @@ class ReviewLogic:
         self.metrics = job.regions
         return True
 
+    def _measure_anew(self) -> None:
+        self._metrics_due = True
+        self._changed_at = time.monotonic()
+        self._cancel_job()
+
     def _start_job(self) -> None:
         segmentation, reference = self._comparison().labels()
         self._job = EvaluationJob(segmentation, reference, self.mask(), python=self.python)
@@ -338,20 +346,38 @@ class ReviewLogic:
 
     def mask(self) -> Volume | None:
         """Return the brain mask on the grid of the scan; None if none was given."""
-        if self._mask_node is None or not self.scene.IsNodePresent(self._mask_node):
+        if self.mask_node is None:
             return None
-        return LabelSource(self._mask_node).label_on(self._comparison().volume_node, "brain mask")[0]
+        return LabelSource(self.mask_node).label_on(self._comparison().volume_node, "brain mask")[0]
+
+    @property
+    def mask_node(self) -> Any:
+        """The brain mask inside which metrics are computed as well; None if there is none."""
+        return self._mask_node if self._mask_node is not None and self.scene.IsNodePresent(self._mask_node) else None
+
+    @property
+    def has_probability(self) -> bool:
+        """Whether the probability from which the segmentation was made is in the scene."""
+        node = self._probability_node
+        return node is not None and self.error_map is not None and bool(self.scene.IsNodePresent(node))
 
     def probability(self) -> Volume | None:
         """Return the probability on the grid of the scan; None if there is none."""
-        node = self._probability_node
-        if node is None or self.error_map is None or not self.scene.IsNodePresent(node):
+        if not self.has_probability or self.error_map is None:
             return None
-        return on_grid_of(volume_from_node(node), self.error_map.errors, what="the probability", of="the scan")
+        probability = volume_from_node(self._probability_node)
+        return on_grid_of(probability, self.error_map.errors, what="the probability", of="the scan")
+
+    def _observe_no_more(self) -> None:
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        self._observed = []
 
     def _observe(self) -> None:
+        self._observe_no_more()
         error_map = self._comparison()
         watched = [("scan", error_map.volume_node), (_PROBABILITY_REFERENCE, self._probability_node)]
+        watched.append((_MASK_REFERENCE, self._mask_node))
         watched += [(which, source.node) for which, source in zip(("first", "second"), error_map.sources)]
         for which, node in watched:
             if node is None:
@@ -387,10 +413,3 @@ def _scan_of(*sources: LabelSource) -> Any:
         if not source.is_segmentation:
             return source.node
     raise VesselSegError("it is not known to which scan the labels belong", "choose the scan")
-
-
-def _around(one: Box | None, other: Box) -> Box:
-    if one is None:
-        return other
-    first, last = np.minimum(one[0], other[0]).tolist(), np.maximum(one[1], other[1]).tolist()
-    return (first[0], first[1], first[2]), (last[0], last[1], last[2])

@@ -84,7 +84,7 @@ class SegmentSection(PanelSection):
         allow(ui.segmentButton, reason, _("Find the vessels of the scan."))
         allow(ui.cancelButton, "" if running else _("Nothing is running."), _("Stop the segmentation."))
         if not running:
-            ui.statusLabel.text = self.logic.describeRun(parameters.outputSegmentation) or _("Not segmented yet.")
+            ui.statusLabel.text = self._last_run() or _("Not segmented yet.")
 
     def start(self) -> None:
         """Start the segmentation; ask before edited vessels are replaced and before packages are installed."""
@@ -106,6 +106,10 @@ class SegmentSection(PanelSection):
         if self._job is not None:
             self._job.cancel()
             self.poll()
+
+    def let_go(self) -> None:
+        """Stop the segmentation: it would write into a scene that is gone."""
+        self.cancel()
 
     def close(self) -> None:
         """Stop what runs."""
@@ -158,6 +162,14 @@ class SegmentSection(PanelSection):
         self.ui.statusLabel.text = _("Failed: {error}.").format(error=what)
         text = _("The segmentation failed: {error}.\n\nWhat to do: {advice}.").format(error=what, advice=error.advice)
         slicer.util.errorDisplay(text, detailedText=details or "\n".join([what, error.advice]))
+
+    def _last_run(self) -> str:
+        """Return model, device, precision and seconds of the run that made the vessels; empty if none did."""
+        run = self.logic.runSummary(self.parameters.outputSegmentation)
+        if not run:
+            return ""
+        text = _("{model}, {device} ({device_name}), {precision}, {seconds:.1f} s").format(**run)
+        return "; ".join([text, *run.get("notes", [])])
 
     def _choose_device(self, index: int) -> None:
         self.parameters.device = self.ui.deviceComboBox.itemData(index)

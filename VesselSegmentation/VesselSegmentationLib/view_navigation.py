@@ -45,6 +45,23 @@ def jump_to(scene: Any, position: tuple[float, float, float], *, centred: bool =
         camera.ResetClippingRange()
 
 
+def seen_from(scene: Any) -> tuple[float, float] | None:
+    """Return from where the first 3D view looks, as `vesselseg.rendering.View` measures it; None without a 3D view.
+
+    Returns
+    -------
+    azimuth, elevation : float
+        In degrees.
+    """
+    for camera in _nodes(scene, "vtkMRMLCameraNode"):
+        towards = np.subtract(camera.GetPosition(), camera.GetFocalPoint())
+        length = np.linalg.norm(towards)
+        if length > 0:
+            x, y, z = towards / length
+            return float(np.degrees(np.arctan2(-x, y))), float(np.degrees(np.arcsin(np.clip(z, -1, 1))))
+    return None
+
+
 class Highlight:
     """An outline in slices and a surface in 3D around one piece of a label. It is not saved with the scene.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.error_kinds import WITH_REFERENCE, ErrorKind, Wording
+from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.thinning import neighbour_steps, neighbours, thin
 from vesselseg.volume import Volume
@@ -147,6 +150,54 @@ def components_csv(components: Iterable[ErrorComponent], *, wording: Wording = W
             ]
         )
     return text.getvalue()
+
+
+def component_record(component: ErrorComponent, *, wording: Wording = WITH_REFERENCE) -> dict[str, Any]:
+    """Return a component for a JSON file: its attributes, and its kind in words."""
+    return {**dataclasses.asdict(component), "kind": wording.title(component.kind)}
+
+
+def components_json(components: Iterable[ErrorComponent], *, count: int, wording: Wording = WITH_REFERENCE) -> str:
+    """Return the list as the text of a JSON file.
+
+    Parameters
+    ----------
+    components : iterable of ErrorComponent
+    count : int
+        How many there are; more than are listed where only the largest are.
+    wording : Wording
+        What the kinds are called.
+
+    Returns
+    -------
+    str
+        An object with ``count`` and ``components``, each with the attributes of `ErrorComponent`.
+    """
+    records = [component_record(component, wording=wording) for component in components]
+    return json.dumps({"count": count, "components": records}, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_components_json(text: str) -> tuple[list[ErrorComponent], int]:
+    """Return the components of a file that `components_json` wrote, and how many there were.
+
+    Raises
+    ------
+    VesselSegError
+        If it is no such file.
+    """
+    try:
+        stored = json.loads(text)
+        return [_component(record) for record in stored["components"]], int(stored["count"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise VesselSegError("the list of errors cannot be read", "make it anew") from error
+
+
+def _component(record: dict[str, Any]) -> ErrorComponent:
+    kinds = {prefix: kind for kind, prefix in _ID_PREFIX.items()}
+    first, last = (_triple(np.asarray(corner)) for corner in record["box"])
+    r, a, s = (float(value) for value in record["centre_ras"])
+    kind = kinds[record["component_id"].partition("-")[0]]
+    return ErrorComponent(**{**record, "kind": kind, "box": (first, last), "centre_ras": (r, a, s)})
 
 
 def _sorted(components: Iterable[ErrorComponent]) -> list[ErrorComponent]:

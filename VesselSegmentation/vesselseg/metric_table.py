@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,12 +100,12 @@ def metrics_text(regions: Mapping[str, Metrics], *, everything: bool = False) ->
     return "\n".join(lines)
 
 
-def metrics_csv(regions: Mapping[str, Metrics]) -> str:
+def metrics_csv(regions: Mapping[str, Metrics], *, shown: Sequence[MetricInfo] = METRICS) -> str:
     """Return the text of a CSV file with one line a metric, and one column a region; undefined values stay empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["metric", "title", "unit", *(name.replace(" ", "_") for name in regions)])
-    for info in METRICS:
+    for info in shown:
         values = (metrics[info.key] for metrics in regions.values())
         writer.writerow([info.key, info.title, info.unit, *(v if math.isfinite(v) else "" for v in values)])
     return text.getvalue()

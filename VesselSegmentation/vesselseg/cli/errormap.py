@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scan", metavar="TOF", help="gives the grid of the map, and the background of pictures")
     add_names_argument(parser)
-    parser.add_argument("--components", metavar="CSV", help="list of the errors' connected pieces, the worst first")
+    parser.add_argument(
+        "--components", metavar="FILE", help="list of the errors' connected pieces, the worst first: .csv or .json"
+    )
+    parser.add_argument("--longest", type=int, metavar="N", help="list at most so many pieces (default: all)")
     parser.add_argument(
         "--probability", metavar="PROB", help="probability map, for the mean of each piece in that list"
     )
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     import contextlib
 
     from vesselseg.comparison import on_grid_of
-    from vesselseg.error_components import components_csv, error_components
+    from vesselseg.error_components import components_csv, components_json, error_components
     from vesselseg.error_map import error_map, legend
     from vesselseg.errors import VesselSegError
     from vesselseg.figures import check_figure_name, save_figure
@@ -90,6 +93,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     image_suffix(args.output)
     if args.figure:
         check_figure_name(args.figure)
+    if args.components and Path(args.components).suffix.lower() not in (".csv", ".json"):
+        raise VesselSegError(f"{args.components} is not the name of a list", "use .csv or .json")
+    if args.longest is not None and args.longest < 1:
+        raise VesselSegError(f"a list cannot have {args.longest} lines", "give 1 or more")
     if args.compare and not args.figure:
         raise VesselSegError("a second method is for a picture only", "give --figure as well")
     if args.compare and args.figure_kind:
@@ -115,7 +122,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
             if probability is not None:
                 probability = on_grid_of(probability, errors, what="the probability", of="the map")
             components = error_components(errors, probability=probability)
-            output(args.components).write_text(components_csv(components, wording=wording), encoding="utf-8")
+            listed = components[: args.longest]
+            if Path(args.components).suffix.lower() == ".json":
+                text = components_json(listed, count=len(components), wording=wording)
+            else:
+                text = components_csv(listed, wording=wording)
+            output(args.components).write_text(text, encoding="utf-8")
         if args.figure:
             reporter.progress(0.5, "figure")
             save_figure(output(args.figure), _figure(args, errors, scan, wording))

@@ -1,0 +1,132 @@
+"""Metrics and thresholds, in the section "Review" of 3D Slicer's panel. Only for 3D Slicer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from VesselSegmentationLib.application_views import show_charts, show_table
+from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, fit_columns, say, set_row
+from VesselSegmentationLib.review_logic import INSIDE_MASK, MAP, METRICS, WHOLE_VOLUME
+from VesselSegmentationLib.review_tables import shown_metrics
+
+#: Metrics that follow the map at once; the others wait for the worker, and are grey until then.
+_AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
+
+
+class MetricsSection(PanelSection):
+    """Table of metrics, in whole and inside a brain mask; analysis of the threshold.
+
+    Parameters
+    ----------
+    ui : object
+        The panel's widgets by name.
+    logic : VesselSegmentationLogic
+    """
+
+    def __init__(self, ui: Any, logic: Any) -> None:
+        super().__init__(ui, logic)
+        self._review = logic.review
+        self._has_table = False
+        ui.reviewMaskSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._choose_mask)
+        ui.allMetricsCheckBox.connect("toggled(bool)", self._show_all)
+        ui.metricsTableButton.connect("clicked(bool)", self.make_table)
+        ui.analyseThresholdsButton.connect("clicked(bool)", self.analyse)
+        ui.bestThresholdButton.connect("clicked(bool)", self.take_best_threshold)
+        say(ui.metricsNoteLabel, "")
+        say(ui.bestThresholdLabel, "")
+        ui.allMetricsCheckBox.toolTip = _("Show counts, volumes and further distances as well.")
+
+    def update(self, running: bool) -> None:
+        """Bring the widgets up to date."""
+        ui = self.ui
+        ui.reviewMaskSelector.setCurrentNode(self.parameters.reviewMaskNode)
+        reason = "" if self._review.error_map is not None else _("Compare the vessels with a reference first.")
+        allow(ui.metricsTableButton, reason, _("Write the metrics into a table of the scene, which follows them."))
+        if running:
+            reason = _("Wait until the segmentation is done, or cancel it.")
+        elif not reason and not self._review.has_probability:
+            reason = _("The probability of these vessels is not in the scene: segment the scan again.")
+        allow(ui.analyseThresholdsButton, reason, _("Plot the metrics at every threshold, and the calibration."))
+        allow(ui.bestThresholdButton, reason, _("Take the threshold at which the vessels agree best."))
+
+    def comparison_changed(self, changed: set[str]) -> None:
+        """Show the metrics."""
+        if ANOTHER in changed:
+            self._has_table = False
+            say(self.ui.bestThresholdLabel, "")
+            self.ui.metricsGroupBox.collapsed = self._review.error_map is None
+            if self.parameters is not None:
+                self.update(False)
+        if changed & {MAP, METRICS}:
+            self._show()
+            if self._has_table and self._review.metrics_current:
+                self._review.metrics_table()
+
+    def make_table(self) -> None:
+        """Write the metrics into a table of the scene, and show it."""
+        with slicer.util.tryWithErrorDisplay(_("The table could not be made.")):
+            show_table(self._review.metrics_table())
+            self._has_table = True
+
+    def analyse(self) -> Any:
+        """Plot the metrics over the threshold; returns the analysis, or None where it failed."""
+        analysis = None
+        with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
+            analysis = self._review.analyse_thresholds()
+            show_charts(self._review.threshold_charts(analysis))
+            text = _("Largest Dice {dice:.3f} at threshold {threshold:.2f}; calibration error {error:.3f}.")
+            error = analysis.calibration.vessel_expected_error
+            text = text.format(dice=analysis.best_dice, threshold=analysis.best_threshold, error=error)
+            say(self.ui.bestThresholdLabel, text)
+        return analysis
+
+    def take_best_threshold(self) -> None:
+        """Make the vessels anew with the threshold at which they agree best with the reference."""
+        if not self.may_replace_vessels():
+            return
+        analysis = self.analyse()
+        if analysis is not None:
+            with slicer.util.tryWithErrorDisplay(_("The best threshold could not be taken."), waitCursor=True):
+                self.parameters.threshold = self._review.take_best_threshold(analysis)
+
+    def _choose_mask(self, node: Any) -> None:
+        if self.parameters is None or node is self.parameters.reviewMaskNode:
+            return
+        self.parameters.reviewMaskNode = node
+        if self._review.error_map is not None:
+            with slicer.util.tryWithErrorDisplay(_("The mask could not be used.")):
+                self._review.use_mask(self.logic.reviewMask(self.parameters))
+                self._show()
+
+    def _show_all(self, shown: bool) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        ui, error_map = self.ui, self._review.error_map
+        table = ui.metricsTable
+        if error_map is None:
+            table.setRowCount(0)
+            say(ui.metricsNoteLabel, "")
+            return
+        masked = self._review.mask_node is not None
+        current = self._review.metrics_current
+        columns = [(WHOLE_VOLUME, _("Value"))] if not masked else [(WHOLE_VOLUME, _("Whole")), (INSIDE_MASK, _("Mask"))]
+        everything = ui.allMetricsCheckBox.checked
+        infos = [info for info in shown_metrics(error_map.wording) if info.is_main or everything]
+        table.setColumnCount(len(columns) + 2)
+        table.setHorizontalHeaderLabels([_("Metric"), *(title for _region, title in columns), _("Unit")])
+        table.setRowCount(len(infos))
+        for row, info in enumerate(infos):
+            values = [self._review.metrics.get(region, {}).get(info.key) for region, _title in columns]
+            texts = ("..." if value is None else info.text(value) for value in values)
+            set_row(table, row, (info.title, *texts, info.unit))
+            if not current and info.key not in _AT_ONCE:
+                for column in range(1, len(columns) + 1):
+                    table.item(row, column).setForeground(qt.QBrush(qt.QColor(128, 128, 128)))
+        fit_columns(table)
+        table.resizeRowsToContents()
+        say(ui.metricsNoteLabel, "" if current else _("What is grey follows when the edits pause."))
