@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from drawn_tubes import GRIDS, ISOTROPIC, at, tube
+from drawn_tubes import GRIDS, ISOTROPIC, at, real_vessels, tube
 from vesselseg.editing import apply_edit, edit_of, moved_to, remove_branch, remove_piece, undo_edit
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import read_label
 
 CUBE = np.ones((3, 3, 3), bool)
 FORK = (0.5, 0.5, 0.5)
@@ -189,12 +188,11 @@ def test_inputs_stay_as_they_are() -> None:
 
 
 def test_every_branch_of_a_real_label_can_be_removed(data_folder: Path) -> None:
-    volume = read_label(data_folder / "tof" / "MNI_0656_label.nii.gz")
-    label = (volume.array > 0).astype(np.uint8)
+    label, _, geometry = real_vessels(data_folder)
     places = np.argwhere(label)
     pieces = ndimage.label(label, CUBE)[1]
     for number in np.random.default_rng(2).choice(len(places), 6, replace=False):
-        edit = remove_branch(label, volume.geometry, places[number])
+        edit = remove_branch(label, geometry, places[number])
         left = after(label, edit)
         assert 0 < edit.voxels_removed < label.sum()
         # A branch falls off as one; a stretch of a loop does not even that.

@@ -16,11 +16,13 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 
 #: How far a path may leave the box, or the way, between two points.
-_MARGIN_MM = 8.0
+_MARGIN_MM = 12.0
 #: A click is moved to a voxel that looks much more like a vessel if it is this near.
 _SNAP_MM = 1.0
 #: How much longer a way through vessel may be than one straight through background.
 _DETOUR = 20.0
+#: No vessel of the head is as thick.
+_LARGEST_TUBE_MM = 20.0
 #: Window in which a voxel is compared with its surroundings, in mm, and the standard deviations that make a vessel.
 _WINDOW_MM = 10.0
 _VESSEL_CONTRAST = 3.0
@@ -125,11 +127,18 @@ def draw_path(label: NDArray[Any], geometry: Geometry, path: TracedPath, *, radi
     Edit
         With the measures ``volume_mm3``, ``length_mm`` of the new part of the path and ``radius_mm``, its median. A
         vessel thinner than a voxel is still a connected line (26-connected).
+
+    Raises
+    ------
+    VesselSegError
+        If the radius is out of range.
     """
     from vesselseg.synthesis.drawing import draw
     from vesselseg.synthesis.trees import Branch
 
     check_grids(geometry, label=label)
+    if radius_mm is not None and not 0 < radius_mm < _LARGEST_TUBE_MM:
+        raise VesselSegError(f"a vessel cannot have a radius of {radius_mm:g} mm", "give for example 0.6 mm")
     radii = path.radii_mm if radius_mm is None else np.full(len(path.points), float(radius_mm))
     runs = _runs_outside(label, path.points)
     spacing = np.asarray(geometry.spacing_zyx)
