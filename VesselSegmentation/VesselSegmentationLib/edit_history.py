@@ -30,7 +30,7 @@ from VesselSegmentationLib.edit_steps import (
 from VesselSegmentationLib.segmentation_nodes import WRITTEN_TAG
 
 #: Steps that a history keeps, and how many bytes they may take; the youngest `_LEAST_STEPS` are always kept.
-MAX_STEPS = 100
+MAX_STEPS = 1000
 MAX_BYTES = 200_000_000
 _LEAST_STEPS = 20
 
