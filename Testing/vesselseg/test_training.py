@@ -44,6 +44,9 @@ def test_configuration_finds_scans_beside_itself(tmp_path: Path) -> None:
         ({"synthesize": {"training": {"counts": 1}}}, "counts"),
         ({"name": "a/b"}, "name"),
         ({"workers": -1}, "workers"),
+        ({"steps": "many"}, "wrong kind"),
+        ({"augmentation": 3}, "augmentation"),
+        ({"synthesize": []}, "synthesize"),
     ],
 )
 def test_wrong_configuration_is_named(tmp_path: Path, entries: dict, message: str) -> None:

@@ -220,9 +220,11 @@ class TrainingConfig:
             raise VesselSegError(f"the configuration {path} is not a JSON object", "see the documentation of training")
         try:
             config = cls.from_dict(values, base)
+            config.check()
         except (TypeError, ValueError) as error:
-            raise VesselSegError(f"the configuration {path} is not complete: {error}", "add what is missing") from error
-        config.check()
+            raise VesselSegError(
+                f"the configuration {path} lacks an entry, or has one of the wrong kind: {error}", "correct it"
+            ) from error
         return config
 
     @classmethod
@@ -246,6 +248,8 @@ class TrainingConfig:
         augmentation["scale"] = tuple(augmentation.get("scale", Augmentation.scale))
         values["augmentation"] = Augmentation(**augmentation)
         drawn = {}
+        if not isinstance(values.get("synthesize", {}), dict):
+            raise TypeError("synthesize is not a JSON object")
         for kind, entries in values.get("synthesize", {}).items():
             entries = dict(_known(DrawnFolder, entries, f"synthesize.{kind}"))
             entries["size"] = tuple(entries["size"]) if entries.get("size") else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import platform
@@ -43,8 +44,9 @@ class RunFolder:
         self.model = folder / f"{config.name}.json"
 
     def drawn(self, kind: str) -> Path:
-        """Return where scans of a kind, "training" or "validation", are drawn."""
-        return self.folder / "scans" / kind
+        """Return where scans of a kind, "training" or "validation", are drawn; each way to draw has a folder."""
+        wanted = json.dumps(self.config.to_dict()["synthesize"][kind], sort_keys=True)
+        return self.folder / "scans" / f"{kind}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"
 
     def saved_state(self, *, overwrite: bool, processes: int) -> dict[str, Any] | None:
         """Return the state of the unfinished run in the folder; None if a new one begins.
