@@ -239,6 +239,8 @@ def test_branch_moved_to_an_artery_and_back(scan, vessels, logic):
     assert voxels(vessels, scan).sum() + segment_label(node, moved, scan).array.sum() == before.sum()
     assert not (voxels(vessels, scan) & segment_label(node, moved, scan).array).any()
     np.testing.assert_array_equal(logic.arteries.whole_label().array, before)
+    logged = logic.log.entries[-1]
+    assert logged["metrics_after"] == logged["metrics_before"]  # named or not, it is the same label
     logic.undo()
     assert logic.arteries.segments() == {}
     np.testing.assert_array_equal(voxels(vessels, scan), before)

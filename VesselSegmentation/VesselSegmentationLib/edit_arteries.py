@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import slicer
 
 from vesselseg.editing import Edit, moved_to, remove_branch, remove_piece
@@ -111,6 +110,7 @@ class ArteryEditor:
 
     def __init__(self, target: EditTarget) -> None:
         self._target = target
+        target.parts = self._parts
 
     def segment_of(self, key: str) -> str | None:
         """Return the ID of the segment of a vessel, by its key; None if there is none yet."""
@@ -188,12 +188,11 @@ class ArteryEditor:
 
         Veins are left out: they were taken out of the arteries on purpose.
         """
-        target = self._target
-        label = target.label().copy()
-        for key, segment_id in self.segments().items():
-            if not named_vessel(key).is_vein:
-                np.maximum(label, target.label_of(segment_id), out=label)
-        return Volume(label, target.geometry)
+        self._target.history.settle()
+        return Volume(self._target.whole_label(), self._target.geometry)
+
+    def _parts(self) -> list[str]:
+        return [segment_id for key, segment_id in self.segments().items() if not named_vessel(key).is_vein]
 
     def _move(
         self, edit: Edit, name: str, source_id: str, there: str | None, vessel: NamedVessel | None

@@ -231,7 +231,8 @@ class ErrorEditor:
         if error_map is None:
             raise VesselSegError("nothing is compared", "choose a reference first")
         source = error_map.sources[0]
-        if source.node is not self._target.node or source.segment_ids() != [self._target.segment_id]:
+        compared, edited = source.segment_ids(), self._target.segment_id
+        if source.node is not self._target.node or not {edited} <= {*compared} <= {edited, *self._target.parts()}:
             raise VesselSegError(
                 "the label that is compared is not the one that is edited", "compare the segment that you edit"
             )

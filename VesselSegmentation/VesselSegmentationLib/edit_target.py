@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,12 @@ class EditTarget:
     reference : LabelSource, optional
         What the segment is measured against.
 
+    Attributes
+    ----------
+    parts : callable
+        Returns the IDs of segments that are parts of the same label, such as arteries that were given names: they are
+        measured together with the segment.
+
     Raises
     ------
     VesselSegError
@@ -47,6 +53,7 @@ class EditTarget:
         find_segment(segmentation_node, segment_id)
         self.node, self.segment_id, self.volume_node = segmentation_node, segment_id, volume_node
         self.reference = reference
+        self.parts: Callable[[], list[str]] = list
         self._label: NDArray[np.uint8] | None = None
         self._truth: tuple[Any, NDArray[np.bool_]] | None = None
         self._counts: tuple[int, int, int] | None = None
@@ -161,17 +168,26 @@ class EditTarget:
         truth = self._reference_mask()
         if truth is None:
             return None
-        if self._counts is None:
-            label = self._current_label() != 0
-            both = int(np.count_nonzero(label & truth))
-            self._counts = both, int(np.count_nonzero(label)) - both, int(np.count_nonzero(truth)) - both
-        both, only_found, only_true = self._counts
+        parts = self.parts()
+        if parts:
+            both, only_found, only_true = _overlap(self.whole_label() != 0, truth)
+        else:
+            if self._counts is None:
+                self._counts = _overlap(self._current_label() != 0, truth)
+            both, only_found, only_true = self._counts
         total = 2 * both + only_found + only_true
         return {
             "dice": 2 * both / total if total else 1.0,
             "precision": both / (both + only_found) if both + only_found else float(only_true == 0),
             "sensitivity": both / (both + only_true) if both + only_true else float(only_found == 0),
         }
+
+    def whole_label(self) -> NDArray[np.uint8]:
+        """Return the segment together with its `parts`, as `label` does; a copy."""
+        label = self._current_label().copy()
+        for segment_id in self.parts():
+            np.maximum(label, self.label_in_step(segment_id), out=label)
+        return label
 
     def before(self, step: EditStep) -> Volume | None:
         """Return the label before the last step; None if the step has changed the grid or the segment itself."""
@@ -256,6 +272,12 @@ class EditTarget:
                 return None
             shifted.append((edit, move))
         return shifted
+
+
+def _overlap(label: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Return the voxels that both have, and those that only one has."""
+    both = int(np.count_nonzero(label & truth))
+    return both, int(np.count_nonzero(label)) - both, int(np.count_nonzero(truth)) - both
 
 
 def _places(
