@@ -14,6 +14,11 @@ def wait_until_idle(panel: Any) -> None:
     assert host.wait_for(lambda: not panel.ui.cancelButton.isEnabled())
 
 
+def wait_for_file(panel: Any) -> None:
+    """Let the application run until no figure or report is written."""
+    assert host.wait_for(lambda: panel.ui.savingFrame.isHidden(), 240)
+
+
 def rest(seconds: float = 0.35) -> None:
     """Take the hand off the mouse."""
     host.wait_for(lambda: False, seconds)

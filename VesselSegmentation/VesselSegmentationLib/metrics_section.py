@@ -8,11 +8,16 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from vesselseg.errors import VesselSegError
+from vesselseg.threshold_analysis import ThresholdAnalysis
 from VesselSegmentationLib.application_views import show_charts, show_table
-from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, fit_columns, say, set_row
+from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, fit_columns, make_timer, say, set_row
 from VesselSegmentationLib.review_logic import INSIDE_MASK, MAP, METRICS, WHOLE_VOLUME
 from VesselSegmentationLib.review_tables import shown_metrics
+from VesselSegmentationLib.threshold_job import start_threshold_analysis
+from VesselSegmentationLib.worker_job import DONE, RUNNING
 
+_POLL_MILLISECONDS = 200
 #: Metrics that follow the map at once; the others wait for the worker, and are grey until then.
 _AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
 
@@ -31,6 +36,9 @@ class MetricsSection(PanelSection):
         super().__init__(ui, logic)
         self._review = logic.review
         self._has_table = False
+        self._job: Any = None
+        self._take = False
+        self._timer = make_timer(_POLL_MILLISECONDS, self.poll)
         ui.reviewMaskSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._choose_mask)
         ui.allMetricsCheckBox.connect("toggled(bool)", self._show_all)
         ui.metricsTableButton.connect("clicked(bool)", self.make_table)
@@ -50,13 +58,18 @@ class MetricsSection(PanelSection):
             reason = _("Wait until the segmentation is done, or cancel it.")
         elif not reason and not self._review.has_probability:
             reason = _("The probability of these vessels is not in the scene: segment the scan again.")
+        elif not reason and self._job is not None:
+            reason = _("The thresholds are being measured.")
         allow(ui.analyseThresholdsButton, reason, _("Plot the metrics at every threshold, and the calibration."))
+        if not reason and self._review.error_map.sources[0].node is not self.parameters.outputSegmentation:
+            reason = _("Only the vessels found above have a threshold.")
         allow(ui.bestThresholdButton, reason, _("Take the threshold at which the vessels agree best."))
 
     def comparison_changed(self, changed: set[str]) -> None:
         """Show the metrics."""
         if ANOTHER in changed:
             self._has_table = False
+            self.close()
             say(self.ui.bestThresholdLabel, "")
             self.ui.metricsGroupBox.collapsed = self._review.error_map is None
             if self.parameters is not None:
@@ -72,26 +85,57 @@ class MetricsSection(PanelSection):
             show_table(self._review.metrics_table())
             self._has_table = True
 
-    def analyse(self) -> Any:
-        """Plot the metrics over the threshold; returns the analysis, or None where it failed."""
-        analysis = None
-        with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
-            analysis = self._review.analyse_thresholds()
-            show_charts(self._review.threshold_charts(analysis))
-            text = _("Largest Dice {dice:.3f} at threshold {threshold:.2f}; calibration error {error:.3f}.")
-            error = analysis.calibration.vessel_expected_error
-            text = text.format(dice=analysis.best_dice, threshold=analysis.best_threshold, error=error)
-            say(self.ui.bestThresholdLabel, text)
-        return analysis
+    def analyse(self) -> None:
+        """Start to measure every threshold; plots follow."""
+        self._start_analysis(take=False)
 
     def take_best_threshold(self) -> None:
-        """Make the vessels anew with the threshold at which they agree best with the reference."""
-        if not self.may_replace_vessels():
+        """Make the vessels anew with the threshold at which they agree best with the reference, once it is known."""
+        self._start_analysis(take=True)
+
+    def close(self) -> None:
+        """Stop the analysis."""
+        self._timer.stop()
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+
+    def let_go(self) -> None:
+        """Stop the analysis."""
+        self.close()
+
+    def poll(self) -> None:
+        """Take the analysis when it is done."""
+        job = self._job
+        if job is None or job.poll() == RUNNING:
             return
-        analysis = self.analyse()
-        if analysis is not None:
-            with slicer.util.tryWithErrorDisplay(_("The best threshold could not be taken."), waitCursor=True):
-                self.parameters.threshold = self._review.take_best_threshold(analysis)
+        self.close()
+        say(self.ui.bestThresholdLabel, "")
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
+                if job.state != DONE:
+                    raise job.error or VesselSegError(job.message, _("try again"))
+                self._show_analysis(job.analysis)
+        finally:
+            self.update(False)
+
+    def _start_analysis(self, take: bool) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
+            self._job, self._take = start_threshold_analysis(self._review), take
+            say(self.ui.bestThresholdLabel, _("Measuring at every threshold..."))
+            self._timer.start()
+            self.update(False)
+
+    def _show_analysis(self, analysis: ThresholdAnalysis) -> None:
+        if self._review.error_map is None:
+            return
+        show_charts(self._review.threshold_charts(analysis))
+        text = _("Largest Dice {dice:.3f} at threshold {threshold:.2f}; calibration error {error:.3f}.")
+        error = analysis.calibration.vessel_expected_error
+        text = text.format(dice=analysis.best_dice, threshold=analysis.best_threshold, error=error)
+        say(self.ui.bestThresholdLabel, text)
+        if self._take and self.may_replace_vessels():
+            self.parameters.threshold = self._review.take_best_threshold(analysis)
 
     def _choose_mask(self, node: Any) -> None:
         if self.parameters is None or node is self.parameters.reviewMaskNode:

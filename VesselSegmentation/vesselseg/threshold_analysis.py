@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +93,51 @@ class ThresholdAnalysis:
                 [f"{row[0]:.2f}", *(f"{v:.6f}" for v in row[1:]), *(f"{v:g}" if math.isfinite(v) else "" for v in more)]
             )
         return text.getvalue()
+
+
+def analysis_json(analysis: ThresholdAnalysis) -> str:
+    """Return an analysis as the text of a JSON file: the attributes of `ThresholdAnalysis`, undefined values null."""
+    return json.dumps(_plain(dataclasses.asdict(analysis)), indent=1) + "\n"
+
+
+def read_analysis_json(text: str) -> ThresholdAnalysis:
+    """Return the analysis of a file that `analysis_json` wrote; undefined values are NaN.
+
+    Raises
+    ------
+    VesselSegError
+        If it is no such file.
+    """
+    try:
+        stored = json.loads(text)
+        bins = {name: _array(stored["calibration"].pop(name)) for name in ("mean_probability", "vessel_share")}
+        voxels = np.array(stored["calibration"].pop("voxels"), dtype=np.int64)
+        errors = {name: _number(value) for name, value in stored.pop("calibration").items()}
+        curves = {name: _array(stored.pop(name)) for name in ("thresholds", "dice", "precision", "sensitivity")}
+        detailed = {
+            float(threshold): {name: _number(value) for name, value in values.items()}
+            for threshold, values in stored.pop("detailed").items()
+        }
+        calibration = Calibration(voxels=voxels, **bins, **errors)
+        return ThresholdAnalysis(calibration=calibration, detailed=detailed, **curves, **stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VesselSegError("the analysis of thresholds cannot be read", "make it anew") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return [_plain(each) for each in value.tolist()]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+def _array(values: list[Any]) -> FloatArray:
+    return np.array([_number(value) for value in values], dtype=np.float64)
 
 
 def analyse_thresholds(

@@ -13,6 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with")
     parser.add_argument("--mask", metavar="MASK", help="count only what lies inside this mask")
     parser.add_argument("--csv", metavar="FILE", help="table with one line for every hundredth")
+    parser.add_argument("--json", metavar="FILE", help="the whole analysis, for other programs")
+    parser.add_argument(
+        "--overlap-only", action="store_true", help="distances and topology at the best threshold only: quicker"
+    )
     parser.add_argument("--figure", metavar="PNG", help="metrics over all thresholds, and the calibration curve")
     parser.add_argument("--current", type=float, metavar="T", help="threshold in use, marked in the figure")
     parser.add_argument("--background", default="white", metavar="black|white", help="of the figure (default: white)")
@@ -30,23 +34,27 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.figures import check_figure_name, save_figure
     from vesselseg.image_io import atomic_output, check_outputs, read_label, read_volume
     from vesselseg.progress import stage
-    from vesselseg.threshold_analysis import analyse_thresholds
+    from vesselseg.threshold_analysis import DETAILED_THRESHOLDS, analyse_thresholds, analysis_json
 
     style = FigureStyle(background=args.background, dpi=args.dpi, title=args.title)
     if args.figure:
         check_figure_name(args.figure)
     inputs = (args.probability, args.reference, args.mask)
-    check_outputs((args.csv, args.figure), inputs=inputs, overwrite=args.overwrite)
+    check_outputs((args.csv, args.json, args.figure), inputs=inputs, overwrite=args.overwrite)
     reporter.progress(0.0, "reading")
     mask = read_label(args.mask) if args.mask else None
     analysis = analyse_thresholds(
         read_volume(args.probability), read_label(args.reference), mask=mask,
+        detailed=() if args.overlap_only else DETAILED_THRESHOLDS,
         progress=stage(reporter.progress, 0.1, 0.95),
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
         if args.csv:
             output = stack.enter_context(atomic_output(args.csv, overwrite=args.overwrite))
             output.write_text(analysis.csv(), encoding="utf-8")
+        if args.json:
+            output = stack.enter_context(atomic_output(args.json, overwrite=args.overwrite))
+            output.write_text(analysis_json(analysis), encoding="utf-8")
         if args.figure:
             output = stack.enter_context(atomic_output(args.figure, overwrite=args.overwrite))
             save_figure(output, draw_threshold_figure(analysis, style=style, current=args.current))

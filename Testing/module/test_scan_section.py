@@ -1,0 +1,44 @@
+"""The section Scan: the scan in 3D and as slabs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from VesselSegmentationLib.scan_display import shown_style, slab_thickness
+
+
+def choose(combo_box: Any, index: int) -> None:
+    combo_box.setCurrentIndex(index)
+    combo_box.activated.emit(index)
+
+
+def test_the_scan_in_3d(panel: Any, add_scan: Callable[..., Any]) -> None:
+    ui = panel.ui
+    assert "Load a TOF scan" in ui.scanDisplayComboBox.toolTip
+    first = add_scan()
+    assert not ui.scanOpacitySlider.isEnabled()
+    choose(ui.scanDisplayComboBox, 1)
+    assert shown_style(first) == "projection"
+    ui.scanOpacitySlider.value = 30
+    opacity = first.GetNthDisplayNode(first.GetNumberOfDisplayNodes() - 1).GetVolumePropertyNode().GetScalarOpacity()
+    assert opacity.GetRange()[1] > 0
+    assert max(opacity.GetValue(value) for value in range(0, 300, 5)) <= 0.31
+    second = add_scan("another")
+    ui.inputSelector.setCurrentNode(second)
+    assert (shown_style(first), shown_style(second)) == (None, "projection")
+    choose(ui.scanDisplayComboBox, 0)
+    assert shown_style(second) is None
+
+
+def test_slabs(panel: Any, add_scan: Callable[..., Any]) -> None:
+    import slicer
+
+    add_scan()
+    node = slicer.mrmlScene.AddNode(slicer.vtkMRMLSliceNode())
+    node.SetLayoutName("Red")
+    panel.ui.slabSlider.value = 10
+    assert slab_thickness(slicer.mrmlScene) == 10
+    assert node.GetSlabReconstructionEnabled()
+    panel.ui.slabSlider.value = 0
+    assert not node.GetSlabReconstructionEnabled()
