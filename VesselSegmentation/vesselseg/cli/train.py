@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", nargs="?", metavar="CONFIG",
         help="JSON file, or the name of a configuration that ships: default, paper-half-unet, or small, which draws "
-        "its own scans and trains for two minutes",
+        "its own scans and is done in a minute or two",
     )  # fmt: skip
     parser.add_argument(
         "--output", required=True, type=Path, metavar="DIR",
