@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from views import share_of
 
 pytest.importorskip("trame_slicer", reason="its views render without a display")
 
-PANEL_WIDTH = 440
+#: As narrow as users make it.
+PANEL_WIDTH = 400
 
 
 @pytest.fixture
@@ -58,6 +60,58 @@ def test_pictures_of_the_segmented_phantom(
     assert 0.0005 < share_of(axial, ARTERY_COLOR) < 0.2
     panel.ui.show3DButton.click()
     assert share_of(render_3d(), ARTERY_COLOR) == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pictures_of_a_comparison(
+    panel: Any, add_phantom: Callable[[], Any], pretend: Callable[[str], None], artefacts: Path,
+    monkeypatch: pytest.MonkeyPatch, theme: str,
+) -> None:  # fmt: skip
+    import slicer
+
+    add_phantom()
+    pretend("segment")
+    panel._parameterNode.threshold = 0.8
+    panel.ui.segmentButton.click()
+    wait_until_idle(panel)
+    monkeypatch.delenv("PRETEND")
+    panel.ui.referenceSelector.setCurrentNode(slicer.util.getFirstNodeByName("TOF phantom truth"))
+    panel.ui.compareButton.click()
+    assert host.wait_for(lambda: not panel.logic.review.pending)
+    host.wait_for(lambda: False, 0.3)
+    panel.ui.nextErrorButton.click()
+    panel.ui.acceptButton.click()
+    panel.ui.saveCollapsibleButton.collapsed = False
+    panel.ui.figureGroupBox.collapsed = False
+    with themed(theme):
+        check_layout(panel)
+        picture = grab(panel, 1950)
+    save(picture, artefacts / f"panel-review-{theme}.png")
+    assert (picture.mean() > 128) == (theme == "light")
+    for color in ((230, 26, 26), (26, 204, 51), (38, 89, 255)):  # of the legend
+        assert (np.abs(picture.astype(int) - color).max(axis=-1) < 4).sum() > 20
+    for table in (panel.ui.errorsTable, panel.ui.metricsTable):
+        assert table.horizontalScrollBar().maximum() == 0
+    panel.ui.stopCompareButton.click()
+
+
+@contextlib.contextmanager
+def themed(theme: str) -> Iterator[None]:
+    """Draw as 3D Slicer's light or dark theme does."""
+    import qt
+
+    application, role = qt.QApplication.instance(), qt.QPalette.ColorRole
+    before = qt.QPalette(application.palette())
+    palette = qt.QPalette(before)
+    if theme == "dark":
+        for dark, roles in ((50, "Window"), (30, "Base"), (60, "AlternateBase"), (60, "Button")):
+            palette.setColor(getattr(role, roles), qt.QColor(dark, dark, dark))
+        for each in ("WindowText", "Text", "ButtonText"):
+            palette.setColor(getattr(role, each), qt.QColor(230, 230, 230))
+            palette.setColor(qt.QPalette.ColorGroup.Disabled, getattr(role, each), qt.QColor(120, 120, 120))
+    application.setPalette(palette)
+    yield
+    application.setPalette(before)
 
 
 @pytest.mark.slow
