@@ -83,6 +83,20 @@ def test_a_path_follows_the_bend_and_not_the_shortcut() -> None:
         assert distances_from_axis(path.points, ISOTROPIC, corners).max() < 1.2
 
 
+def test_a_long_path_on_a_fine_grid_is_found_as_well() -> None:
+    fine = Geometry((131, 131, 101), (0.3, 0.3, 0.35))
+    corners = ((0.1, 0.1, 0.1), (0.1, 0.5, 0.8), (0.9, 0.5, 0.9), (0.9, 0.9, 0.9))
+    truth = tube(fine, 0.3, *corners)
+    label = np.zeros(fine.shape, np.uint8)
+    # A vessel beside it that leads elsewhere, two voxels away.
+    beside = tube(fine, 0.3, (0.1, 0.12, 0.1), (0.1, 0.53, 0.8), (0.1, 0.95, 0.9))
+    path = trace_path(label, fine, [at(fine, *corners[0]), at(fine, *corners[-1])], scan=scan_of(truth | beside, fine))
+    distances = distances_from_axis(path.points, fine, corners)
+    assert np.percentile(distances, 80) < 0.5
+    assert distances.max() < 1.5
+    assert np.all(np.linalg.norm(np.diff(path.points, axis=0) * fine.spacing_zyx, axis=1) < 0.5)
+
+
 def test_several_points_make_one_path_through_all() -> None:
     label = np.zeros(ISOTROPIC.shape, np.uint8)
     scan = scan_of(label != 0, ISOTROPIC)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from vesselseg.editing.edit import Box, Edit, edit_of
 from vesselseg.editing.path_calibre import even_points, measure_calibre, smoothed
-from vesselseg.editing.picking import Point, box_around, check_grids, distances_mm, voxel_at
+from vesselseg.editing.picking import Point, Voxel, box_around, check_grids, distances_mm, voxel_at
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.postprocessing import bounding_box
 
 #: How far a path may leave the box, or the way, between two points.
 _MARGIN_MM = 12.0
@@ -23,9 +24,13 @@ _SNAP_MM = 1.0
 _DETOUR = 20.0
 #: No vessel of the head is as thick.
 _LARGEST_TUBE_MM = 20.0
-#: Window in which a voxel is compared with its surroundings, in mm, and the standard deviations that make a vessel.
+#: In boxes of more voxels, a path is searched at half the resolution first, and then this many of its voxels around it.
+_LARGE_BOX = 1_000_000
+_CORRIDOR = 4
+#: Window in which a voxel is compared with its surroundings, in mm; from how many of their standard deviations above
+#: their mean on it may be a vessel, and from how many on it is.
 _WINDOW_MM = 10.0
-_VESSEL_CONTRAST = 3.0
+_NOISE_CONTRAST, _VESSEL_CONTRAST = 1.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -189,28 +194,58 @@ def _path_between(
     scan: NDArray[Any] | None,
     probability: NDArray[np.floating] | None,
 ) -> NDArray[np.float64]:
-    from skimage.graph import MCP_Geometric
-
     spacing = np.asarray(geometry.spacing_zyx)
     box = box_around([one, other], _MARGIN_MM, geometry)
-    likeness = (label[box] != 0).astype(np.float32)
+    unlike = (label[box] == 0).astype(np.float32)
     if probability is not None:
-        np.maximum(likeness, np.sqrt(np.clip(probability[box], 0.0, 1.0)), out=likeness)
+        np.minimum(unlike, 1.0 - np.sqrt(np.clip(probability[box], 0.0, 1.0)), out=unlike)
     if scan is not None:
-        bright = _contrast(scan[box], spacing) / _VESSEL_CONTRAST
-        np.maximum(likeness, np.clip(bright, 0.0, 1.0), out=likeness)
-    cost = 1.0 + _DETOUR * (1.0 - likeness.astype(np.float64)) ** 2
+        dark = (_VESSEL_CONTRAST - _contrast(scan[box], spacing)) / (_VESSEL_CONTRAST - _NOISE_CONTRAST)
+        np.minimum(unlike, np.clip(dark, 0.0, 1.0), out=unlike)
+    cost = 1.0 + _DETOUR * unlike**2
     start, end = (_snapped(cost, point, box, geometry) for point in (one, other))
     # The ellipsoid about both points: what is farther off is not searched.
     straight = float(np.linalg.norm((np.subtract(one, other)) * spacing))
     beyond = distances_mm(one, box, geometry) + distances_mm(other, box, geometry)
     cost[beyond > max(1.5 * straight, straight + 2 * _MARGIN_MM)] = -1.0
-    search = MCP_Geometric(cost, sampling=tuple(spacing))
-    search.find_costs([start], [end])
-    return np.asarray(search.traceback(end), dtype=float) + [part.start for part in box]
+    if cost.size > _LARGE_BOX:
+        cost[~_corridor(cost, start, end, spacing)] = -1.0
+    return _cheapest_path(cost, start, end, spacing) + [part.start for part in box]
 
 
-def _snapped(cost: NDArray[np.float64], point: Point, box: Box, geometry: Geometry) -> tuple[int, int, int]:
+def _cheapest_path(
+    cost: NDArray[np.floating], start: Voxel, end: Voxel, spacing: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Find the way of least cost by voxels; negative costs are walls."""
+    from skimage.graph import MCP_Geometric
+
+    box = bounding_box(cost > 0) or (slice(None),) * 3
+    low = np.array([part.start or 0 for part in box])
+    search = MCP_Geometric(cost[box], sampling=tuple(spacing))
+    search.find_costs([tuple(start - low)], [tuple(end - low)])
+    return np.asarray(search.traceback(tuple(end - low)), dtype=float) + low
+
+
+def _corridor(cost: NDArray[np.floating], start: Voxel, end: Voxel, spacing: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the surroundings of the path that is found at half the resolution, eight times as fast."""
+    from scipy.ndimage import binary_dilation
+
+    even = np.pad(cost, [(0, size % 2) for size in cost.shape], mode="edge")
+    z, y, x = (size // 2 for size in even.shape)
+    # The cheapest of eight, so that no thin vessel is lost; a wall only where all are.
+    blocks = np.where(even < 0, np.inf, even).reshape(z, 2, y, 2, x, 2).min(axis=(1, 3, 5))
+    coarse = np.where(np.isinf(blocks), -1.0, blocks)
+    first, last = ((k // 2, j // 2, i // 2) for k, j, i in (start, end))
+    path = _cheapest_path(coarse, first, last, 2 * spacing).astype(int)
+    near = np.zeros(coarse.shape, bool)
+    near[tuple(path.T)] = True
+    near = binary_dilation(near, np.ones((3, 3, 3)), iterations=_CORRIDOR)
+    for axis in range(3):
+        near = near.repeat(2, axis=axis)
+    return near[: cost.shape[0], : cost.shape[1], : cost.shape[2]]
+
+
+def _snapped(cost: NDArray[np.floating], point: Point, box: Box, geometry: Geometry) -> Voxel:
     """Move a click into the vessel that it just missed."""
     near = np.where(distances_mm(point, box, geometry) <= _SNAP_MM, cost, np.inf)
     k, j, i = (round(float(at)) - part.start for at, part in zip(point, box))
