@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.calibre import CALIBRE_NAMES, calibre_classes, radii
-from vesselseg.comparison import label_on_grid_of
+from vesselseg.comparison import label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import bounding_box
 from vesselseg.thinning import thin
@@ -26,7 +26,12 @@ BoolArray = NDArray[np.bool_]
 
 
 def evaluate(
-    segmentation: Volume, reference: Volume, *, mask: Volume | None = None, nsd_tolerance_mm: float = 0.5
+    segmentation: Volume,
+    reference: Volume,
+    *,
+    mask: Volume | None = None,
+    nsd_tolerance_mm: float = 0.5,
+    radius: Volume | None = None,
 ) -> dict[str, float]:
     """Compare a segmentation with a reference.
 
@@ -39,6 +44,9 @@ def evaluate(
         Only voxels inside it count.
     nsd_tolerance_mm : float
         Tolerance of the normalised surface Dice, in mm.
+    radius : Volume, optional
+        True radius of the vessels at the voxels of the reference, in mm, where it is known: it decides on the calibre.
+        The default is the distance from the centreline to the nearest voxel outside the reference.
 
     Returns
     -------
@@ -77,21 +85,23 @@ def evaluate(
         if not inside.any():
             raise VesselSegError("the mask is empty", "give another one, or none")
         found, truth = found & inside, truth & inside
+    true_radii = None if radius is None else on_grid_of(radius, reference, what="the map of radii").array
     spacing = reference.geometry.spacing_zyx
     voxel_ml = reference.geometry.voxel_volume / 1000
     # Nothing outside the box of both labels has an influence on any of the values.
     box = bounding_box(found | truth)
     if box is not None:
         found, truth = np.ascontiguousarray(found[box]), np.ascontiguousarray(truth[box])
+        true_radii = None if true_radii is None else true_radii[box]
     else:
-        found, truth = found[:1, :1, :1], truth[:1, :1, :1]
+        found, truth, true_radii = found[:1, :1, :1], truth[:1, :1, :1], None
     both, only_found, only_truth = (int(np.count_nonzero(m)) for m in (found & truth, found & ~truth, truth & ~found))
     values: dict[str, float] = {
         "dice": _ratio(2 * both, 2 * both + only_found + only_truth),
         "precision": _share(both, both + only_found, only_truth == 0),
         "sensitivity": _share(both, both + only_truth, only_found == 0),
     }
-    values |= _topology(found, truth, spacing)
+    values |= _topology(found, truth, spacing, true_radii)
     values |= _surface_distances(found, truth, spacing, nsd_tolerance_mm)
     values |= _voxel_distances(found, truth, spacing)
     values |= {
@@ -137,7 +147,9 @@ class _Skeleton:
         return _share(int(np.count_nonzero(self.mask & label)), int(np.count_nonzero(self.mask)), not label.any())
 
 
-def _topology(found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float]) -> dict[str, float]:
+def _topology(
+    found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float], true_radii: NDArray[np.floating] | None
+) -> dict[str, float]:
     truth_skeleton = _Skeleton.of(truth)
     precision = _Skeleton.of(found).share_in(truth)
     sensitivity = truth_skeleton.share_in(found)
@@ -147,7 +159,10 @@ def _topology(found: BoolArray, truth: BoolArray, spacing: tuple[float, float, f
         "topology_sensitivity": sensitivity,
     }
     hit = found[truth_skeleton.mask]
-    calibre = calibre_classes(radii(truth, truth_skeleton.mask, spacing))
+    if true_radii is None:
+        calibre = calibre_classes(radii(truth, truth_skeleton.mask, spacing))
+    else:
+        calibre = calibre_classes(true_radii[truth_skeleton.mask].astype(float))
     for index, name in enumerate(CALIBRE_NAMES):
         chosen = hit[calibre == index]
         values[f"sensitivity_{name}"] = float(chosen.mean()) if chosen.size else math.nan

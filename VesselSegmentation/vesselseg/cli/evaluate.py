@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from vesselseg.cli.reporter import Reporter
@@ -11,10 +12,16 @@ from vesselseg.cli.reporter import Reporter
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("segmentation", metavar="SEG", help="label to judge")
-    parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with")
+    parser.epilog = (
+        "SEG and REFERENCE may be two folders: files with the same name but for a last word (A_seg.nii.gz and "
+        "A_label.nii.gz), or in subfolders with the same name, are compared; the mean comes last."
+    )
+    parser.add_argument("segmentation", metavar="SEG", help="label to judge, or a folder of them")
+    parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with, or a folder of them")
     parser.add_argument(
-        "--mask", metavar="MASK", help="count only what lies inside this mask; the whole volume is told beside it"
+        "--mask",
+        metavar="MASK",
+        help="count only what lies inside this mask (or those of a folder); the whole volume is told beside it",
     )
     parser.add_argument(
         "--nsd-tolerance", type=float, default=0.5, metavar="MM", help="of the surface Dice (default: 0.5)"
@@ -27,26 +34,83 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Compare a segmentation with a reference."""
-    import contextlib
+    from vesselseg.case_matching import is_folder_of_cases
 
-    from vesselseg.image_io import atomic_output, check_outputs, read_label
+    if is_folder_of_cases(args.segmentation) or is_folder_of_cases(args.reference):
+        return _run_folders(args, reporter)
+    return _run_single(args, reporter)
+
+
+def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
+    from vesselseg.image_io import check_outputs
     from vesselseg.metric_table import metrics_csv, metrics_json, metrics_text
-    from vesselseg.metrics import evaluate
 
     inputs = (args.segmentation, args.reference, args.mask)
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
-    segmentation, reference = read_label(args.segmentation), read_label(args.reference)
-    regions = {"whole volume": evaluate(segmentation, reference, nsd_tolerance_mm=args.nsd_tolerance)}
-    values: dict[str, Any] = dict(regions["whole volume"])
-    if args.mask:
-        mask = read_label(args.mask)
-        inside = evaluate(segmentation, reference, mask=mask, nsd_tolerance_mm=args.nsd_tolerance)
+    regions = _regions(args.segmentation, args.reference, args.mask, args.nsd_tolerance)
+    values = _values(regions)
+    _write(args, metrics_json(values), metrics_csv(regions))
+    reporter.result(json.loads(metrics_json(values)), metrics_text(regions, everything=args.all))
+    return 0
+
+
+def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
+    from vesselseg.case_matching import match_cases
+    from vesselseg.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
+    from vesselseg.errors import VesselSegError
+    from vesselseg.image_io import check_outputs
+    from vesselseg.metric_table import METRICS, metrics_json
+
+    for path in (args.segmentation, args.reference, args.mask):
+        if path and not Path(path).is_dir():
+            raise VesselSegError(f"{path} is not a folder", "give folders throughout, or single files throughout")
+    cases = match_cases(Path(args.segmentation), Path(args.reference), Path(args.mask) if args.mask else None)
+    inputs = [path for case in cases for path in (case.segmentation, case.reference, case.mask)]
+    check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
+    measured: dict[str, dict[str, dict[str, float]]] = {}
+    for number, case in enumerate(cases):
+        reporter.progress(number / len(cases), case.subject)
+        measured[case.subject] = _regions(case.segmentation, case.reference, case.mask, args.nsd_tolerance)
+    reporter.progress(1.0, "done")
+    names = list(measured[cases[0].subject])
+    mean = {region: mean_of([of_case[region] for of_case in measured.values()]) for region in names}
+    table = CaseTable(
+        ("case", "region"),
+        [((c, r), values) for c, of_case in [*measured.items(), (MEAN, mean)] for r, values in of_case.items()],
+    )
+    values = {"cases": {subject: _values(of_case) for subject, of_case in measured.items()}, "mean": _values(mean)}
+    _write(args, metrics_json(values), table.csv())
+    shown = CaseTable(("case",), [((c,), values) for (c, r), values in table.rows if r == names[0]])
+    reporter.result(json.loads(metrics_json(values)), shown.text(METRICS if args.all else MAIN_COLUMNS))
+    return 0
+
+
+def _regions(segmentation: Any, reference: Any, mask: Any, tolerance_mm: float) -> dict[str, dict[str, float]]:
+    """Return the metrics by region, that of the mask first."""
+    from vesselseg.image_io import read_label
+    from vesselseg.metrics import evaluate
+
+    found, truth = read_label(segmentation), read_label(reference)
+    regions = {"whole volume": evaluate(found, truth, nsd_tolerance_mm=tolerance_mm)}
+    if mask:
+        inside = evaluate(found, truth, mask=read_label(mask), nsd_tolerance_mm=tolerance_mm)
         regions = {"inside mask": inside} | regions
-        values = {**inside, "whole_volume": regions["whole volume"]}
+    return regions
+
+
+def _values(regions: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Return the metrics as JSON holds them: those of the mask, where there is one, with those of all beside them."""
+    values: dict[str, Any] = dict(next(iter(regions.values())))
+    return values if len(regions) == 1 else {**values, "whole_volume": regions["whole volume"]}
+
+
+def _write(args: argparse.Namespace, json_text: str, csv_text: str) -> None:
+    import contextlib
+
+    from vesselseg.image_io import atomic_output
+
     with contextlib.ExitStack() as stack:
-        for path, text in ((args.json, metrics_json(values)), (args.csv, metrics_csv(regions))):
+        for path, text in ((args.json, json_text), (args.csv, csv_text)):
             if path:
                 output = stack.enter_context(atomic_output(path, overwrite=args.overwrite))
                 output.write_text(text, encoding="utf-8")
-    reporter.result(json.loads(metrics_json(values)), metrics_text(regions, everything=args.all))
-    return 0

@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "compare a segmentation with a reference: metrics",
     "errormap": "compare a segmentation with a reference: error map",
     "thresholds": "compare a probability map with a reference at all thresholds",
+    "judge": "measure models and baselines on the same scans",
     "report": "compare a segmentation with a reference: report as HTML or PDF",
     "phantom": "make a synthetic TOF scan with its exact label",
     "synthesize": "make training scans with exact labels",

@@ -1,0 +1,139 @@
+"""Which file belongs to which, and `vesselseg evaluate` over folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vesselseg.case_matching import match_cases
+from vesselseg.case_table import CaseTable, mean_of
+from vesselseg.cli.main import main
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_label, write_volume
+from vesselseg.metrics import evaluate
+from vesselseg.volume import Volume
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reference", "subject"),
+    [
+        ("MNI_0656_seg.nii.gz", "MNI_0656_label.nii.gz", "MNI_0656"),
+        ("MNI_0656.nrrd", "MNI_0656_tof_label.nii.gz", "MNI_0656"),
+        ("sub-01_prediction.mha", "sub-01/sub-01_label.nii.gz", "sub-01"),
+        ("case_001/seg.nii.gz", "case_001/label.nii.gz", "case_001"),
+        ("a.b-Seg.nii", "a.b_manual.nii", "a.b"),
+    ],
+)
+def test_files_of_one_subject_find_each_other(segmentation: str, reference: str, subject: str, tmp_path: Path) -> None:
+    found, truth = touch(tmp_path / "found", segmentation), touch(tmp_path / "truth", reference)
+    (case,) = match_cases(found, truth)
+    assert (case.subject, case.segmentation, case.reference) == (subject, found / segmentation, truth / reference)
+
+
+def test_scans_maps_and_masks_are_no_labels(tmp_path: Path) -> None:
+    names = [f"case_0/{name}.nii.gz" for name in ("tof", "radius", "artery", "mask", "label")]
+    truth = touch(tmp_path / "truth", *names)
+    found = touch(tmp_path / "found", "case_0_probability.nii.gz", "case_0_seg.nii.gz", "notes.txt")
+    (case,) = match_cases(found, truth, masks=truth)
+    assert case.reference == truth / "case_0/label.nii.gz"
+    assert case.mask == truth / "case_0/mask.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("found", "truth", "message"),
+    [
+        (["a_seg.nii.gz", "b_seg.nii.gz"], ["a_label.nii.gz"], "no reference for b"),
+        (["a_seg.nii.gz", "a_pred.nii.gz"], ["a_label.nii.gz"], "both of a"),
+        (["a_seg.nii.gz"], ["a_label.nii.gz", "a/label.nii.gz"], "both of a"),
+        (["seg.nii.gz"], ["label.nii.gz"], "does not tell its subject"),
+        (["a_tof.nii.gz"], ["a_label.nii.gz"], "has no image"),
+    ],
+)
+def test_what_does_not_match_is_named(found: list[str], truth: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(VesselSegError, match=message):
+        match_cases(touch(tmp_path / "found", *found), touch(tmp_path / "truth", *truth))
+
+
+def test_references_left_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found, truth = touch(tmp_path / "f", "a_seg.nii"), touch(tmp_path / "t", "a_label.nii", "b_label.nii")
+    assert [case.subject for case in match_cases(found, truth)] == ["a"]
+    assert "no segmentation for b" in caplog.text
+
+
+def test_a_mean_leaves_out_what_is_not_defined() -> None:
+    mean = mean_of([{"a": 1.0, "b": math.nan, "c": 1.0}, {"a": 2.0, "b": 4.0, "c": math.inf}])
+    assert mean == {"a": 1.5, "b": 4.0, "c": math.inf}
+    assert math.isnan(mean_of([{"a": math.nan}])["a"])
+    text = CaseTable(("case",), [(("x|y",), {"dice": 0.5})]).markdown()
+    assert "x\\|y" in text
+    assert "| 0.500 |" in text
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    geometry = Geometry((16, 14, 12), (0.5, 0.5, 0.6))
+    for folder in ("found", "truth", "masks"):
+        (tmp_path / folder).mkdir()
+    for number in range(2):
+        truth = np.zeros(geometry.shape, np.uint8)
+        truth[2:10, 4:8, 4:8] = 1
+        found = np.roll(truth, number + 1, axis=2)
+        mask = np.ones(geometry.shape, np.uint8)
+        mask[:, :, :5] = 0
+        for folder, name, array in (("found", "seg", found), ("truth", "label", truth), ("masks", "mask", mask)):
+            write_volume(Volume(array, geometry), tmp_path / folder / f"s{number}_{name}.nii.gz")
+    return tmp_path / "found", tmp_path / "truth"
+
+
+def test_evaluate_compares_folders(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    found, truth = folders
+    out = found.parent
+    assert main(["evaluate", str(found), str(truth), "--json", f"{out}/m.json", "--csv", f"{out}/m.csv"]) == 0
+    values = json.loads((out / "m.json").read_text())
+    for subject, metrics in values["cases"].items():
+        alone = evaluate(read_label(found / f"{subject}_seg.nii.gz"), read_label(truth / f"{subject}_label.nii.gz"))
+        assert metrics["dice"] == pytest.approx(alone["dice"])
+        assert metrics["hd95_mm"] == pytest.approx(alone["hd95_mm"])
+    dices = [metrics["dice"] for metrics in values["cases"].values()]
+    assert dices == pytest.approx([0.75, 0.5])
+    assert values["mean"]["dice"] == pytest.approx(np.mean(dices))
+    lines = list(csv.DictReader((out / "m.csv").open()))
+    assert [line["case"] for line in lines] == ["s0", "s1", "mean"]
+    assert float(lines[2]["dice"]) == pytest.approx(0.625)
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in shown[1:]] == [["s0", "0.750"], ["s1", "0.500"], ["mean", "0.625"]]
+
+
+def test_evaluate_counts_inside_the_masks_of_a_folder(folders: tuple[Path, Path]) -> None:
+    found, truth = folders
+    out = found.parent
+    assert main(["evaluate", str(found), str(truth), "--mask", f"{out}/masks", "--json", f"{out}/m.json"]) == 0
+    values = json.loads((out / "m.json").read_text())
+    assert values["cases"]["s0"]["dice"] > values["cases"]["s0"]["whole_volume"]["dice"] == pytest.approx(0.75)
+    assert values["mean"]["whole_volume"]["dice"] == pytest.approx(0.625)
+
+
+def test_a_folder_is_not_compared_with_a_file(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    found, truth = folders
+    assert main(["evaluate", str(found), str(truth / "s0_label.nii.gz")]) == 1
+    assert "is not a folder" in capsys.readouterr().err
+
+
+def test_evaluate_never_replaces_an_input_of_a_folder(folders: tuple[Path, Path]) -> None:
+    found, truth = folders
+    before = (truth / "s0_label.nii.gz").read_bytes()
+    assert main(["evaluate", str(found), str(truth), "--json", str(truth / "s0_label.nii.gz"), "--overwrite"]) == 1
+    assert (truth / "s0_label.nii.gz").read_bytes() == before

@@ -1,0 +1,134 @@
+"""Which file of one folder belongs to which of another: by the name of the subject."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from vesselseg.errors import VesselSegError
+
+logger = logging.getLogger("vesselseg")
+
+#: Endings of the files that are looked at.
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+#: Last words of names that say what an image is.
+_LABEL_WORDS = frozenset(
+    ("seg", "segmentation", "dseg", "label", "labels", "vessels", "reference", "truth", "manual", "pred", "prediction")
+)
+_MASK_WORDS = frozenset(("mask", "brain", "brainmask"))
+_OTHER_WORDS = frozenset(
+    ("tof", "mra", "angio", "scan", "image", "radius", "artery", "prob", "probability", "error", "errormap")
+)
+
+
+@dataclass(frozen=True)
+class MatchedCase:
+    """Files of one subject.
+
+    Parameters
+    ----------
+    subject : str
+    segmentation, reference : pathlib.Path
+    mask : pathlib.Path or None
+    """
+
+    subject: str
+    segmentation: Path
+    reference: Path
+    mask: Path | None = None
+
+
+def is_folder_of_cases(path: str | Path) -> bool:
+    """Tell whether a path is a folder with image files, itself or in its subfolders, and no DICOM series."""
+    return Path(path).is_dir() and bool(_image_files(Path(path)))
+
+
+def match_cases(segmentations: Path, references: Path, masks: Path | None = None) -> list[MatchedCase]:
+    """Find for every segmentation in a folder the reference of the same subject in another one.
+
+    The subject is the name of a file without its ending and without the words at its end, separated by ``_``, ``-`` or
+    ``.``, that tell what an image is (``seg``, ``label``, ``tof``, ...): ``MNI_0656_seg.nii.gz`` belongs to
+    ``MNI_0656_label.nii.gz``. A file in a subfolder belongs to the subject that the subfolder is named after:
+    ``case_001/label.nii.gz``. Files whose last word says that they are something else (``tof``, ``probability``,
+    ``mask``, ...) are passed over.
+
+    Parameters
+    ----------
+    segmentations, references : pathlib.Path
+        Folders.
+    masks : pathlib.Path, optional
+        A folder with masks, matched likewise.
+
+    Returns
+    -------
+    list of MatchedCase
+        By subject. References without a segmentation are left out, which the log tells.
+
+    Raises
+    ------
+    VesselSegError
+        If a segmentation has no reference or mask, if two files are of one subject, or if there are none.
+    """
+    found, truth = _by_subject(segmentations, _MASK_WORDS), _by_subject(references, _MASK_WORDS)
+    masked = None if masks is None else _by_subject(masks, _LABEL_WORDS)
+    for others, folder, kind in ((truth, references, "reference"), (masked, masks, "mask")):
+        missing = [] if others is None else sorted(found.keys() - others.keys())
+        if missing:
+            raise VesselSegError(
+                f"{folder} has no {kind} for {_listed(missing)}",
+                f"its names must agree up to their last word, as in A_seg.nii.gz and A_{_WORD[kind]}.nii.gz",
+            )
+    left_out = sorted(truth.keys() - found.keys())
+    if left_out:
+        logger.warning("no segmentation for %s: not in the mean", _listed(left_out))
+    return [MatchedCase(name, found[name], truth[name], masked[name] if masked else None) for name in sorted(found)]
+
+
+_WORD = {"reference": "label", "mask": "mask"}
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 5} others" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
+    result: dict[str, Path] = {}
+    for path in _image_files(folder):
+        subject, word = _subject_and_word(_stem(path))
+        if word in _OTHER_WORDS or word in unwanted:
+            continue
+        if path.parent != folder:
+            subject = path.parent.name
+        if not subject:
+            raise VesselSegError(f"{path} does not tell its subject", "name it like A_label.nii.gz or A/label.nii.gz")
+        if subject in result:
+            raise VesselSegError(
+                f"{result[subject]} and {path} are both of {subject}", "leave one file a subject in the folder"
+            )
+        result[subject] = path
+    if not result:
+        raise VesselSegError(f"{folder} has no image that can be taken for one", f"wanted are {', '.join(_SUFFIXES)}")
+    return result
+
+
+def _image_files(folder: Path) -> list[Path]:
+    files = [*folder.glob("*"), *folder.glob("*/*")]
+    return sorted(p for p in files if p.name.endswith(_SUFFIXES) and not p.name.startswith(".") and p.is_file())
+
+
+def _stem(path: Path) -> str:
+    return next(path.name[: -len(suffix)] for suffix in _SUFFIXES if path.name.endswith(suffix))
+
+
+def _subject_and_word(stem: str) -> tuple[str, str]:
+    """Return a name without the words that tell what an image is, and the last of them ("" where there is none)."""
+    parts = re.split(r"([_.-])", stem)
+    last = ""
+    while parts and parts[-1].lower() in _LABEL_WORDS | _MASK_WORDS | _OTHER_WORDS:
+        last = last or parts[-1].lower()
+        parts = parts[:-2]
+    return "".join(parts), last
