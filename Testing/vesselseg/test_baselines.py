@@ -91,9 +91,8 @@ def test_the_graph_cut_fills_what_noise_tore() -> None:
 
 @pytest.mark.skipif(HAS_MAXFLOW, reason="PyMaxflow is installed")
 def test_the_graph_cut_says_what_it_lacks() -> None:
-    scan, tube = tube_scan()
-    with pytest.raises(VesselSegError, match="PyMaxflow") as caught:
-        find_baseline("graph-cut").segment(scan, tube, tube.astype(np.uint8))
+    with pytest.raises(VesselSegError, match="maxflow") as caught:
+        find_baseline("graph-cut")
     assert "vesselseg[graphcut]" in caught.value.advice
 
 

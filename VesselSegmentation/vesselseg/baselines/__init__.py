@@ -7,6 +7,7 @@ They are imported only when asked for, so that an optional package is needed onl
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -60,22 +61,28 @@ class Baseline:
         Whether its threshold is the one that suits the truth best: more than any user can know.
     segment : callable
         See `Segmenter`.
+    package, extra : str
+        Optional package that it imports, and the extra of this distribution that brings it; empty where it needs none.
     """
 
     name: str
     title: str
     picks_on_truth: bool
     segment: Segmenter
+    package: str = ""
+    extra: str = ""
 
 
 _baselines: dict[str, Baseline] = {}
 
 
-def register(name: str, title: str, *, picks_on_truth: bool = False) -> Callable[[Segmenter], Segmenter]:
-    """Register the decorated function as the baseline `name`."""
+def register(
+    name: str, title: str, *, picks_on_truth: bool = False, package: str = "", extra: str = ""
+) -> Callable[[Segmenter], Segmenter]:
+    """Register the decorated function as the baseline `name`; see `Baseline` for the rest."""
 
     def decorate(segmenter: Segmenter) -> Segmenter:
-        _baselines[name] = Baseline(name, title, picks_on_truth, segmenter)
+        _baselines[name] = Baseline(name, title, picks_on_truth, segmenter, package, extra)
         return segmenter
 
     return decorate
@@ -98,4 +105,11 @@ def find_baseline(name: str) -> Baseline:
         importlib.import_module(_MODULES[name])
     if name not in _baselines:
         raise VesselSegError(f"there is no baseline '{name}'", f"known are {', '.join(baseline_names())}")
-    return _baselines[name]
+    baseline = _baselines[name]
+    if baseline.package and importlib.util.find_spec(baseline.package) is None:
+        # Known before the long work of the others.
+        raise VesselSegError(
+            f"the baseline '{name}' needs the package {baseline.package}, which is not installed",
+            f"install it with 'pip install vesselseg[{baseline.extra}]'",
+        )
+    return baseline

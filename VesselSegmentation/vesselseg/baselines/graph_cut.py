@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.baselines import register
-from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
 
@@ -21,7 +20,7 @@ SMOOTHNESS = 3.0
 _NEIGHBOURS = [step for step in itertools.product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 
 
-@register("graph-cut", "graph cut")
+@register("graph-cut", "graph cut", package="maxflow", extra="graphcut")
 def segment_by_graph_cut(scan: Volume, inside: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.bool_]:
     """Segment by a graph cut; see `vesselseg.baselines.Segmenter`. It does not look at the truth.
 
@@ -29,10 +28,7 @@ def segment_by_graph_cut(scan: Volume, inside: NDArray[np.bool_], truth: NDArray
     nodes, which are cut so that the likelihood of their intensities and the contrast along the border between
     neighbours become as large as they can together. A graph of all voxels would take several gigabytes.
 
-    Raises
-    ------
-    VesselSegError
-        If the package PyMaxflow is not installed.
+    Needs PyMaxflow, an optional package under the GPL.
 
     References
     ----------
@@ -42,13 +38,8 @@ def segment_by_graph_cut(scan: Volume, inside: NDArray[np.bool_], truth: NDArray
     Livne M, et al. A U-Net deep learning framework for high performance vessel segmentation in patients with
     cerebrovascular disease. Front Neurosci 2019;13:97. doi:10.3389/fnins.2019.00097
     """
-    try:
-        import maxflow
-    except ImportError as error:
-        raise VesselSegError(
-            "the graph cut needs the package PyMaxflow, which is not installed",
-            "install it with 'pip install vesselseg[graphcut]'; its licence is the GPL",
-        ) from error
+    import maxflow
+
     result = np.zeros(inside.shape, bool)
     box = bounding_box(inside)
     if box is None:
