@@ -110,16 +110,26 @@ def read_analysis_json(text: str) -> ThresholdAnalysis:
     """
     try:
         stored = json.loads(text)
-        bins = {name: _array(stored["calibration"].pop(name)) for name in ("mean_probability", "vessel_share")}
-        voxels = np.array(stored["calibration"].pop("voxels"), dtype=np.int64)
-        errors = {name: _number(value) for name, value in stored.pop("calibration").items()}
-        curves = {name: _array(stored.pop(name)) for name in ("thresholds", "dice", "precision", "sensitivity")}
-        detailed = {
-            float(threshold): {name: _number(value) for name, value in values.items()}
-            for threshold, values in stored.pop("detailed").items()
-        }
-        calibration = Calibration(voxels=voxels, **bins, **errors)
-        return ThresholdAnalysis(calibration=calibration, detailed=detailed, **curves, **stored)
+        bins = stored["calibration"]
+        return ThresholdAnalysis(
+            thresholds=_array(stored["thresholds"]),
+            dice=_array(stored["dice"]),
+            precision=_array(stored["precision"]),
+            sensitivity=_array(stored["sensitivity"]),
+            best_threshold=float(stored["best_threshold"]),
+            best_dice=float(stored["best_dice"]),
+            detailed={
+                float(threshold): {name: _number(value) for name, value in values.items()}
+                for threshold, values in stored["detailed"].items()
+            },
+            calibration=Calibration(
+                mean_probability=_array(bins["mean_probability"]),
+                vessel_share=_array(bins["vessel_share"]),
+                voxels=np.array(bins["voxels"], dtype=np.int64),
+                expected_error=_number(bins["expected_error"]),
+                vessel_expected_error=_number(bins["vessel_expected_error"]),
+            ),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VesselSegError("the analysis of thresholds cannot be read", "make it anew") from error
 
