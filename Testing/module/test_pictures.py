@@ -90,6 +90,7 @@ def test_pictures_of_a_comparison(
     assert (picture.mean() > 128) == (theme == "light")
     for color in ((230, 26, 26), (26, 204, 51), (38, 89, 255)):  # of the legend
         assert (np.abs(picture.astype(int) - color).max(axis=-1) < 4).sum() > 20
+    assert max(panel.ui.metricsTable.rowHeight(row) for row in range(panel.ui.metricsTable.rowCount)) < 50
     for table in (panel.ui.errorsTable, panel.ui.metricsTable):
         assert table.horizontalScrollBar().maximum() == 0
     panel.ui.stopCompareButton.click()
@@ -108,6 +109,7 @@ def themed(theme: str) -> Iterator[None]:
             palette.setColor(getattr(role, roles), qt.QColor(dark, dark, dark))
         for each in ("WindowText", "Text", "ButtonText"):
             palette.setColor(getattr(role, each), qt.QColor(230, 230, 230))
+            palette.setColor(role.PlaceholderText, qt.QColor(150, 150, 150))
             palette.setColor(qt.QPalette.ColorGroup.Disabled, getattr(role, each), qt.QColor(120, 120, 120))
     application.setPalette(palette)
     yield

@@ -100,6 +100,8 @@ def test_errormap_draws_two_methods(folder: Path) -> None:
         (["--figure", "m.png", "--background", "pink"], "no background"),
         (["--figure", "m.png", "--dpi", "1"], "dpi"),
         (["--scan", "elsewhere.nrrd"], "do not overlap"),
+        (["--components", "list.txt"], "not the name of a list"),
+        (["--components", "list.json", "--longest", "0"], "cannot have 0 lines"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_and_leaves_nothing(
@@ -110,6 +112,16 @@ def test_what_cannot_be_drawn_is_said_and_leaves_nothing(
     errors = capsys.readouterr().err.splitlines()
     assert said in errors[-1]
     assert sorted(folder.iterdir()) == before
+
+
+def test_the_longest_of_a_list(folder: Path) -> None:
+    options = ["--components", "list.json", "--output", "map.nrrd", "--longest", "1"]
+    assert run("errormap", "found.nrrd", "truth.nrrd", *options) == 0
+    (folder / "map.nrrd").unlink()
+    assert run("errormap", "found.nrrd", "truth.nrrd", "--components", "all.json", "--output", "map.nrrd") == 0
+    one, everything = (json.loads((folder / name).read_text()) for name in ("list.json", "all.json"))
+    assert one["count"] == everything["count"] == len(everything["components"])
+    assert one["components"] == everything["components"][:1]
 
 
 def test_no_opengl_is_one_line_and_leaves_nothing(folder: Path) -> None:

@@ -44,6 +44,8 @@ class MetricsSection(PanelSection):
         ui.metricsTableButton.connect("clicked(bool)", self.make_table)
         ui.analyseThresholdsButton.connect("clicked(bool)", self.analyse)
         ui.bestThresholdButton.connect("clicked(bool)", self.take_best_threshold)
+        # Long titles take a second line where the panel is narrow.
+        ui.metricsTable.horizontalHeader().sectionResized.connect(self._fit_rows)
         say(ui.metricsNoteLabel, "")
         say(ui.bestThresholdLabel, "")
         ui.allMetricsCheckBox.toolTip = _("Show counts, volumes and further distances as well.")
@@ -145,6 +147,10 @@ class MetricsSection(PanelSection):
             with slicer.util.tryWithErrorDisplay(_("The mask could not be used.")):
                 self._review.use_mask(self.logic.reviewMask(self.parameters))
                 self._show()
+
+    def _fit_rows(self, column: int, former_width: int, width: int) -> None:
+        if column == 0:  # the rows would still take the former width
+            qt.QTimer.singleShot(0, self.ui.metricsTable.resizeRowsToContents)
 
     def _show_all(self, shown: bool) -> None:
         self._show()
