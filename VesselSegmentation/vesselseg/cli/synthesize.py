@@ -24,12 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, default=os.environ.get("VESSELSEG_DATA"), metavar="DIR",
         help="folder with tof/*_tof.nii.gz and arteries/*.swc (default: $VESSELSEG_DATA; simulated heads without it)",
     )  # fmt: skip
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="brain masks SUBJECT_mask.nii.gz (default: computed)")
+    parser.add_argument(
+        "--masks", type=Path, metavar="DIR",
+        help="folder with brain masks SUBJECT_mask.nii.gz, each on the grid of its scan and not dilated: arteries are "
+        "taken out in it and 4 mm around it, drawn ones end there (default: computed by deepbet)",
+    )  # fmt: skip
     parser.add_argument("--heads", nargs="+", metavar="SUBJECT", help="scans to use as background (default: all)")
     parser.add_argument("--trees", nargs="+", metavar="SUBJECT", help="artery trees to draw (default: all)")
     parser.add_argument(
         "--simulated-share", type=float, default=0.25, metavar="SHARE",
         help="share of simulated heads with grown trees (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--spacing", nargs=2, type=float, default=(0.3, 0.9), metavar=("LOW", "HIGH"),
+        help="voxel spacing of simulated heads, in mm (default: 0.3 0.9)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--supersampling", type=int, default=3, metavar="N",
+        help="points per voxel and axis at which the share of lumen is counted (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
@@ -40,7 +52,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
     scans = synthesize(
         args.count, seed=args.seed, data=Path(args.data) if args.data else None, heads=args.heads, trees=args.trees,
-        masks=args.masks, simulated_share=args.simulated_share,
+        masks=args.masks, simulated_share=args.simulated_share, spacing_mm=tuple(args.spacing),
+        supersampling=args.supersampling,
     )  # fmt: skip
     for done, drawn in enumerate(scans, start=1):
         folder = args.output / f"{args.seed:03d}_{drawn.description['index']:04d}"

@@ -36,6 +36,9 @@ from vesselseg.synthesis.trees import (
 from vesselseg.synthesis.variation import with_extra_branches, with_flow, with_missing_branches
 from vesselseg.volume import Volume
 
+#: Simulated heads are made to fit into this many voxels: drawing one takes about 100 bytes for each.
+_MOST_VOXELS = 40e6
+
 
 @dataclass(frozen=True)
 class DrawnScan:
@@ -164,13 +167,15 @@ def grown_scene(geometry: Geometry, rng: np.random.Generator) -> tuple[Tree, Bac
     return tree, simulated_head(geometry, centre, axes, rng)
 
 
-def scan_of(background: Background, tree: Tree, rng: np.random.Generator) -> tuple[Volume, Volume, Drawing]:
+def scan_of(
+    background: Background, tree: Tree, rng: np.random.Generator, *, supersampling: int = 3
+) -> tuple[Volume, Volume, Drawing]:
     """Draw a tree into a background and scan it with random settings; returns scan, label and drawing."""
     acquisition = random_acquisition(rng, background)
     if rng.random() < 0.15:
         background = with_laminar_cortex(background, rng)
     flowing = with_flow(resampled(tree, 1.0), rng, spread=acquisition.flow_spread, bend_loss=acquisition.bend_loss)
-    drawing = draw(flowing, background.geometry)
+    drawing = draw(flowing, background.geometry, supersampling=supersampling)
     return *take_scan(background, drawing, acquisition, rng), drawing
 
 
@@ -209,6 +214,8 @@ def synthesize(
     trees: Sequence[str] | None = None,
     masks: Path | None = None,
     simulated_share: float = 0.25,
+    spacing_mm: tuple[float, float] = (0.3, 0.9),
+    supersampling: int = 3,
 ) -> Iterator[DrawnScan]:
     """Draw scans, one after the other; the same arguments draw the same scans.
 
@@ -226,6 +233,10 @@ def synthesize(
         Folder with brain masks ``SUBJECT_mask.nii.gz``; None computes them.
     simulated_share : float
         Share of simulated heads with grown trees, in [0, 1]; without data all are.
+    spacing_mm : tuple of float
+        Smallest and largest voxel spacing of simulated heads, in mm. Real heads keep theirs.
+    supersampling : int
+        See `vesselseg.synthesis.drawing.draw`.
 
     Yields
     ------
@@ -235,8 +246,9 @@ def synthesize(
     Raises
     ------
     VesselSegError
-        If a subject is not in the data.
+        If a subject is not in the data, or an option is out of range.
     """
+    _check_options(count, simulated_share, spacing_mm, supersampling)
     head_files = _chosen(tof_files(data), heads, "scan") if data else {}
     tree_files = _chosen(swc_files(data), trees, "tree") if data else {}
     real = count - round(count * simulated_share) if head_files and tree_files else 0
@@ -258,9 +270,9 @@ def synthesize(
             head = with_sinuses(background, rng)
             description.update(head=name, tree=traced)
         else:
-            scene, head = grown_scene(_random_grid(rng), rng)
+            scene, head = grown_scene(_random_grid(rng, spacing_mm), rng)
             description.update(head="simulated", tree="grown")
-        scan, label, drawing = scan_of(head, scene, rng)
+        scan, label, drawing = scan_of(head, scene, rng, supersampling=supersampling)
         vessel = label.array == 1
         radius, artery = (label.with_array(np.where(vessel, part, 0)) for part in (drawing.radius, drawing.artery))
         yield DrawnScan(scan, label, radius, artery, description)
@@ -280,8 +292,9 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
-    # Eight bits hold all there is, and compress well.
-    write_volume(drawn.scan.with_array(drawn.scan.array.astype(np.uint8)), folder / "tof.nii.gz", overwrite=overwrite)
+    # Whole numbers: as few bits as hold them compress well.
+    kind = np.uint8 if drawn.scan.array.max() <= 255 else np.uint16
+    write_volume(drawn.scan.with_array(drawn.scan.array.astype(kind)), folder / "tof.nii.gz", overwrite=overwrite)
     for name, volume in (("label", drawn.label), ("radius", drawn.radius), ("artery", drawn.artery)):
         write_volume(volume, folder / f"{name}.nii.gz", overwrite=overwrite)
     with atomic_output(folder / "description.json", overwrite=overwrite) as path:
@@ -295,10 +308,25 @@ def _chosen(files: dict[str, Path], names: Sequence[str] | None, kind: str) -> d
     return {name: files[name] for name in (names or files)}
 
 
-def _random_grid(rng: np.random.Generator) -> Geometry:
-    """Return a grid that holds a head of about 0.75 to 1 of its natural size."""
-    in_plane, between = (float(v) for v in rng.uniform((0.45, 0.45), (0.75, 0.8)))
+def _check_options(count: int, simulated_share: float, spacing_mm: tuple[float, float], supersampling: int) -> None:
+    if count < 1:
+        raise VesselSegError(f"{count} scans cannot be drawn", "give at least 1")
+    if not 0 <= simulated_share <= 1:
+        raise VesselSegError(f"the share of simulated heads cannot be {simulated_share:g}", "give 0 to 1")
+    low, high = spacing_mm
+    if not 0.3 <= low <= high <= 2:
+        raise VesselSegError(
+            f"simulated heads cannot have voxels of {low:g} to {high:g} mm", "give two numbers from 0.3 to 2"
+        )
+    if not 1 <= supersampling <= 8:
+        raise VesselSegError(f"{supersampling} points per voxel and axis cannot be counted", "give 1 to 8")
+
+
+def _random_grid(rng: np.random.Generator, spacing_mm: tuple[float, float]) -> Geometry:
+    """Return a grid that holds a head of about 0.75 to 1 of its natural size; a smaller one where voxels are small."""
+    in_plane, between = (float(v) for v in rng.uniform(*spacing_mm, size=2))
     spacing = (in_plane, in_plane, between)
     extent = np.array([175.0, 212.0, 145.0]) * rng.uniform(0.72, 1.0)
+    extent *= min(1.0, float(_MOST_VOXELS * np.prod(spacing) / np.prod(extent)) ** (1 / 3))
     x, y, z = (int(extent[a] / spacing[a]) for a in range(3))
     return Geometry((x, y, z), spacing)

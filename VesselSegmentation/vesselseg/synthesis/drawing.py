@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Drawing:
         1 where at least half of the voxel is lumen, and along every centreline, so that an artery thinner than a voxel
         is still one connected line.
     radius : ndarray, shape (Z, Y, X), float32
-        Radius of the vessel that fills most of the voxel, in mm; 0 far from vessels.
+        Radius of the vessel that fills most of the voxel, in mm, the widest if several do; 0 far from vessels.
     flow : ndarray, shape (Z, Y, X), float32
         Its inflow enhancement, see `vesselseg.synthesis.trees.Branch`; 0 far from vessels.
     artery : ndarray, shape (Z, Y, X), uint8
@@ -37,12 +38,14 @@ class Drawing:
     artery: NDArray[np.uint8]
 
 
-def draw(tree: Tree, geometry: Geometry, *, step: float | None = None) -> Drawing:
+def draw(tree: Tree, geometry: Geometry, *, step: float | None = None, supersampling: int = 1) -> Drawing:
     """Rasterise a tree as cones between neighbouring centreline points.
 
-    The share of lumen follows from the distance of the voxel's centre to the wall, with an edge one voxel wide; this
-    is exact for a flat wall across a voxel axis and close to it for round vessels. A vessel thinner than a voxel fills
-    at most the share that its cross-section covers.
+    The share of lumen is counted at `supersampling` points along each axis of a voxel. Without supersampling it follows
+    from the distance of the voxel's centre to the wall, with an edge one voxel wide, and a vessel thinner than a voxel
+    fills at most the share that its cross-section covers: fast, and exact for a flat wall across a voxel axis, but a
+    vessel comes out too full, by about 1 % of its volume at a radius of three voxels, 10 % at one, 20 % at two thirds.
+    With three points an axis, volumes are right to 3 % and voxels to 0.03, both on average.
 
     Parameters
     ----------
@@ -52,6 +55,8 @@ def draw(tree: Tree, geometry: Geometry, *, step: float | None = None) -> Drawin
         The grid.
     step : float, optional
         Distance of the centreline points, in mm; the smallest voxel spacing unless given.
+    supersampling : int
+        Points per voxel along each axis at which the share of lumen is counted; 1 takes the fast way.
 
     Returns
     -------
@@ -80,12 +85,13 @@ def draw(tree: Tree, geometry: Geometry, *, step: float | None = None) -> Drawin
             if np.any(low > high):
                 continue
             box = tuple(slice(low[a], high[a] + 1) for a in (2, 1, 0))
-            filled, wall = _cone(points[k : k + 2], branch.radii[k : k + 2], low, high, spacing, voxel)
-            nearer = filled > occupancy[box]
-            occupancy[box][nearer] = filled[nearer]
-            radius[box][nearer] = wall[nearer]
-            flow[box][nearer] = flows[k]
-            artery[box][nearer] = branch.artery
+            filled, wall = _cone(points[k : k + 2], branch.radii[k : k + 2], low, high, spacing, supersampling)
+            # Where several vessels fill a voxel alike, as at forks, it belongs to the widest.
+            owned = (filled > occupancy[box]) | ((filled == occupancy[box]) & (wall > radius[box]) & (filled > 0))
+            occupancy[box][owned] = filled[owned]
+            radius[box][owned] = wall[owned]
+            flow[box][owned] = flows[k]
+            artery[box][owned] = branch.artery
     label |= occupancy >= 0.5
     return Drawing(occupancy, label, radius, flow, artery)
 
@@ -96,17 +102,26 @@ def _cone(
     low: NDArray[np.int_],
     high: NDArray[np.int_],
     spacing: NDArray[np.float64],
-    voxel: float,
+    supersampling: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how much of each voxel of a box a cone fills, and its radius there, shape (Z, Y, X)."""
-    x, y, z = (np.arange(low[a], high[a] + 1) * spacing[a] - ends[0, a] for a in range(3))
+    parts = (np.arange(supersampling) + 0.5) / supersampling - 0.5
+    x, y, z = ((np.arange(low[a], high[a] + 1)[:, None] + parts).ravel() * spacing[a] - ends[0, a] for a in range(3))
     axis = ends[1] - ends[0]
     x, y, z = x[None, None, :], y[None, :, None], z[:, None, None]
     share = np.clip((x * axis[0] + y * axis[1] + z * axis[2]) / max(float(axis @ axis), 1e-12), 0.0, 1.0)
     distance = np.sqrt((x - share * axis[0]) ** 2 + (y - share * axis[1]) ** 2 + (z - share * axis[2]) ** 2)
     wall = radii[0] + share * (radii[1] - radii[0])
-    filled = np.clip(0.5 + (wall - distance) / voxel, 0.0, 1.0) * np.minimum(np.pi * (wall / voxel) ** 2, 1.0)
-    return filled, wall
+    if supersampling == 1:
+        voxel = float(np.prod(spacing) ** (1 / 3))
+        filled = np.clip(0.5 + (wall - distance) / voxel, 0.0, 1.0) * np.minimum(np.pi * (wall / voxel) ** 2, 1.0)
+        return filled, wall
+    return _mean_per_voxel(distance <= wall, supersampling), _mean_per_voxel(wall, supersampling)
+
+
+def _mean_per_voxel(fine: NDArray[Any], supersampling: int) -> NDArray[np.float64]:
+    sides = [part for side in fine.shape for part in (side // supersampling, supersampling)]
+    return np.asarray(fine.reshape(sides).mean(axis=(1, 3, 5), dtype=np.float64))
 
 
 def _draw_centreline(indices: NDArray[np.float64], label: NDArray[np.uint8]) -> None:

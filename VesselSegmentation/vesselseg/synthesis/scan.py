@@ -51,6 +51,12 @@ class Acquisition:
         Share of the tissue's signal lost at the ends of a slab.
     ghosts : bool
         Whether there are ghosts of motion.
+    phase_blur : float
+        How many times as wide the point-spread function is in the phase direction: fewer lines are measured there.
+    phase_axis : {1, 2}
+        The phase direction: 1 for y, 2 for x.
+    levels : int
+        Grey value at the ceiling: 255 fills 8 bits, 65535 fills 16.
     """
 
     lumen: float = 2.6
@@ -68,6 +74,9 @@ class Acquisition:
     flow_spread: float = 0.15
     slab_step: float = 0.0
     ghosts: bool = False
+    phase_blur: float = 1.0
+    phase_axis: int = 1
+    levels: int = 255
 
 
 def random_acquisition(rng: np.random.Generator, background: Background) -> Acquisition:
@@ -84,6 +93,11 @@ def random_acquisition(rng: np.random.Generator, background: Background) -> Acqu
     Acquisition
     """
     real = background.noise > 0
+    # Draws of its own, so that those after it stay what they are for a seed.
+    own = rng.spawn(1)[0]
+    phase_blur = own.uniform(1.0, 1.8) if own.random() < 0.5 else 1.0
+    phase_axis, wide = int(own.integers(1, 3)), own.random() < 0.3
+    levels = int(np.exp(own.uniform(np.log(400), np.log(65535)))) if wide else 255
     noise = rng.uniform(0.0, 0.06) if real else rng.uniform(0.02, 0.13)
     return Acquisition(
         lumen=float(np.exp(rng.uniform(np.log(1.35), np.log(4.5)))),
@@ -101,6 +115,9 @@ def random_acquisition(rng: np.random.Generator, background: Background) -> Acqu
         flow_spread=rng.uniform(0.0, 0.3),
         slab_step=rng.uniform(0.0, 0.12) if rng.random() < 0.3 else 0.0,
         ghosts=bool(rng.random() < 0.12),
+        phase_blur=phase_blur,
+        phase_axis=phase_axis,
+        levels=levels,
     )
 
 
@@ -120,7 +137,7 @@ def take_scan(
     Returns
     -------
     scan : Volume
-        float32, 0 to 255.
+        float32, whole numbers from 0 to `Acquisition.levels`.
     label : Volume
         uint8: 1 in vessels, 0 elsewhere, `UNSURE` where the background says so.
     """
@@ -131,11 +148,15 @@ def take_scan(
     slab_offset = rng.uniform(0, acquisition.slab_mm)
     enhancement = _enhancement(drawing, acquisition, spacing[0], slab_offset, rng)
     enhancement = np.maximum(enhancement, acquisition.faintest)
-    occupancy = gaussian_filter(drawing.occupancy, acquisition.blur)
+    blur = [acquisition.blur] * 3
+    blur[acquisition.phase_axis] *= acquisition.phase_blur
+    occupancy = gaussian_filter(drawing.occupancy, blur)
     # The enhancement is known only where a vessel was drawn: spread it over the blurred edge in the same way.
-    spread = gaussian_filter(drawing.occupancy * enhancement, acquisition.blur)
+    spread = gaussian_filter(drawing.occupancy * enhancement, blur)
     lumen = 1 + spread / np.maximum(occupancy, 1e-4)
-    image = background.image + np.where(occupancy > 1e-3, occupancy * (lumen - background.image), 0)
+    # A real scan is blurred already.
+    tissue = background.image if background.noise > 0 else gaussian_filter(background.image, blur)
+    image = tissue + np.where(occupancy > 1e-3, occupancy * (lumen - tissue), 0)
 
     if acquisition.slab_step:
         slab = acquisition.slab_mm / spacing[0]
@@ -149,7 +170,7 @@ def take_scan(
     image = np.hypot(image + noise * _noise(shape, acquisition, rng), noise * _noise(shape, acquisition, rng))
 
     ceiling = acquisition.ceiling if np.isfinite(acquisition.ceiling) else float(image.max())
-    scan = np.rint(np.clip(image / ceiling, 0, 1) * 255).astype(np.float32)
+    scan = np.rint(np.clip(image / ceiling, 0, 1) * acquisition.levels).astype(np.float32)
     label = drawing.label.copy()
     if background.unsure is not None:
         label[background.unsure & (label == 0)] = UNSURE

@@ -104,18 +104,3 @@ def _on_surface(brain: Mask, geometry: Geometry, directions: Array, outward: flo
     last = reach[inside.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1)]
     surface = middle + (gaussian_filter1d(last, 2.0, mode="nearest") + outward)[:, None] * directions
     return np.asarray(surface, dtype=np.float64)
-
-
-def scalp_vessels(centre: Array, axes: Array, rng: np.random.Generator) -> Tree:
-    """Draw thin winding vessels outside of the skull of an ellipsoidal head; they are no brain arteries either."""
-    tree = []
-    for _ in range(int(rng.integers(6, 20))):
-        course = rng.normal((0.0, 0.0, 0.6))
-        points = [course / np.linalg.norm(course)]
-        step = rng.normal(0, 0.03, 3)
-        for _ in range(40):
-            step = 0.9 * step + rng.normal(0, 0.006, 3)
-            points.append((points[-1] + step) / np.linalg.norm(points[-1] + step))
-        reach = 1 + rng.uniform(8, 12) / axes.mean()
-        tree.append(Branch(np.array(points) * axes * reach + centre, np.full(41, rng.uniform(0.3, 0.8))))
-    return tree

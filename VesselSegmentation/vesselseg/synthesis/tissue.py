@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.geometry import Geometry
-from vesselseg.synthesis.background import Background, Image
+from vesselseg.synthesis.background import Background, Image, Mask
 from vesselseg.synthesis.drawing import draw
-from vesselseg.synthesis.sinuses import scalp_vessels, with_sinuses
+from vesselseg.synthesis.outer_vessels import meningeal_arteries, orbital_strands, scalp_vessels, temporal_arteries
+from vesselseg.synthesis.sinuses import with_sinuses
 
 
 def random_field(shape: tuple[int, int, int], scale: float, rng: np.random.Generator) -> Image:
@@ -29,7 +30,9 @@ def random_field(shape: tuple[int, int, int], scale: float, rng: np.random.Gener
 def simulated_head(
     geometry: Geometry, centre: NDArray[np.float64], axes: NDArray[np.float64], rng: np.random.Generator
 ) -> Background:
-    """Simulate a head: brain, ventricles, cerebrospinal fluid, skull, fat, skin, eyes, skull base, sinuses and air.
+    """Simulate a head: brain, ventricles, cerebrospinal fluid, skull, fat, skin, orbits, skull base, sinuses and air.
+
+    Its distractors are bright fat, the arteries of meninges, temples and scalp, and the dural sinuses.
 
     Parameters
     ----------
@@ -71,6 +74,15 @@ def simulated_head(
     _add_skull_base(image, x, y, z, axes, fat, skull, rng)
     scalp = draw(scalp_vessels(centre, axes, rng), geometry)
     image += scalp.occupancy * (rng.uniform(0.8, 2.5) - image)
+    # Draws of its own, so that those after it stay what they are for a seed.
+    own = rng.spawn(1)[0]
+    # Sulci: winding dark sheets in the outer fifth of the brain.
+    folds = np.abs(random_field(shape, 7.0 / geometry.spacing[0], own)) < own.uniform(0.05, 0.2)
+    image[brain & folds & (depth > 0.8)] = own.uniform(csf, 1.0)
+    _add_orbits(image, geometry, ~brain, centre, axes, fat, own)
+    for tree in (meningeal_arteries(centre, axes, own), temporal_arteries(centre, axes, own)):
+        signal = own.uniform(1.0, 2.5)
+        image += np.where(brain, 0, draw(tree, geometry).occupancy) * (np.maximum(signal, image) - image)
     return with_sinuses(Background(image, brain, geometry), rng)
 
 
@@ -78,15 +90,37 @@ def _add_skull_base(
     image: Image, x: Image, y: Image, z: Image, axes: NDArray[np.float64], fat: float, skull: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Put bone, fat, muscle and air below the front of the brain, and the eyes."""
+    """Put bone, fat, muscle and air below the front of the brain."""
     kinds = random_field(image.shape, 9.0, rng)
     below = (image > 0) & (z < (-0.55 - 0.3 * (y > 0.15 * axes[1])) * axes[2] + 2 * (y / axes[1]) ** 2)
     spine = (np.abs(x) < 0.2 * axes[0]) & (y > 0.05 * axes[1]) & (y < 0.5 * axes[1])
     below &= ~spine
     for low, high, signal in ((-9, -0.9, 0.02), (-0.9, 0.0, skull), (0.0, 1.1, 0.75), (1.1, 9, fat)):
         image[below & (kinds >= low) & (kinds < high)] = signal
+
+
+def _add_orbits(
+    image: Image, geometry: Geometry, outside: Mask, centre: NDArray[np.float64], axes: NDArray[np.float64], fat: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Put the eyes, with the fat behind them and the muscles and the nerve in it; that fat is often the brightest."""
+    fat = min(fat * rng.uniform(1.0, 1.6), 2.4)
+    texture = fat * (1 + 0.08 * random_field(image.shape, 4.0, rng))
+    muscle, eyeball = rng.uniform(0.5, 0.8), rng.uniform(0.35, 0.55)
+    radius = 0.18 * float(axes.mean())
     for side in (-1, 1):
-        off = (x - 0.48 * side * axes[0]) ** 2 + (y + 0.9 * axes[1]) ** 2 + (z + 0.62 * axes[2]) ** 2
-        eye = np.sqrt(off) / (0.18 * axes.mean())
-        image[eye < 1.5] = fat
-        image[eye < 1.0] = 0.45
+        eye = centre + np.array([0.48 * side, -0.9, -0.62]) * axes
+        x, y, z = (
+            (geometry.origin[a] + geometry.spacing[a] * np.arange(geometry.size[a]) - eye[a]).astype(np.float32)
+            / radius
+            for a in range(3)
+        )
+        x, y, z = x[None, None, :], y[None, :, None], z[:, None, None]
+        # A cone towards the middle of the head, rounded in front.
+        behind = np.clip(y, 0, None)
+        width = np.sqrt((x + 0.27 * side * behind) ** 2 + z**2 + np.minimum(y, 0) ** 2)
+        orbit = (width < 1.4 - 0.45 * behind) & (behind < 2.7) & outside
+        image[orbit] = texture[orbit]
+        strands = draw(orbital_strands(eye, radius, side), geometry)
+        image += np.where(orbit, strands.occupancy, 0) * (muscle - image)
+        image[x**2 + y**2 + z**2 < 1] = eyeball

@@ -127,8 +127,8 @@ def resampled(tree: Tree, step: float) -> Tree:
         values = np.column_stack([branch.points, branch.radii, flow])[keep]
         # Monotone between the nodes: no overshoot where they lie far apart.
         fine = PchipInterpolator(along, values)(np.linspace(0, along[-1], count))
-        flow = None if branch.flow is None else fine[:, 4]
-        result.append(replace(branch, points=fine[:, :3], radii=fine[:, 3], flow=flow))
+        fine_flow = None if branch.flow is None else fine[:, 4]
+        result.append(replace(branch, points=fine[:, :3], radii=fine[:, 3], flow=fine_flow))
     return result
 
 
@@ -253,5 +253,7 @@ def clipped(tree: Tree, inside: Callable[[Array], NDArray[np.bool_]]) -> Tree:
         ends = np.flatnonzero(flags[:-1] & ~flags[1:])
         for start, end in zip(starts, ends):
             if end - start > 1:
-                result.append(replace(branch, points=branch.points[start:end], radii=branch.radii[start:end]))
+                run = slice(start, end)
+                flow = None if branch.flow is None else branch.flow[run]
+                result.append(replace(branch, points=branch.points[run], radii=branch.radii[run], flow=flow))
     return result
