@@ -68,6 +68,7 @@ def test_the_tables_of_a_model_card(cases: Path, tiny_model: str, capsys: pytest
     assert faint < 0.9
     assert mean["all (2)", "best threshold*"]["dice"] == pytest.approx((1 + faint) / 2)
     assert mean["arteries faint (1)", "multi-scale Frangi*"]["dice"] > faint
+    assert "| 2 |" in card
     lines = list(csv.DictReader((out / "t.csv").open()))
     assert len(lines) == 2 * 3 + 3 * 3
     assert {line["method"] for line in lines} == {tiny_model, "best threshold*", "multi-scale Frangi*"}

@@ -13,7 +13,16 @@ from vesselseg.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
 from vesselseg.judging import Measurement
 from vesselseg.metric_table import MetricInfo, Metrics
 
-_PIECES = MetricInfo("pieces", "pieces")
+
+class _Count(MetricInfo):
+    """A number of things; the mean of several as well is told without decimals."""
+
+    def text(self, value: float) -> str:
+        """Return a value as it is shown."""
+        return f"{value:,.0f}" if math.isfinite(value) else super().text(value)
+
+
+_PIECES = _Count("pieces", "pieces")
 #: Columns for drawn scans.
 DRAWN_COLUMNS = (*MAIN_COLUMNS, _PIECES)
 #: Columns for real scans: measures that a label with sinuses and without thin arteries does not spoil come first.
