@@ -25,13 +25,18 @@ from slicer.util import VTKObservationMixin
 
 from vesselseg.error_kinds import WITH_REFERENCE, wording_of_two
 from VesselSegmentationLib.application_views import centre_views
+from VesselSegmentationLib.batch_section import BatchSection
 from VesselSegmentationLib.compare_section import CompareSection
+from VesselSegmentationLib.correct_section import CorrectSection
+from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.error_list_section import ErrorListSection
 from VesselSegmentationLib.error_map_section import ErrorMapSection
+from VesselSegmentationLib.free_hand_section import FreeHandSection
 from VesselSegmentationLib.installation import ensure_requirements, missing_requirements, python_slicer
 from VesselSegmentationLib.label_source import names_of_two
 from VesselSegmentationLib.metrics_section import MetricsSection
 from VesselSegmentationLib.panel_section import PanelSection
+from VesselSegmentationLib.recovery_section import RecoverySection
 from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
 from VesselSegmentationLib.review_section import ReviewSection
 from VesselSegmentationLib.sample_data import register_sample_data
@@ -41,6 +46,7 @@ from VesselSegmentationLib.scan_section import ScanSection
 from VesselSegmentationLib.segment_section import SegmentSection
 from VesselSegmentationLib.segmentation_logic import PythonCommand, SegmentationLogic, SegmentationSettings
 from VesselSegmentationLib.self_test import check_phantom
+from VesselSegmentationLib.signed_section import SignedSection
 
 if TYPE_CHECKING:
     from vesselseg.models import Manifest
@@ -149,6 +155,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic = VesselSegmentationLogic()
         self._segment = SegmentSection(self.ui, self.logic, self._update, self._takeSegmentation)
         self._review = ReviewSection(self.ui, self.logic)
+        correct = CorrectSection(self.ui, self.logic, self._showComparison)
         self._sections = (
             ScanSection(self.ui, self.logic),
             self._segment,
@@ -157,7 +164,12 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             ErrorMapSection(self.ui, self.logic),
             ErrorListSection(self.ui, self.logic),
             MetricsSection(self.ui, self.logic),
+            correct,  # before those that show what it edits
+            BatchSection(self.ui, self.logic, correct.offer),
+            FreeHandSection(self.ui, self.logic),
+            SignedSection(self.ui, self.logic),
             SaveSection(self.ui, self.logic),
+            RecoverySection(self.ui, self.logic),
         )
         self.ui.modelComboBox.connect("activated(int)", self.onModelChosen)
 
@@ -191,6 +203,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def exit(self) -> None:
         """Disconnect the panel, each time the user opens another module; a segmentation that runs goes on."""
+        for section in self._sections:
+            section.leave()
         self._disconnectParameterNode()
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
@@ -297,6 +311,7 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self._logic = SegmentationLogic(slicer.mrmlScene)
         self.review = ReviewLogic(slicer.mrmlScene)
+        self.edits = EditLogic(slicer.mrmlScene, autosave_folder=slicer.app.temporaryPath)
 
     def getParameterNode(self) -> VesselSegmentationParameterNode:
         """Return the parameter node of the scene."""

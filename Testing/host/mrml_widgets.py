@@ -140,6 +140,113 @@ class qMRMLNodeComboBox(qt.QtWidgets.QWidget):
 
 
 @qt.derived
+class qMRMLSegmentEditorWidget(qMRMLWidget):
+    """Edits a segment with one of Slicer's effects; what the user chooses is kept in its parameter node.
+
+    As the real one: without a parameter node it does nothing, another segmentation lets the active effect go, markups
+    that are placed let it go, and an effect that is chosen ends placing them.
+    """
+
+    _EFFECTS = (
+        *("Paint", "Draw", "Erase", "Level tracing", "Grow from seeds", "Fill between slices", "Threshold", "Margin"),
+        *("Hollow", "Smoothing", "Scissors", "Islands", "Logical operators", "Mask volume"),
+    )
+    _node = _interaction = None
+    _undo_enabled = True
+
+    def setMRMLScene(self, scene: Any) -> None:
+        if self._node is None:
+            raise RuntimeError("the empty parameter node must be set before the scene")
+        super().setMRMLScene(scene)
+        self._interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+        if self._interaction is not None:
+            self._interaction.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_interaction)
+
+    def _on_interaction(self, caller: Any, event: Any) -> None:
+        if caller.GetCurrentInteractionMode() != caller.ViewTransform:
+            self.setActiveEffect(None)
+
+    def setMRMLSegmentEditorNode(self, node: Any) -> None:
+        self._node = node
+
+    def mrmlSegmentEditorNode(self) -> Any:
+        return self._node
+
+    def setSegmentationNode(self, node: Any) -> None:
+        if node is not self._node.GetSegmentationNode():
+            self._node.SetAndObserveSegmentationNode(node)
+            self.setActiveEffect(None)
+        if node is not None and not self._node.GetSelectedSegmentID():
+            self._node.SetSelectedSegmentID(node.GetSegmentation().GetNthSegmentID(0))
+
+    def segmentationNode(self) -> Any:
+        return self._node.GetSegmentationNode()
+
+    def setSourceVolumeNode(self, node: Any) -> None:
+        self._node.SetAndObserveSourceVolumeNode(node)
+
+    def sourceVolumeNode(self) -> Any:
+        return self._node.GetSourceVolumeNode()
+
+    def setCurrentSegmentID(self, segment_id: str) -> None:
+        self._node.SetSelectedSegmentID(segment_id)
+
+    def currentSegmentID(self) -> str:
+        return self._node.GetSelectedSegmentID() or ""
+
+    def setEffectNameOrder(self, names: Any) -> None:
+        if isinstance(names, str) or not set(names) <= set(self._EFFECTS):
+            raise ValueError(f"Slicer has no effects of these names: {names}")
+        self._order = tuple(names)
+
+    def effectNameOrder(self) -> tuple:
+        return getattr(self, "_order", ())
+
+    def setActiveEffectByName(self, name: str) -> None:
+        if name not in ("", *self._EFFECTS):
+            raise ValueError(f"Slicer has no effect '{name}'")
+        if self._node is None:
+            return
+        self._node.SetActiveEffectName(name)
+        if name and self._interaction is not None:
+            self._interaction.SetCurrentInteractionMode(self._interaction.ViewTransform)
+
+    def setActiveEffect(self, effect: Any) -> None:
+        if effect is not None:
+            raise TypeError("effects are objects of Slicer: choose them with setActiveEffectByName")
+        self.setActiveEffectByName("")
+
+    def setUndoEnabled(self, enabled: bool) -> None:
+        self._undo_enabled = enabled
+
+    def setMaximumNumberOfUndoStates(self, number: int) -> None:
+        self._undo_states = number
+
+    def setSegmentationNodeSelectorVisible(self, visible: bool) -> None:
+        self._selectors = visible
+
+    def setSourceVolumeNodeSelectorVisible(self, visible: bool) -> None:
+        self._volumes = visible
+
+    def setSwitchToSegmentationsButtonVisible(self, visible: bool) -> None:
+        self._switch = visible
+
+    def setupViewObservations(self) -> None:
+        self._observes = True
+
+    def removeViewObservations(self) -> None:
+        self._observes = False
+
+    def updateWidgetFromMRML(self) -> None:
+        pass
+
+    undoEnabled = Property(bool, lambda self: self._undo_enabled, setUndoEnabled)
+    maximumNumberOfUndoStates = simple_property(int, "undo_states", 10)
+    viewsObserved = simple_property(bool, "observes", False)
+    unorderedEffectsVisible = simple_property(bool, "unordered_effects_visible", True)
+
+
+@qt.derived
 class qSlicerModuleWidget(qt.QtWidgets.QWidget):
     """What a scripted module's widget gets as ``parent``."""
 
@@ -149,7 +256,7 @@ class qSlicerModuleWidget(qt.QtWidgets.QWidget):
 WIDGETS = {
     each.__name__: each
     for each in (
-        *(qMRMLWidget, qMRMLNodeComboBox, qSlicerModuleWidget),
+        *(qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentEditorWidget, qSlicerModuleWidget),
         *(named_only(name) for name in ("qMRMLRangeWidget", "qMRMLSliderWidget", "qMRMLSpinBox")),
     )
 }

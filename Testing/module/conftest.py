@@ -53,10 +53,15 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
 
 
 @pytest.fixture
-def panel(slicer_host: host.Host, errors: list[BaseException], tiny_model: str) -> Iterator[Any]:
+def panel(
+    slicer_host: host.Host, errors: list[BaseException], tiny_model: str, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Any]:  # fmt: skip
     """The panel, just opened on an empty scene, with the tiny model chosen."""
     import slicer
 
+    # Edits that a test leaves unsaved must not be offered to the next one.
+    monkeypatch.setattr(slicer.app, "temporaryPath", str(tmp_path_factory.mktemp("temporary")))
     slicer.mrmlScene.Clear(False)
     slicer_host.dialogs.shown.clear()
     slicer_host.dialogs.answer = True

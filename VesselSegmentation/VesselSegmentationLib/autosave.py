@@ -150,10 +150,14 @@ class Autosave:
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _on_step(self, step: EditStep, what: str) -> None:
-        self._edits += 1
+    def note_edits(self, edits: int) -> None:
+        """Count edits that are to be saved, also such as were made before this session."""
+        self._edits += edits
         self._changed_at = time.monotonic()
         self._unsaved_since = self._unsaved_since or self._changed_at
+
+    def _on_step(self, step: EditStep, what: str) -> None:
+        self.note_edits(1)
 
     def _wait(self) -> None:
         if self._thread is not None:

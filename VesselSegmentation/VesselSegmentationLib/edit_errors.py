@@ -94,6 +94,21 @@ class ErrorEditor:
 
     def __init__(self, target: EditTarget, review: ReviewLogic) -> None:
         self._target, self._review = target, review
+        self._changed: set[str] = set()
+
+    @property
+    def applies(self) -> bool:
+        """Whether what is compared is what is edited."""
+        error_map = self._review.error_map
+        if error_map is None or error_map.sources[0].node is not self._target.node:
+            return False
+        compared, edited = error_map.sources[0].segment_ids(), self._target.segment_id
+        return {edited} <= {*compared} <= {edited, *self._target.parts()}
+
+    def take_changes(self) -> set[str]:
+        """Return what `ReviewLogic.poll` has said here, and to nobody else, since the last time."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def components(self) -> list[ErrorComponent]:
         """Return the errors, what matters most first; the map is brought up to date before."""
@@ -225,14 +240,14 @@ class ErrorEditor:
         """Return the error map, as the labels are now."""
         self._target.history.settle()
         for _ in range(_POLLS):
-            if not self._review.poll():
+            changed = self._review.poll()
+            self._changed |= changed
+            if not changed:
                 break
         error_map = self._review.error_map
         if error_map is None:
             raise VesselSegError("nothing is compared", "choose a reference first")
-        source = error_map.sources[0]
-        compared, edited = source.segment_ids(), self._target.segment_id
-        if source.node is not self._target.node or not {edited} <= {*compared} <= {edited, *self._target.parts()}:
+        if not self.applies:
             raise VesselSegError(
                 "the label that is compared is not the one that is edited", "compare the segment that you edit"
             )

@@ -279,15 +279,33 @@ class EditLogic:
         return self.target is not None and bool(self.target.history.undone_steps)
 
     @property
+    def state(self) -> tuple[int, int]:
+        """What is other after every step, undo and redo: the numbers of the last step and of the next one to redo."""
+        undone = [] if self.target is None else self.target.history.undone_steps
+        return self._last_number(), undone[0].number if undone else 0
+
+    @property
     def unsaved_edits(self) -> bool:
         """Whether the segmentation is other than when it was saved last (see `mark_saved`), or than at `start`."""
         return self._last_number() != self._saved_number
+
+    def measure_against(self, reference: LabelSource | None) -> None:
+        """Take another reference for the metrics in the log, or none, from the next step on; the history stays."""
+        target = self._target()
+        target.reference = reference
+        self._metrics = target.metrics()
 
     def mark_saved(self) -> None:
         """Say that the segmentation has been saved as it is: what was kept against crashes is removed."""
         self._saved_number = self._last_number()
         if self._autosave is not None:
             self._autosave.forget()
+
+    def mark_unsaved(self, edits: int) -> None:
+        """Say that the segmentation has come with a number of edits that were never saved: a crash has left them."""
+        self._saved_number = -1
+        if self._autosave is not None:
+            self._autosave.note_edits(edits)
 
     def save_against_crash(self) -> None:
         """Save edits against crashes at once, and wait; nothing happens without a folder for it."""

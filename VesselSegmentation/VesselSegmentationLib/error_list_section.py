@@ -61,7 +61,7 @@ class ErrorListSection(PanelSection):
             (self.ui.previousErrorButton, walk, _("Go to the one before (key P).")),
             (self.ui.nextErrorButton, walk, _("Go to the next one (key N).")),
             (self.ui.reviewedButton, walk, _("Seen (key S).")),
-            (self.ui.acceptButton, walk, _("It is an error of the segmentation (key A).")),
+            (self.ui.acceptButton, walk, _("It is an error of the segmentation: correct it (key A).")),
             (self.ui.rejectButton, walk, _("It is none: the reference is wrong (key X).")),
         ):
             allow(widget, why, tool_tip)
@@ -91,14 +91,23 @@ class ErrorListSection(PanelSection):
         self._go(lambda: self._review.navigator.previous())
 
     def mark(self, decision: str) -> None:
-        """Remember what the reader says about the chosen error, and go to the next one."""
+        """Remember what the reader says about the chosen error, correct it if accepted, and go to the next one."""
         navigator = self._review.navigator
         if navigator is None or navigator.current is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("The mark could not be made.")):
-            navigator.mark(navigator.current.component_id, decision, self.ui.readerLineEdit.text)
+        with slicer.util.tryWithErrorDisplay(_("The mark could not be made."), waitCursor=True):
+            errors, reader = self.logic.edits.errors, self.ui.readerLineEdit.text
+            component_id = navigator.current.component_id
+            if errors is not None and errors.applies and self._is_truth():
+                errors.decide(component_id, decision, reader)
+            else:
+                navigator.mark(component_id, decision, reader)
             self._show()
             self.next()
+
+    def _is_truth(self) -> bool:
+        """Tell whether the reference is the truth: of two results, none is corrected by the other."""
+        return bool(self._review.error_map.wording.piece_title == "error")
 
     def _filter(self, checked: bool = False) -> None:
         navigator = self._review.navigator

@@ -55,6 +55,9 @@ class PanelSection:
             `ANOTHER`, and what `ReviewLogic.poll` returns.
         """
 
+    def leave(self) -> None:
+        """Let the views be: another module is opened."""
+
     def let_go(self) -> None:
         """Stop what acts on the scene: it is about to be closed."""
 

@@ -277,7 +277,7 @@ def set_surface_shown(segmentation_node: Any, shown: bool) -> None:
         if segmentation_node.GetSegmentation().GetSourceRepresentationName() != _SURFACE:
             segmentation_node.RemoveClosedSurfaceRepresentation()
         return
-    _keep_thin_vessels(segmentation_node)
+    keep_thin_vessels(segmentation_node)
     has_segments = segmentation_node.GetSegmentation().GetNumberOfSegments() > 0
     if not has_segments or not segmentation_node.CreateClosedSurfaceRepresentation():
         raise VesselSegError(
@@ -312,7 +312,7 @@ def _add_segment(
     segmentation_node: Any, name: str, role: str, color: tuple[float, float, float], terminology: str
 ) -> str:
     segmentation = segmentation_node.GetSegmentation()
-    _keep_thin_vessels(segmentation_node)
+    keep_thin_vessels(segmentation_node)
     # GenerateUniqueSegmentName would number the first one, too.
     unique, number = name, 1
     while segmentation.GetSegmentIdBySegmentName(unique):
@@ -325,7 +325,8 @@ def _add_segment(
     return segment_id
 
 
-def _keep_thin_vessels(segmentation_node: Any) -> None:
+def keep_thin_vessels(segmentation_node: Any) -> None:
+    """Switch Slicer's default smoothing of surfaces off: it erases thin arteries. A chosen factor is kept."""
     segmentation = segmentation_node.GetSegmentation()
     smoothing = segmentation.GetConversionParameter(_SMOOTHING)
     if not segmentation.ContainsRepresentation(_SURFACE) and smoothing and float(smoothing) == _DEFAULT_SMOOTHING:

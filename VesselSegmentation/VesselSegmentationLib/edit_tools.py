@@ -1,0 +1,201 @@
+"""The vessel tools as a front end offers them: what each asks for, what its clicks would do, and doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vesselseg.editing import Edit
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.edit_logic import EditLogic, Place
+
+if TYPE_CHECKING:
+    from vesselseg.editing import Growth, TracedPath
+    from VesselSegmentationLib.edit_steps import EditStep
+
+#: What can be set of a tool; a front end shows what the chosen one has.
+THRESHOLD, LENGTH, RADIUS, CALIBRE, VESSEL, EXTENT = "threshold", "length", "radius", "calibre", "vessel", "extent"
+
+#: How much of a vessel the tools for branches take.
+BRANCH, FROM_CLICK, OTHER_SIDE, WHOLE_PIECE = "branch", "from click", "other side", "whole piece"
+EXTENTS = (BRANCH, FROM_CLICK, OTHER_SIDE, WHOLE_PIECE)
+
+
+@dataclass(frozen=True)
+class ToolSettings:
+    """What a user has set.
+
+    Parameters
+    ----------
+    threshold : float
+        Lowest probability of a vessel, in (0, 1].
+    length_mm : float
+        How far a region grows from the click.
+    radius_mm : float
+        Of the brush.
+    calibre_mm : float
+        Radius of a traced vessel; 0: as measured along it.
+    vessel : str
+        Key of a named vessel; see `edit_arteries.NAMED_VESSELS`.
+    extent : str
+        One of `EXTENTS`.
+    """
+
+    threshold: float = 0.3
+    length_mm: float = 20.0
+    radius_mm: float = 5.0
+    calibre_mm: float = 0.0
+    vessel: str = ""
+    extent: str = BRANCH
+
+
+class EditTool:
+    """A tool between its first click and the moment when what it does is done.
+
+    Parameters
+    ----------
+    edits : EditLogic
+
+    Attributes
+    ----------
+    settings : tuple of str
+        What can be set.
+    needs_probability, needs_comparison : bool
+        Whether it works only with the stored probability, or while the label is compared.
+    clicks : int
+        How many are needed at least; a tool that needs one begins anew with each.
+    """
+
+    settings: tuple[str, ...] = ()
+    needs_probability = needs_comparison = False
+    clicks = 1
+
+    def __init__(self, edits: EditLogic) -> None:
+        self.edits = edits
+
+    def suggested_threshold(self, points: list[Place], settings: ToolSettings) -> float | None:
+        """Return a threshold to begin with at a click, None if the tool has none to suggest."""
+        return None
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return what would be done; a `VesselSegError` if nothing can be."""
+        raise NotImplementedError
+
+    def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
+        """Do what was previewed, as one step."""
+        return self.edits.commit(edit)
+
+
+class RemovePiece(EditTool):
+    """Remove the connected piece at a click."""
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that removes it."""
+        return self.edits.preview_remove_piece(points[-1])
+
+
+class RemoveBranch(EditTool):
+    """Remove the branch at a click, or the part of it beyond the click."""
+
+    settings = (EXTENT,)
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that removes it."""
+        if settings.extent == WHOLE_PIECE:
+            return self.edits.preview_remove_piece(points[-1])
+        return self.edits.preview_remove_branch(points[-1], **_branch(settings.extent))
+
+
+class Grow(EditTool):
+    """Add what hangs together with a click."""
+
+    settings = (THRESHOLD, LENGTH)
+    needs_probability = True
+
+    def __init__(self, edits: EditLogic) -> None:
+        super().__init__(edits)
+        self._prepared: tuple[Any, Growth] | None = None
+
+    def suggested_threshold(self, points: list[Place], settings: ToolSettings) -> float | None:
+        """Return half of the highest probability near the click."""
+        return self._growth(points, settings).suggested_threshold
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that adds it."""
+        return self._growth(points, settings).edit(settings.threshold)
+
+    def _growth(self, points: list[Place], settings: ToolSettings) -> Growth:
+        # The slider of the threshold is moved to and fro: only the rest is worth keeping.
+        key = (points[-1], settings.length_mm, self.edits.state)
+        if self._prepared is None or self._prepared[0] != key:
+            self._prepared = key, self.edits.prepare_growth(points[-1], length_mm=settings.length_mm)
+        return self._prepared[1]
+
+
+class Trace(EditTool):
+    """Draw a vessel through clicks."""
+
+    settings = (CALIBRE,)
+    clicks = 2
+
+    def __init__(self, edits: EditLogic) -> None:
+        super().__init__(edits)
+        self._traced: tuple[Any, TracedPath] | None = None
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that draws it."""
+        key = (tuple(points), self.edits.state)
+        if self._traced is None or self._traced[0] != key:
+            self._traced = key, self.edits.trace_path(points)
+        return self.edits.preview_path(self._traced[1], radius_mm=settings.calibre_mm or None)
+
+
+class ThresholdBrush(EditTool):
+    """Threshold the probability anew around a click."""
+
+    settings = (THRESHOLD, RADIUS)
+    needs_probability = True
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that does it."""
+        return self.edits.preview_threshold_brush(points[-1], settings.threshold, radius_mm=settings.radius_mm)
+
+
+class NameVessel(EditTool):
+    """Move the branch at a click to the segment of a named vessel."""
+
+    settings = (VESSEL, EXTENT)
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return what would be moved; the vessels shown magenta stay in the segmentation."""
+        extent = settings.extent
+        arteries = _needed(self.edits.arteries)
+        return arteries.preview(points[-1], whole_piece=extent == WHOLE_PIECE, **_branch(extent))
+
+    def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
+        """Move it."""
+        return _needed(self.edits.arteries).move(edit, settings.vessel)
+
+
+class CorrectError(EditTool):
+    """Correct the error at a click."""
+
+    needs_comparison = True
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return what correcting it would do."""
+        return _needed(self.edits.errors).preview_at(points[-1])
+
+    def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
+        """Correct it, and mark it as accepted."""
+        return _needed(self.edits.errors).correct_at(points[-1], self.edits.reader)
+
+
+def _branch(extent: str) -> dict[str, bool]:
+    return {"at_click": extent == FROM_CLICK, "other_side": extent == OTHER_SIDE}
+
+
+def _needed(editor: Any) -> Any:
+    if editor is None:
+        raise VesselSegError("nothing is edited", "choose a segmentation first")
+    return editor
