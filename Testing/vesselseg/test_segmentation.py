@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume
 from vesselseg.inference import DeviceOutOfMemoryError
+from vesselseg.models import Manifest, save_model
+from vesselseg.networks import build_network
 from vesselseg.segmentation import segment
 from vesselseg.volume import Volume
 
@@ -53,6 +56,35 @@ def test_another_spacing_is_resampled_and_said(make_scan: MakeScan, tiny_model: 
     tubes = scan.array > 200
     inside, outside = result.probability.array[tubes].mean(), result.probability.array[~tubes].mean()
     assert abs(inside - outside) > 0.02
+
+
+def test_three_dimensional_models_segment_as_well(
+    make_scan: MakeScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    options = {"channels": [4, 8, 8]}
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = build_network("unet3d", **options)
+        with torch.no_grad():
+            network.get_parameter("head.weight").mul_(30)
+    manifest = Manifest(
+        name="tiny3d", title="fixed random weights", architecture="unet3d", options=options, sha256="", licence="MIT",
+        normalisation={"method": "foreground_median", "clip": 4.0}, spacing_mm=(0.6, 0.6, 0.6), threshold=0.5,
+    )  # fmt: skip
+    save_model(network, manifest, tmp_path)
+    monkeypatch.setenv("VESSELSEG_MODELS", str(tmp_path))
+    # Thin, and with sides that no pooling divides; in another orientation.
+    scan = make_scan(Geometry((45, 50, 7), (0.6, 0.6, 0.6)))
+    result = segment(scan, model="tiny3d", brain_mask="none", device="cpu")
+    assert result.probability.geometry == scan.geometry
+    assert result.probability.array.std() > 0.01
+    assert np.all(result.probability.array > 0)
+    turned = Volume.from_sitk(sitk.DICOMOrient(scan.to_sitk(), "PIR"))
+    again = segment(turned, model="tiny3d", brain_mask="none", device="cpu").probability
+    back = sitk.GetArrayFromImage(sitk.DICOMOrient(again.to_sitk(), "LPS"))
+    np.testing.assert_allclose(back, result.probability.array, atol=1e-6)
 
 
 def test_mask_limits_the_result_and_does_not_change_it_inside(make_scan: MakeScan, tiny_model: str) -> None:
