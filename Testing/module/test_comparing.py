@@ -105,6 +105,9 @@ def test_errors_are_walked_through_and_marked(comparing: Any) -> None:
     assert navigator.current is navigator.shown()[1]
     ui.previousErrorButton.click()
     assert navigator.current is navigator.shown()[0]
+    assert host.wait_for(lambda: ui.errorsTable.rowCount == 1, 5)  # it was corrected
+    ui.undoButton.click()
+    assert host.wait_for(lambda: ui.errorsTable.rowCount == 2, 5)
     ui.errorsTable.setCurrentCell(1, 0)
     assert navigator.current is navigator.shown()[1]
     ui.rejectButton.click()

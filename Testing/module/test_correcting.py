@@ -263,6 +263,8 @@ def test_a_branch_is_moved_to_an_artery(correcting: Any) -> None:
     ui.nameToolButton.click()
     ui.toolVesselComboBox.currentIndex = ui.toolVesselComboBox.findData("basilar")
     click(correcting, BRANCH)
+    assert ui.toolHintLabel.text.startswith("Move")
+    assert "to Basilar artery" in ui.toolHintLabel.text
     ui.applyButton.click()
     node = correcting._parameterNode.outputSegmentation
     assert node.GetSegmentation().GetSegmentIdBySegmentName("Basilar artery")
@@ -339,6 +341,13 @@ def test_leaving_and_coming_back_keeps_everything(correcting: Any, slicer_host: 
     assert "not saved" in correcting.ui.editedLabel.text
     correcting.ui.undoButton.click()
     correcting.ui.undoButton.click()
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+
+
+def test_undo_works_while_the_section_is_closed(correcting: Any) -> None:
+    remove_piece(correcting)
+    correcting.ui.correctCollapsibleButton.collapsed = True
+    press(correcting, "Ctrl+Z")
     np.testing.assert_array_equal(label(correcting), drawn()[0])
 
 
@@ -448,6 +457,17 @@ def test_the_embedded_editor_works_on_the_vessels(correcting: Any, editor: Any) 
     low, high = choices.GetSourceVolumeIntensityMaskRange()
     assert 105 < low < 120 < high  # vessels have 120, their surroundings 20
     assert float(node.GetSegmentation().GetConversionParameter("Smoothing factor")) == 0.0
+
+
+def test_the_editor_paints_within_the_range_and_erases_everywhere(editor: Any) -> None:
+    choices = editor.mrmlSegmentEditorNode()
+    editor.setActiveEffectByName("Erase")
+    assert not choices.GetSourceVolumeIntensityMask()
+    editor.setActiveEffectByName("Paint")
+    assert choices.GetSourceVolumeIntensityMask()
+    choices.SetSourceVolumeIntensityMask(False)  # by hand, under Masking
+    choices.SetMaskMode(choices.GetMaskMode() + 1)
+    assert not choices.GetSourceVolumeIntensityMask()
 
 
 def test_a_stroke_of_the_editor_is_a_step_of_the_same_history(correcting: Any, editor: Any) -> None:

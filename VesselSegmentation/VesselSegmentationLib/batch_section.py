@@ -27,6 +27,7 @@ class BatchSection(PanelSection):
     def __init__(self, ui: Any, logic: Any, offer: Callable[[Any, str, Callable[[], Any]], None]) -> None:
         super().__init__(ui, logic)
         self._offer = offer
+        self._running = False
         self._kinds = (None, ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE)
         for text in (_("Of both kinds"), _("False positives"), _("False negatives")):
             ui.batchKindComboBox.addItem(text)
@@ -34,6 +35,7 @@ class BatchSection(PanelSection):
 
     def update(self, running: bool) -> None:
         """Bring the widgets up to date."""
+        self._running = running
         errors = self.logic.edits.errors
         reason = ""
         if running:
@@ -47,7 +49,7 @@ class BatchSection(PanelSection):
 
     def comparison_changed(self, changed: set[str]) -> None:
         """See what can be done."""
-        self.update(False)
+        self.update(self._running)
 
     def preview(self) -> None:
         """Show what correcting the errors would do."""

@@ -12,28 +12,17 @@ from slicer.i18n import tr as _
 
 from vesselseg.editing import Edit
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib import edit_tools
-from VesselSegmentationLib.edit_arteries import NAMED_VESSELS
 from VesselSegmentationLib.edit_clicks import EditClicks
 from VesselSegmentationLib.edit_tools import EditTool, ToolSettings
 from VesselSegmentationLib.label_source import LabelSource, segment_names
 from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, make_timer, say
 from VesselSegmentationLib.run_record import probability_of
 from VesselSegmentationLib.segmentation_nodes import segment_with_role
+from VesselSegmentationLib.tool_choices import ToolChoice, fill_extents, fill_vessels, tool_choices
 
 _POLL_MILLISECONDS = 200
 #: How long a slider must rest before the preview follows it.
 _REST_MILLISECONDS = 100
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A tool as the panel offers it."""
-
-    name: str
-    tool: type[EditTool]
-    tool_tip: str
-    hint: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class CorrectSection(PanelSection):
     def __init__(self, ui: Any, logic: Any, tell: Callable[[set[str]], None]) -> None:
         super().__init__(ui, logic)
         self._edits, self._review, self._tell = logic.edits, logic.review, tell
-        self._running = False
+        self._running = self._stopping = False
         self._started: tuple[Any, ...] = ()
         self._reason = ""
         self._state: Any = None
@@ -74,11 +63,12 @@ class CorrectSection(PanelSection):
         self._rest_timer = make_timer(_REST_MILLISECONDS, self._preview)
         for timer in (self._click_timer, self._rest_timer):
             timer.setSingleShot(True)
-        self._choices = _choices()
-        self._choice: _Choice | None = None
+        self._choices = tool_choices()
+        self._choice: ToolChoice | None = None
         for choice in self._choices:
             self._button(choice).connect("toggled(bool)", lambda on, one=choice: self.choose(one.name if on else ""))
-        self._fill()
+        fill_vessels(ui.toolVesselComboBox)
+        fill_extents(ui.toolExtentComboBox)
         panel = ui.correctCollapsibleButton.parent()
         # Not the buttons' own shortcuts: undoing must work while the section is closed, too.
         self._shortcuts = [qt.QShortcut(qt.QKeySequence(keys), panel) for keys in ("Ctrl+Z", "Ctrl+Shift+Z")]
@@ -270,12 +260,13 @@ class CorrectSection(PanelSection):
                 say(self.ui.toolHintLabel, f"{error.message}: {error.advice}")
                 self._show()
                 return
+            text = tool.describe(edit, settings)
             if edit.is_empty:
-                say(self.ui.toolHintLabel, _("Nothing would change there: {text}").format(text=edit.description))
+                say(self.ui.toolHintLabel, _("Nothing would change there: {text}.").format(text=text))
                 self._show()
                 return
             text = _("{text} ({added:,} voxels added, {removed:,} removed)").format(
-                text=edit.description, added=edit.voxels_added, removed=edit.voxels_removed
+                text=text[:1].upper() + text[1:], added=edit.voxels_added, removed=edit.voxels_removed
             )
             self.offer(edit, text, lambda: tool.commit(edit, points, settings))
 
@@ -324,7 +315,7 @@ class CorrectSection(PanelSection):
         if node is not None and node is parameters.comparedNode:
             segment_id = parameters.comparedSegment or segment_id
         wanted = (node, segment_id, parameters.inputVolume) if node is not None else ()
-        if wanted == self._started:
+        if self._stopping or wanted == self._started:
             return
         self._stop(keep_autosave=self._unsaved())
         self._started = wanted
@@ -339,8 +330,12 @@ class CorrectSection(PanelSection):
 
     def _stop(self, *, keep_autosave: bool) -> None:
         self._timer.stop()
-        self.choose("")
-        self._edits.stop(keep_autosave=keep_autosave)
+        self._stopping = True  # what is removed from the scene now makes the panel update itself
+        try:
+            self.choose("")
+            self._edits.stop(keep_autosave=keep_autosave)
+        finally:
+            self._stopping = False
         self._started, self._reason, self._state = (), "", None
         self._show()
 
@@ -396,7 +391,7 @@ class CorrectSection(PanelSection):
                     widget.setVisible(name.lower() in shown)
         self.ui.toolFrame.setVisible(bool(shown))
 
-    def _button(self, choice: _Choice) -> Any:
+    def _button(self, choice: ToolChoice) -> Any:
         return getattr(self.ui, f"{choice.name}ToolButton")
 
     def _on_reader(self, name: str) -> None:
@@ -408,39 +403,3 @@ class CorrectSection(PanelSection):
     def _on_setting(self, value: Any) -> None:
         if self._tool is not None and self._points:
             self._rest_timer.start()
-
-    def _fill(self) -> None:
-        for vessel in NAMED_VESSELS:
-            self.ui.toolVesselComboBox.addItem(_(vessel.name), vessel.key)
-        for text, extent in (
-            (_("The branch from its fork on"), edit_tools.BRANCH),
-            (_("The branch from the click on"), edit_tools.FROM_CLICK),
-            (_("The other side of the fork"), edit_tools.OTHER_SIDE),
-            (_("The whole connected piece"), edit_tools.WHOLE_PIECE),
-        ):
-            self.ui.toolExtentComboBox.addItem(text, extent)
-
-
-def _choices() -> tuple[_Choice, ...]:
-    click = _("Click on it in a slice or in 3D.")
-    return (
-        _Choice("removePiece", edit_tools.RemovePiece, _("Remove a connected piece (key 1)."), click),
-        _Choice("removeBranch", edit_tools.RemoveBranch, _("Remove a branch, such as a vein (key 2)."), click),
-        _Choice(
-            "grow", edit_tools.Grow, _("Add what hangs together with a click (key 3)."),
-            _("Click on the vessel that is missing, then move the slider."),
-        ),
-        _Choice(
-            "trace", edit_tools.Trace, _("Draw a vessel through clicks, as wide as it is in the scan (key 4)."),
-            _("Click along the vessel that is missing, at least twice."),
-        ),
-        _Choice(
-            "threshold", edit_tools.ThresholdBrush, _("Apply another threshold around a click (key 5)."),
-            _("Click in the middle of the place, then move the sliders."),
-        ),
-        _Choice("name", edit_tools.NameVessel, _("Move a branch to the segment of an artery or vein (key 6)."), click),
-        _Choice(
-            "error", edit_tools.CorrectError, _("Correct an error of the map (key 7)."),
-            _("Click on a false positive or false negative in a slice or in 3D."),
-        ),
-    )  # fmt: skip

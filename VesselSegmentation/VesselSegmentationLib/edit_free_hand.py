@@ -17,6 +17,8 @@ _SINGLETON_TAG = "VesselSegmentation"
 _DARKEST = 0.02
 #: Names as Segment Editor stores its brush: a sphere as wide as a large artery, in mm whatever the zoom.
 _BRUSH = {"BrushSphere": "1", "BrushDiameterIsRelative": "0", "BrushAbsoluteDiameter": "3"}
+#: Effects that only take away.
+_TAKING_AWAY = ("Erase", "Scissors", "Islands")
 
 
 def editor_node(scene: Any) -> Any:
@@ -56,5 +58,10 @@ def prepare_free_hand(node: Any, target: EditTarget) -> tuple[float, float]:
     # What is painted must not be taken from arteries that were given names.
     node.SetOverwriteMode(node.OverwriteNone)
     node.SetSourceVolumeIntensityMaskRange(low, high)
-    node.SetSourceVolumeIntensityMask(True)
+    mask_for_effect(node)
     return low, high
+
+
+def mask_for_effect(node: Any) -> None:
+    """Paint only where the scan is as bright as vessels, but erase everywhere: false positives are often dark."""
+    node.SetSourceVolumeIntensityMask(node.GetActiveEffectName() not in _TAKING_AWAY)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vesselseg.editing import Edit
 from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.edit_arteries import named_vessel
 from VesselSegmentationLib.edit_logic import EditLogic, Place
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ class EditTool:
     def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
         """Return what would be done; a `VesselSegError` if nothing can be."""
         raise NotImplementedError
+
+    def describe(self, edit: Edit, settings: ToolSettings) -> str:
+        """Return in a line what a preview would do."""
+        return edit.description
 
     def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
         """Do what was previewed, as one step."""
@@ -167,10 +172,14 @@ class NameVessel(EditTool):
     settings = (VESSEL, EXTENT)
 
     def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
-        """Return what would be moved; the vessels shown magenta stay in the segmentation."""
+        """Return what would be moved."""
         extent = settings.extent
         arteries = _needed(self.edits.arteries)
         return arteries.preview(points[-1], whole_piece=extent == WHOLE_PIECE, **_branch(extent))
+
+    def describe(self, edit: Edit, settings: ToolSettings) -> str:
+        """Return what would be moved, and to which vessel."""
+        return edit.description.replace("remove", "move", 1) + f" to {named_vessel(settings.vessel).name}"
 
     def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
         """Move it."""

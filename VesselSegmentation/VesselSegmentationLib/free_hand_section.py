@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
-from VesselSegmentationLib.edit_free_hand import editor_node, prepare_free_hand
+from VesselSegmentationLib.edit_free_hand import editor_node, mask_for_effect, prepare_free_hand
 from VesselSegmentationLib.panel_section import PanelSection
 
 #: What corrects vessels by hand; the other effects are in the module Segment Editor.
@@ -30,6 +31,9 @@ class FreeHandSection(PanelSection):
         super().__init__(ui, logic)
         self._editor: Any = None
         self._target: Any = None
+        self._node: Any = None
+        self._observed = 0
+        self._effect = ""
         ui.freeHandGroupBox.connect("toggled(bool)", self._on_toggled)
         ui.freeHandLabel.text = ""
 
@@ -59,6 +63,7 @@ class FreeHandSection(PanelSection):
     def close(self) -> None:
         """Let go of the scene."""
         self._put_down()
+        self._observe(None)
 
     def _on_toggled(self, shown: bool) -> None:
         if self.parameters is None:
@@ -71,6 +76,7 @@ class FreeHandSection(PanelSection):
     def _bind(self, target: Any) -> None:
         editor = self._made()
         node = editor_node(slicer.mrmlScene)
+        self._observe(node)
         editor.setMRMLSegmentEditorNode(node)
         if target is not self._target:
             with slicer.util.tryWithErrorDisplay(_("The editor could not be prepared."), waitCursor=True):
@@ -80,8 +86,8 @@ class FreeHandSection(PanelSection):
                 low, high = prepare_free_hand(node, target)
                 self._target = target
                 text = _(
-                    "Paints where the scan is as bright as its vessels ({low:.4g} to {high:.4g}); see Masking below. "
-                    "Undo above."
+                    "Paints where the scan is as bright as its vessels ({low:.4g} to {high:.4g}), erases "
+                    "everywhere; see Masking below. Undo is above."
                 )
                 self.ui.freeHandLabel.text = text.format(low=low, high=high)
         editor.setupViewObservations()
@@ -103,6 +109,22 @@ class FreeHandSection(PanelSection):
             self.ui.freeHandGroupBox.layout().addWidget(editor)
             self._editor = editor
         return self._editor
+
+    def _observe(self, node: Any) -> None:
+        if node is self._node:
+            return
+        if self._node is not None:
+            self._node.RemoveObserver(self._observed)
+        self._node = node
+        if node is not None:
+            self._observed = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_effect)
+
+    def _on_effect(self, caller: Any, event: Any) -> None:
+        effect = str(caller.GetActiveEffectName() or "")
+        if effect != self._effect:
+            # Not with every event: the user may have switched masking on or off by hand.
+            self._effect = effect
+            mask_for_effect(caller)
 
     def _put_down(self) -> None:
         self.leave()
