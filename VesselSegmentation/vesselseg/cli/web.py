@@ -1,0 +1,53 @@
+"""``vesselseg web``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+
+from vesselseg.cli.reporter import Reporter
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a scan, and segmentations to compare with")
+    parser.add_argument("--port", type=_port, default=8080, metavar="N", help="0 for any free one (default: 8080)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="H",
+        help="address to listen on (default: 127.0.0.1, this machine only). Beyond that a token is asked for; it and "
+        "the scans travel unencrypted unless a proxy or a tunnel encrypts them",
+    )
+    parser.add_argument(
+        "--token", metavar="T", help="that visitors must have in the address (default: random where one is needed)"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser of this machine")
+
+
+def run(args: argparse.Namespace, reporter: Reporter) -> int:
+    """Serve the page until Ctrl-C."""
+    from vesselseg.errors import VesselSegError
+
+    if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("trame_slicer") is None:
+        raise VesselSegError(
+            "the browser page needs packages that are not installed", "install them: pip install 'vesselseg[mrml]'"
+        )
+    from vesselseg_web.server import serve
+
+    def ready(address: str) -> None:
+        reporter.result({"address": address}, f"Open {address} in a browser; Ctrl-C ends the server.")
+        if args.open:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(args.files, host=args.host, port=args.port, token=args.token, ready=ready)
+    return 0
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError("a port is 0 to 65535")
+    return value

@@ -1,0 +1,126 @@
+"""Puts scene, logic and page together, and keeps them going."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from trame_slicer.core import SlicerApp
+from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
+
+from vesselseg_web import assets
+from vesselseg_web.access import Access
+from vesselseg_web.case import Case
+from vesselseg_web.compare_logic import CompareLogic
+from vesselseg_web.error_list_logic import ErrorListLogic
+from vesselseg_web.page_logic import PageLogic
+from vesselseg_web.page_ui import PageUI
+from vesselseg_web.save_logic import SaveLogic
+from vesselseg_web.scan_logic import ScanLogic
+from vesselseg_web.segment_logic import SegmentLogic
+from vesselseg_web.transfers import Transfers
+from vesselseg_web.views import Views
+from VesselSegmentationLib.worker import PythonCommand, private_folder
+
+_POLL_SECONDS = 0.1
+#: When the visitor has had no page open for so long, work that runs is stopped: nobody waits for it.
+STOP_AFTER_SECONDS = 60.0
+#: And then everything is forgotten: a laptop that slept over lunch finds its work again, the next person nothing.
+FORGET_AFTER_SECONDS = 3600.0
+
+
+class WebApplication:
+    """The page of one visitor at a time.
+
+    Parameters
+    ----------
+    server : trame_server.Server
+        Must not have been started.
+    files : sequence of str
+        A scan, and vessels to compare with: every visitor begins with them.
+    access : Access
+    python : PythonCommand, optional
+        How to start Python for the worker processes.
+    """
+
+    def __init__(self, server: Any, files: Sequence[str], access: Access, python: PythonCommand | None = None) -> None:
+        self._server = server
+        self._files = list(files)
+        self._access = access
+        self._folder = private_folder()
+        server.enable_module(assets)
+        application = SlicerApp()
+        _quiet_vtk()
+        self.case = Case(application.scene, python)
+        # Slice views must be there before anything is shown in them.
+        views = Views(server, application)
+        self.page = PageLogic(server, application, views)
+        self.scan = ScanLogic(self.page, self.case, views)
+        self.segment = SegmentLogic(self.page, self.case, views)
+        self.compare = CompareLogic(self.page, self.case, self._comparison_changed)
+        self.errors = ErrorListLogic(self.page, self.case)
+        self.save = SaveLogic(self.page, self.case)
+        self._sections = (self.scan, self.segment, self.compare, self.errors, self.save)
+        self._ui = ui = PageUI(server, views)  # its signals live as long as it does
+        self.scan.set_ui(ui.scan)
+        self.segment.set_ui(ui.segment)
+        self.compare.set_ui(ui.review)
+        self.errors.set_ui(ui.review)
+        ui.leave_clicked.connect(self.leave)
+        self._transfers = Transfers(self._folder, self.page, self.scan, self.save)
+        server.controller.on_server_bind.add(self._bind)
+
+    async def run(self) -> None:
+        """Load the files, then take what workers have done until this is cancelled."""
+        self.segment.ask_for_devices()
+        await self.scan.open_files(self._files)
+        while True:
+            for section in self._sections:
+                with self.page.reporting(keep=True):
+                    section.poll()
+            await self._look_after_visitor()
+            self.page.state.flush()
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def leave(self) -> None:
+        """Forget everything; whoever comes next begins anew."""
+        self._access.release()
+        self.stop()
+        self.case.clear()
+        self.page.reset()
+        await self.page.show_now()
+        await self.scan.open_files(self._files)
+
+    def stop(self) -> None:
+        """Stop all work."""
+        for section in self._sections:
+            section.stop()
+
+    def close(self) -> None:
+        """Stop all work and leave no file behind."""
+        self.stop()
+        self.case.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _look_after_visitor(self) -> None:
+        away = self._access.seconds_away
+        if away > FORGET_AFTER_SECONDS:
+            await self.leave()
+        elif away > STOP_AFTER_SECONDS and self.segment.data.running:
+            self.segment.stop()
+
+    def _comparison_changed(self, changed: set[str]) -> None:
+        self.errors.comparison_changed(changed)
+        self.save.comparison_changed(changed)
+
+    def _bind(self, web_server: Any) -> None:
+        web_server.app.middlewares.append(self._access.middleware())
+        web_server.app.add_routes(self._transfers.routes())
+
+
+def _quiet_vtk() -> None:
+    """Leave errors of VTK in the server's terminal, each once; warn about neither displays nor events of VTK's own."""
+    vtkOutputWindow.GetInstance().SetDisplayModeToNever()
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)

@@ -1,0 +1,126 @@
+"""Comparing the vessels with a reference: error map, legend and metrics, all of which follow every change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vesselseg.error_kinds import Colour
+from vesselseg_web.page_logic import PageLogic, SectionLogic
+from vesselseg_web.states import CompareState
+from VesselSegmentationLib.review_logic import COMPONENTS, MAP, METRICS, WHOLE_VOLUME
+from VesselSegmentationLib.review_tables import shown_metrics
+
+if TYPE_CHECKING:
+    from vesselseg_web.case import Case
+
+#: Metrics that follow the map at once; the others wait for the worker.
+_AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
+
+
+class CompareLogic(SectionLogic[CompareState]):
+    """Answers to the upper part of the section "Review".
+
+    Parameters
+    ----------
+    page : PageLogic
+    case : Case
+    changed : callable
+        Called with what has changed in the comparison, as `ReviewLogic.poll` says it.
+    """
+
+    def __init__(self, page: PageLogic, case: Case, changed: Callable[[set[str]], None]) -> None:
+        super().__init__(page, case, CompareState)
+        self._changed = changed
+        self.bind_changes({self.name.shown: self._show_map})
+        case.scan_changed.connect(self.update)
+        case.labels_changed.connect(self.update)
+        self.update()
+
+    def set_ui(self, ui: Any) -> None:
+        """Answer to the clicks."""
+        ui.compare_clicked.connect(self.start)
+        ui.stop_clicked.connect(self.stop)
+
+    def start(self) -> None:
+        """Compare the vessels with the reference that was chosen, and show where they differ."""
+        with self.page.reporting():
+            self.case.compare(self.data.reference)
+            self.data.shown = True
+            self.case.review.show_map(True)
+            self.page.say("The vessels are compared with the reference.")
+        self._tell({MAP, COMPONENTS, METRICS})
+
+    def stop(self) -> None:
+        """Compare no more, and show the vessels again."""
+        with self.page.reporting():
+            if self.case.review.error_map is not None:
+                self.case.review.show_map(False)
+                self.case.review.stop()
+        self._tell({MAP, COMPONENTS, METRICS})
+
+    def poll(self) -> None:
+        """Follow every change of the labels."""
+        compared = self.case.review.error_map is not None
+        changed = self.case.review.poll() if compared else set()
+        if changed:
+            self._tell(changed)
+
+    def update(self) -> None:
+        """Say what can be compared."""
+        data, names = self.data, list(self.case.references)
+        former = [each["value"] for each in data.references]
+        data.references = [{"title": name, "value": name} for name in names]
+        added = [name for name in names if name not in former]
+        if added:
+            data.reference = added[-1]  # who sends one wants to see it
+        elif data.reference not in names:
+            data.reference = names[0] if names else ""
+        data.why_not = ""
+        if not self.case.has_vessels:
+            data.why_not = "Segment a scan first."
+        elif not names:
+            data.why_not = "Upload a reference first."
+        self._show()
+
+    def _tell(self, changed: set[str]) -> None:
+        self._show()
+        self._changed(changed)
+
+    def _show_map(self, shown: bool) -> None:
+        if self.case.review.error_map is not None:
+            with self.page.reporting():
+                self.case.review.show_map(shown)
+
+    def _show(self) -> None:
+        data, review = self.data, self.case.review
+        error_map = review.error_map
+        data.compared = error_map is not None
+        if error_map is None:
+            data.notes, data.legend, data.metrics = "", [], []
+            return
+        data.notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in error_map.notes)
+        data.legend = [
+            {
+                "title": entry.title,
+                "colour": css_colour(entry.colour),
+                "text": f"{entry.voxels:,} voxels, {entry.volume_mm3 / 1000:.2f} ml",
+            }
+            for entry in error_map.legend()
+        ]
+        values = review.metrics.get(WHOLE_VOLUME, {})
+        data.metrics = [
+            {
+                "title": info.title,
+                "value": info.text(values[info.key]) if info.key in values else "...",
+                "unit": info.unit,
+                "current": review.metrics_current or info.key in _AT_ONCE,
+            }
+            for info in shown_metrics(error_map.wording)
+            if info.is_main
+        ]
+
+
+def css_colour(colour: Colour) -> str:
+    """Return a colour as style sheets have it."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)

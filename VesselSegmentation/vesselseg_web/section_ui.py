@@ -1,0 +1,65 @@
+"""What the sections of the drawer have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trame.widgets import html
+from trame.widgets.vuetify3 import VBtn, VExpansionPanel, VExpansionPanelText, VExpansionPanelTitle
+from trame_server.utils.typed_state import TypedState
+
+from vesselseg_web.states import PageState
+
+
+class SectionUI(VExpansionPanel):
+    """A section of the drawer: subclasses draw into `body`, from a state of their own.
+
+    Parameters
+    ----------
+    server : Server
+    value : str
+        By which the section is opened and closed.
+    title : str
+    """
+
+    def __init__(self, server: Any, value: str, title: str) -> None:
+        super().__init__(value=value, classes=f"vs-{value}")
+        with self:
+            VExpansionPanelTitle(title)
+            self.body = VExpansionPanelText()
+
+
+def names_of(server: Any, state_type: type) -> Any:
+    """Return the names under which the browser knows the fields of a state."""
+    return TypedState(server.state, state_type).name
+
+
+def action(text: str, click: Any, *, why_not: str = "", **options: Any) -> None:
+    """Draw a button over the whole width; where it cannot be pressed, it says why.
+
+    Parameters
+    ----------
+    text : str
+    click : callable or str
+    why_not : str
+        Expression for the browser: why the button cannot be pressed, empty if it can.
+    **options
+        Of the button.
+    """
+    disabled = {"disabled": (f"!!({why_not})",)} if why_not else {}
+    # A button that cannot be pressed shows no tooltip of its own.
+    with html.Div(title=(why_not or "''",), classes="my-1"):
+        VBtn(text, block=True, click=click, **{"variant": "tonal", **disabled, **options})
+
+
+def upload_button(server: Any, text: str, kind: str, percent_name: str, *, why_not: str = "") -> None:
+    """Draw a button that sends a file; see `transfers`."""
+    error_name = names_of(server, PageState).error
+    action(text, "$event.currentTarget.parentElement.nextElementSibling.click()", why_not=why_not)
+    html.Input(
+        type="file",
+        accept=".nii,.gz,.nrrd,.mha",
+        style="display: none",
+        classes=f"vs-upload-{kind}",
+        change=f"window.vesselseg.upload($event, '{kind}', '{percent_name}', '{error_name}')",
+    )

@@ -1,0 +1,224 @@
+"""Finding the vessels, and the threshold that makes them from the probability map."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from vesselseg.errors import VesselSegError
+from vesselseg_web.page_logic import PageLogic, SectionLogic
+from vesselseg_web.states import SegmentState
+from VesselSegmentationLib.device_query import DeviceQuery
+from VesselSegmentationLib.segmentation_job import SegmentationJob, SegmentationSettings
+from VesselSegmentationLib.worker_job import CANCELLED, DONE, FAILED, RUNNING
+
+if TYPE_CHECKING:
+    from vesselseg_web.case import Case
+    from vesselseg_web.views import Views
+
+#: How long a slider must rest before the vessels follow it.
+_REST_SECONDS = 0.2
+_SAME = 1e-6
+_GIVEN_MASK = "given"
+_AUTOMATIC_DEVICE = {"title": "Automatic (the fastest)", "value": "auto"}
+
+
+class SegmentLogic(SectionLogic[SegmentState]):
+    """Answers to the section "Segment".
+
+    Parameters
+    ----------
+    page : PageLogic
+    case : Case
+    views : Views
+    """
+
+    def __init__(self, page: PageLogic, case: Case, views: Views) -> None:
+        super().__init__(page, case, SegmentState)
+        self._views = views
+        self._job: SegmentationJob | None = None
+        self._query: DeviceQuery | None = None
+        self._moved_at: float | None = None
+        self.data.devices = [_AUTOMATIC_DEVICE]
+        self._show_models()
+        self.bind_changes(
+            {
+                self.name.model: self._choose_model,
+                (self.name.threshold, self.name.min_component): self._on_moved,
+                self.name.show_3d: self._show_3d,
+            }
+        )
+        case.scan_changed.connect(self._on_scan)
+        case.labels_changed.connect(self.update)
+        self.update()
+
+    def set_ui(self, ui: Any) -> None:
+        """Answer to the clicks."""
+        ui.start_clicked.connect(self.start)
+        ui.cancel_clicked.connect(self.stop)
+
+    def start(self) -> None:
+        """Start to segment the scan."""
+        with self.page.reporting():
+            if self._job is not None:
+                return
+            choice = self.data.mask
+            settings = SegmentationSettings(
+                model=self.data.model,
+                device=self.data.device,
+                brain_mask=self.case.mask if choice == _GIVEN_MASK else choice,
+                threshold=self.data.threshold,
+                min_component_mm3=self.data.min_component,
+            )
+            self._job = self.case.segmentation.start_segmentation(
+                self.case.scan, self.case.vessels, self.case.probability_node, settings
+            )
+            self.data.log = []
+            self.page.say("Segmenting.")
+        self.update()
+
+    def stop(self) -> None:
+        """Stop the segmentation at once; nothing in the scene has changed."""
+        if self._job is not None:
+            self._job.cancel()
+            self._poll_job()
+        if self._query is not None:
+            self._query.cancel()
+            self._query = None
+
+    def ask_for_devices(self) -> None:
+        """Start to ask which devices there are."""
+        with self.page.reporting():
+            self._query = self.case.segmentation.start_device_query()
+
+    def poll(self) -> None:
+        """Show how far the workers are; let the vessels follow a slider that has come to rest."""
+        self._poll_job()
+        self._poll_query()
+        if self._moved_at is not None and time.monotonic() - self._moved_at > _REST_SECONDS:
+            self._moved_at = None
+            self.apply_threshold()
+
+    def apply_threshold(self) -> None:
+        """Make the vessels anew from the probability map, if the sliders say something else than made them."""
+        if self.data.why_no_threshold or not self.case.has_vessels:
+            return
+        applied = self.case.segmentation.threshold(self.case.vessels)
+        wanted = (float(self.data.threshold), float(self.data.min_component))
+        if applied is not None and max(abs(a - b) for a, b in zip(applied, wanted)) < _SAME:
+            return
+        with self.page.reporting():
+            if self.case.segmentation.edited_since_segmentation(self.case.vessels):
+                raise VesselSegError(
+                    "the vessels were edited: another threshold would undo that", "undo the edits first"
+                )
+            self.case.segmentation.apply_threshold(self.case.probability_node, self.case.vessels, *wanted)
+            self.page.say(f"Threshold {wanted[0]:.2f}, pieces of at least {wanted[1]:.1f} mm³.")
+
+    def update(self) -> None:
+        """Say what can be done."""
+        data, running = self.data, self._job is not None
+        data.running = running
+        data.why_not = ""
+        if running:
+            data.why_not = "The scan is being segmented."
+        elif not data.models:
+            data.why_not = "No model is installed."
+        elif self.case.scan is None:
+            data.why_not = "Load a scan first."
+        data.why_no_threshold = ""
+        if running:
+            data.why_no_threshold = "Wait until the segmentation is done, or cancel it."
+        elif self.case.probability_node is None:
+            data.why_no_threshold = "Segment a scan first."
+        self._show_masks()
+
+    def _on_scan(self) -> None:
+        self.stop()
+        self._moved_at = None
+        self.data.message, self.data.percent, self.data.log = "", 0.0, []
+        if self.data.mask == _GIVEN_MASK:
+            self.data.mask = "auto"
+        self._choose_model(self.data.model)
+        self.update()
+
+    def _show_models(self) -> None:
+        with self.page.reporting():
+            manifests = self.case.segmentation.models()
+            self.data.models = [{"title": each.title, "value": each.name} for each in manifests]
+            if manifests:
+                self.data.model = manifests[0].name
+                self._choose_model(self.data.model)
+
+    def _choose_model(self, name: str) -> None:
+        """Take the threshold that is recommended for a model, unless there are vessels that a threshold has made."""
+        for manifest in self.case.segmentation.models():
+            if manifest.name == name and not self.case.has_vessels:
+                self.data.threshold, self.data.min_component = manifest.threshold, manifest.min_component_mm3
+
+    def _show_masks(self) -> None:
+        masks = [
+            {"title": "Find the brain", "value": "auto"},
+            {"title": "None: segment the whole scan", "value": "none"},
+        ]
+        if self.case.mask is not None:
+            masks.append({"title": str(self.case.mask.GetName()), "value": _GIVEN_MASK})
+            if len(self.data.masks) < len(masks):
+                self.data.mask = _GIVEN_MASK  # who sends one wants it to be used
+        self.data.masks = masks
+
+    def _on_moved(self, threshold: float, min_component: float) -> None:
+        self._moved_at = time.monotonic()
+
+    def _poll_job(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        state = job.poll()
+        self.data.percent, self.data.message, self.data.log = job.percent, job.message, list(job.log)
+        if state == RUNNING:
+            return
+        self._job = None
+        with self.page.reporting():
+            self._take_end(job)
+        self.update()
+
+    def _take_end(self, job: SegmentationJob) -> None:
+        self.data.percent = 100.0 if job.state == DONE else 0.0
+        if job.state == CANCELLED:
+            self.page.say(f"Stopped: {job.message}.")
+        elif job.state == FAILED:
+            self.page.say("The scan was not segmented.")
+            raise job.error or VesselSegError(job.message)
+        else:
+            first = not self.case.has_vessels
+            self.case.take_vessels(job.segmentation_node)
+            applied = self.case.segmentation.threshold(job.segmentation_node)
+            if applied is not None:
+                self.data.threshold, self.data.min_component = applied
+            self.data.message = _what_ran(job.summary)
+            self.page.say(f"The vessels are found. {self.data.message}")
+            self._show_3d(self.data.show_3d)
+            if first:
+                self._views.centre_3d()
+
+    def _poll_query(self) -> None:
+        query = self._query
+        if query is None or query.poll() == RUNNING:
+            return
+        self._query = None
+        # Where they cannot be listed, automatic works all the same.
+        devices = [
+            {"title": f"{each['name']}: {each.get('label', '')}", "value": str(each["name"])} for each in query.devices
+        ]
+        self.data.devices = [_AUTOMATIC_DEVICE, *devices]
+
+    def _show_3d(self, shown: bool) -> None:
+        if self.case.has_vessels:
+            with self.page.reporting():
+                self.case.segmentation.set_surface_shown(self.case.vessels, shown)
+
+
+def _what_ran(summary: dict[str, Any]) -> str:
+    text = "{model}, {device} ({device_name}), {precision}, {seconds:.1f} s.".format(**summary)
+    return " ".join([text, *(f"{note}." for note in summary.get("notes", []))])

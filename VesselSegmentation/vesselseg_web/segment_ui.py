@@ -1,0 +1,79 @@
+"""The section "Segment"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trame.widgets import html
+from trame.widgets.vuetify3 import VProgressLinear, VSelect, VSlider, VSwitch
+from undo_stack import Signal
+
+from vesselseg_web.scan_logic import MASK
+from vesselseg_web.section_ui import SectionUI, action, names_of, upload_button
+from vesselseg_web.states import ScanState, SegmentState
+
+_SELECT = {"density": "compact", "variant": "outlined", "hide_details": True, "classes": "mb-3"}
+
+
+class SegmentUI(SectionUI):
+    """Choices, start, progress, and the threshold."""
+
+    start_clicked = Signal()
+    cancel_clicked = Signal()
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server, "segment", "Segment")
+        name = names_of(server, SegmentState)
+        with self.body:
+            for label, value, items in (
+                ("Model", name.model, name.models),
+                ("Device", name.device, name.devices),
+                ("Brain mask", name.mask, name.masks),
+            ):
+                VSelect(label=label, v_model=(value,), items=(items,), disabled=(name.running,), **_SELECT)
+            upload_button(
+                server,
+                "Use another brain mask",
+                MASK,
+                names_of(server, ScanState).upload_percent,
+                why_not=f"{name.running} ? 'Wait until the segmentation is done, or cancel it.' : ''",
+            )
+            with html.Div(v_if=(f"!{name.running}",)):
+                action(
+                    "Segment",
+                    self.start_clicked,
+                    why_not=name.why_not,
+                    variant="flat",
+                    color="primary",
+                    classes="vs-segment-button",
+                )
+            with html.Div(v_else=True):
+                action("Cancel", self.cancel_clicked, variant="flat", color="error", classes="vs-cancel-button")
+                VProgressLinear(model_value=(name.percent,), color="primary", height=8, rounded=True, classes="mt-2")
+            html.Div(
+                f"{{{{ {name.message} }}}}",
+                v_if=(name.message,),
+                classes="text-caption text-medium-emphasis mt-1 vs-run",
+            )
+            html.Div("{{ line }}", v_for=f"line in {name.log}", classes="text-caption text-medium-emphasis")
+            self._draw_slider("Threshold", name.threshold, name.why_no_threshold, (0.02, 1.0, 0.01), "")
+            self._draw_slider("Smallest piece", name.min_component, name.why_no_threshold, (0.0, 50.0, 0.5), " mm³")
+            VSwitch(v_model=(name.show_3d,), label="Show in 3D", density="compact", hide_details=True, color="primary")
+
+    def _draw_slider(self, title: str, value: str, why_not: str, limits: tuple[float, float, float], unit: str) -> None:
+        low, high, step = limits
+        with html.Div(classes="mt-3", title=(why_not,)):
+            with html.Div(classes="d-flex justify-space-between text-body-2"):
+                html.Span(title)
+                html.Span(f"{{{{ Number({value}).toFixed({2 if step < 0.1 else 1}) }}}}{unit}")
+            VSlider(
+                v_model=(value,),
+                min=low,
+                max=high,
+                step=step,
+                disabled=(f"!!{why_not}",),
+                density="compact",
+                hide_details=True,
+                color="primary",
+                aria_label=title,
+            )

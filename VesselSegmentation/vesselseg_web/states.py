@@ -1,0 +1,160 @@
+"""What the page shows: plain data, written by the logic, drawn by the browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class PageState:
+    """Around everything else.
+
+    Parameters
+    ----------
+    dark : bool
+        Theme.
+    layout : str
+        Name of the arrangement of the views.
+    layouts : list of str
+        All of them.
+    sections : list of str
+        Sections of the drawer that are open.
+    status : str
+        What was done last.
+    busy : str
+        What is being done in this process at present.
+    error : str
+        What went wrong, in one line; empty if nothing did.
+    """
+
+    dark: bool = True
+    layout: str = ""
+    layouts: list[str] = field(default_factory=list)
+    sections: list[str] = field(default_factory=lambda: ["scan", "segment"])
+    status: str = "Load a TOF-MRA scan, or try the synthetic one."
+    busy: str = ""
+    error: str = ""
+
+
+@dataclass
+class ScanState:
+    """The scan: its name, its grid in words, and how far an upload is."""
+
+    name: str = ""
+    grid: str = ""
+    upload_percent: float = -1.0
+
+
+@dataclass
+class SegmentState:
+    """Choices for a segmentation, its progress, and the threshold of its result.
+
+    Parameters
+    ----------
+    models, devices, masks : list of dict
+        Choices, each with "title" and "value".
+    model, device, mask : str
+        The values chosen.
+    why_not : str
+        Why it cannot be started; empty if it can.
+    running : bool
+    percent : float
+        0 to 100.
+    message : str
+        What is being done, or what ran last.
+    log : list of str
+        Notices of the run.
+    threshold : float
+        Smallest probability of a vessel, in (0, 1].
+    min_component : float
+        Smallest piece that is kept, in mm3.
+    why_no_threshold : str
+        Why the two cannot be changed; empty if they can.
+    show_3d : bool
+        Whether the vessels are shown in 3D.
+    """
+
+    models: list[dict[str, str]] = field(default_factory=list)
+    devices: list[dict[str, str]] = field(default_factory=list)
+    masks: list[dict[str, str]] = field(default_factory=list)
+    model: str = ""
+    device: str = "auto"
+    mask: str = "auto"
+    why_not: str = ""
+    running: bool = False
+    percent: float = 0.0
+    message: str = ""
+    log: list[str] = field(default_factory=list)
+    threshold: float = 0.5
+    min_component: float = 0.0
+    why_no_threshold: str = ""
+    show_3d: bool = True
+
+
+@dataclass
+class CompareState:
+    """The comparison with a reference.
+
+    Parameters
+    ----------
+    references : list of dict
+        What there is to compare with, each with "title" and "value".
+    reference : str
+        The value chosen.
+    why_not : str
+        Why nothing can be compared; empty if it can.
+    compared : bool
+        Whether something is compared.
+    shown : bool
+        Whether the error map is shown in place of the vessels.
+    notes : str
+        What a reader should know.
+    legend : list of dict
+        "title", "colour" (as in CSS) and "text" of each kind.
+    metrics : list of dict
+        "title", "value", "unit" and "current": whether it is that of the labels as they are.
+    """
+
+    references: list[dict[str, str]] = field(default_factory=list)
+    reference: str = ""
+    why_not: str = ""
+    compared: bool = False
+    shown: bool = True
+    notes: str = ""
+    legend: list[dict[str, str]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class ErrorListState:
+    """The list of errors.
+
+    Parameters
+    ----------
+    rows : list of dict
+        "id", "kind", "colour" (as in CSS), "length" and "volume" with units; what matters most first.
+    chosen : str
+        ID of the chosen one.
+    hide_boundary : bool
+        Whether rims one voxel thick are left out.
+    note : str
+        How many there are.
+    details : str
+        About the chosen one.
+    """
+
+    rows: list[dict[str, str]] = field(default_factory=list)
+    chosen: str = ""
+    hide_boundary: bool = True
+    note: str = ""
+    details: str = ""
+
+
+@dataclass
+class SaveState:
+    """What can be saved: why not, where it cannot."""
+
+    format: str = ".nii.gz"
+    why_no_label: str = ""
+    why_no_error_map: str = ""

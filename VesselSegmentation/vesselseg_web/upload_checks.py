@@ -1,0 +1,138 @@
+"""What somebody sends must be one self-contained image of a bearable size, whatever its name says."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+from vesselseg.errors import VesselSegError
+
+#: Largest file that is taken, and most voxels that are unpacked from one: a head at 0.2 mm has 400 million.
+MAX_FILE_BYTES = 1 << 30
+MAX_VOXELS = 400_000_000
+
+_NIFTI_HEADER_BYTES = 348
+_NIFTI_MAGIC = slice(344, 348)
+_GZIP_MAGIC = b"\x1f\x8b"
+#: Text headers are looked at as far as this.
+_TEXT_BYTES = 1 << 16
+#: What a packed file may hold beyond its voxels: extensions of the header.
+_SLACK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
+_MOST_BYTES_PER_VOXEL = 16
+_MAX_NAME = 80
+
+
+def image_suffix_of(path: Path) -> str:
+    """Find out by its first bytes what kind of image a file is.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its name is not looked at.
+
+    Returns
+    -------
+    str
+        The ending that its format has: ".nii", ".nii.gz", ".nrrd" or ".mha".
+
+    Raises
+    ------
+    VesselSegError
+        If it is none of these, or takes its voxels from another file: that could be any file of the server.
+    """
+    with open(path, "rb") as stream:
+        start = stream.read(_TEXT_BYTES)
+    if start[_NIFTI_MAGIC] == b"n+1\0":
+        return ".nii"
+    if start.startswith(_GZIP_MAGIC) and _unpacked_start(path)[_NIFTI_MAGIC] == b"n+1\0":
+        return ".nii.gz"
+    if start.startswith(b"NRRD000"):
+        header = start.split(b"\n\n")[0].split(b"\r\n\r\n")[0].lower()
+        fields = [line.split(b":")[0].strip() for line in header.splitlines()]
+        if b"data file" in fields or b"datafile" in fields:
+            raise _not_self_contained()
+        return ".nrrd"
+    if start.startswith(b"ObjectType"):
+        # The voxels follow the line that says so: what stands behind it is no header any more.
+        name, _equals, value = _line_with(start, b"ElementDataFile").partition(b"=")
+        if name and value.strip() != b"LOCAL":
+            raise _not_self_contained()
+        if name:
+            return ".mha"
+    raise VesselSegError("this file is no image that can be read here", "choose a scan as NIfTI, NRRD or MHA")
+
+
+def check_unpacked_size(path: Path) -> None:
+    """Refuse an image that would not fit into the memory, before its voxels are read.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        With the ending of its format.
+
+    Raises
+    ------
+    VesselSegError
+        If the header cannot be read, or announces too many voxels, or a packed file holds far more than it announces.
+    """
+    import SimpleITK as sitk
+
+    from vesselseg.itk_messages import quiet_itk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet_itk():
+            reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise VesselSegError("the header of this image cannot be read", "export the scan again") from error
+    voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    if voxels > MAX_VOXELS:
+        raise VesselSegError(
+            f"this image has {voxels:,} voxels, more than the {MAX_VOXELS:,} that are taken here",
+            "use the command line, or crop it",
+        )
+    if path.name.endswith(".gz"):
+        _check_packed(path, voxels * _MOST_BYTES_PER_VOXEL + _SLACK_BYTES)
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a file as people may see it: without folders, control characters and ending, not too long."""
+    name = name.replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(character for character in name if character.isprintable()).strip()
+    for ending in (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".dcm"):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+            break
+    return name[:_MAX_NAME].strip(" .") or "scan"
+
+
+def _unpacked_start(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as stream:
+            return stream.read(_NIFTI_HEADER_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _check_packed(path: Path, most_bytes: int) -> None:
+    size = 0
+    try:
+        with gzip.open(path) as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                size += len(block)
+                if size > most_bytes:
+                    raise VesselSegError("this file unpacks to far more than it announces", "export the scan again")
+    except (OSError, EOFError, zlib.error) as error:
+        raise VesselSegError("this file is damaged or breaks off", "copy or export it again") from error
+
+
+def _line_with(start: bytes, key: bytes) -> bytes:
+    return next((line for line in start.splitlines() if line.strip().startswith(key)), b"")
+
+
+def _not_self_contained() -> VesselSegError:
+    return VesselSegError("the voxels of this image lie in another file", "save it as one file: .nii.gz, .nrrd or .mha")
