@@ -406,6 +406,26 @@ def test_a_scene_without_edits_is_closed_without_a_question(correcting: Any, sli
     assert slicer_host.dialogs.shown == []
 
 
+def test_a_threshold_is_a_step_but_no_edit(correcting: Any, slicer_host: host.Host) -> None:
+    import slicer
+
+    ui = correcting.ui
+    correcting._parameterNode.threshold = 0.5
+    rest(0.4)
+    ui.thresholdSlider.value = 0.3
+    rest(0.5)
+    assert label(correcting)[18, 8, 24]
+    press(correcting, "Ctrl+Z")
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+    assert ui.thresholdSlider.value == 0.5
+    press(correcting, "Ctrl+Shift+Z")
+    assert ui.thresholdSlider.value == 0.3
+    rest(0.4)
+    assert label(correcting)[18, 8, 24]
+    slicer.mrmlScene.Clear(False)
+    assert slicer_host.dialogs.shown == []
+
+
 def test_edits_that_slicer_has_saved_are_saved(correcting: Any, slicer_host: host.Host, tmp_path: Path) -> None:
     import slicer
 

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from vesselseg.editing import Edit
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.edit_clicks import EditClicks
+from VesselSegmentationLib.edit_history import AUTOMATIC
 from VesselSegmentationLib.edit_tools import EditTool, ToolSettings
 from VesselSegmentationLib.label_source import LabelSource, segment_names
 from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, make_timer, say
@@ -302,8 +303,17 @@ class CorrectSection(PanelSection):
         self._withdraw()
         said = ""
         with slicer.util.tryWithErrorDisplay(_("The step could not be undone or done again."), waitCursor=True):
-            said = text.format(text=step().description)
+            done = step()
+            said = text.format(text=done.description)
+            if done.tool == AUTOMATIC:
+                self._show_threshold()
         self._again(said)
+
+    def _show_threshold(self) -> None:
+        """Let the sliders of the section Review say what made the vessels that are there again."""
+        applied = self.logic.threshold(self._edits.target.node)
+        if applied is not None and self.parameters is not None:
+            self.parameters.threshold, self.parameters.minimumComponent = applied
 
     def _follow(self) -> None:
         """Begin to edit something else if something else is chosen."""

@@ -286,8 +286,13 @@ class EditLogic:
 
     @property
     def unsaved_edits(self) -> bool:
-        """Whether the segmentation is other than when it was saved last (see `mark_saved`), or than at `start`."""
-        return self._last_number() != self._saved_number
+        """Whether the segmentation is other than when it was saved last (see `mark_saved`), or than at `start`.
+
+        Before the first edit, the model and thresholds may change it as they like: that is soon done again.
+        """
+        if self.target is None or self._last_number() == self._saved_number:
+            return False
+        return self._saved_number != 0 or any(step.tool != AUTOMATIC for step in self.target.history.steps)
 
     def measure_against(self, reference: LabelSource | None) -> None:
         """Take another reference for the metrics in the log, or none, from the next step on; the history stays."""
