@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import html
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from typing import cast
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -53,6 +55,7 @@ class Access:
         self._token = token
         self._clock = clock
         self._visitor = ""
+        self._requests: set[asyncio.Task[object]] = set()
         self._connections = 0
         self._seen_at = 0.0
 
@@ -67,8 +70,14 @@ class Access:
         return 0.0 if self._connections or not self._visitor else self._clock() - self._seen_at
 
     def release(self) -> None:
-        """Make the place free for whoever comes next; the cookie of the last visitor is worth nothing from now on."""
+        """Make the place free for whoever comes next.
+
+        The cookie of the last visitor is worth nothing from now on, and all that they have asked for ends: a page that
+        stays open must not see what the next one does, nor an upload arrive there. To be called in the server's loop.
+        """
         self._visitor = ""
+        for task in self._requests - {asyncio.current_task()}:
+            task.cancel()
 
     def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
         """Return what has to stand before every handler of the server."""
@@ -83,34 +92,36 @@ class Access:
         return guard
 
     async def _pass(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            return await handler(request)
-        self._connections += 1
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        is_page = request.headers.get("Upgrade", "").lower() == "websocket"
+        self._requests.add(task)
+        self._connections += is_page
         try:
             return await handler(request)
         finally:
-            self._connections -= 1
+            self._requests.discard(task)
+            self._connections -= is_page
             self._seen_at = self._clock()
 
     def _refuse(self, request: web.Request) -> web.StreamResponse | None:
         host = urlsplit(f"//{request.host}")
         if not self._token and host.hostname not in LOOPBACK_NAMES:
-            return _answer(403, "This server can only be reached under the address that it has printed.")
+            return plain_page(403, "This server can only be reached under the address that it has printed.")
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
-            return _answer(403, "A page of another server cannot use this one.")
+            return plain_page(403, "A page of another server cannot use this one.")
         # Browsers share cookies between the ports of a machine.
         cookie = f"vesselseg-{host.port or 80}"
         known = self._visitor and _same(request.cookies.get(cookie, ""), self._visitor)
         if known and "token" not in request.query:
             return None
         if request.method != "GET" or request.path not in _PAGES:
-            return _answer(403, _TOKEN_NEEDED if self._token else "Open the page first.")
+            return plain_page(403, _TOKEN_NEEDED if self._token else "Open the page first.")
         if not known:
             if self._token and not _same(request.query.get("token", ""), self._token):
-                return _answer(403, _TOKEN_NEEDED)
+                return plain_page(403, _TOKEN_NEEDED)
             if self._visitor:
-                return _answer(409, _TAKEN)
+                return plain_page(409, _TAKEN)
             self._visitor = secrets.token_urlsafe(32)
             self._seen_at = self._clock()
         # The token does not stay in the address bar, nor in the browser's history of the page.
@@ -123,7 +134,8 @@ def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
-def _answer(status: int, text: str) -> web.Response:
+def plain_page(status: int, text: str) -> web.Response:
+    """Return a page that says one thing."""
     page = (
         "<!doctype html><meta charset=utf-8><title>Vessel Segmentation</title>"
         "<style>body{font:18px/1.5 sans-serif;background:#15181c;color:#e6e6e6;margin:15vh auto;max-width:36em;"

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from aiohttp import web
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from vesselseg_web import assets
-from vesselseg_web.access import Access
+from vesselseg_web.access import Access, plain_page
 from vesselseg_web.case import Case
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
@@ -68,7 +69,6 @@ class WebApplication:
         self.segment.set_ui(ui.segment)
         self.compare.set_ui(ui.review)
         self.errors.set_ui(ui.review)
-        ui.leave_clicked.connect(self.leave)
         self._transfers = Transfers(self._folder, self.page, self.scan, self.save)
         server.controller.on_server_bind.add(self._bind)
 
@@ -84,13 +84,12 @@ class WebApplication:
             self.page.state.flush()
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def leave(self) -> None:
-        """Forget everything; whoever comes next begins anew."""
+    async def begin_anew(self) -> None:
+        """Forget everything; whoever comes next finds only the files that this server was started with."""
         self._access.release()
         self.stop()
         self.case.clear()
         self.page.reset()
-        await self.page.show_now()
         await self.scan.open_files(self._files)
 
     def stop(self) -> None:
@@ -107,7 +106,7 @@ class WebApplication:
     async def _look_after_visitor(self) -> None:
         away = self._access.seconds_away
         if away > FORGET_AFTER_SECONDS:
-            await self.leave()
+            await self.begin_anew()
         elif away > STOP_AFTER_SECONDS and self.segment.data.running:
             self.segment.stop()
 
@@ -117,7 +116,11 @@ class WebApplication:
 
     def _bind(self, web_server: Any) -> None:
         web_server.app.middlewares.append(self._access.middleware())
-        web_server.app.add_routes(self._transfers.routes())
+        web_server.app.add_routes([*self._transfers.routes(), web.post("/leave", self._leave)])
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        await self.begin_anew()
+        return plain_page(200, "Everything has been forgotten. To begin again, open the address of this server.")
 
 
 def _quiet_vtk() -> None:

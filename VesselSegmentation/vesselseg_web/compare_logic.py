@@ -114,7 +114,7 @@ class CompareLogic(SectionLogic[CompareState]):
                 "title": info.title,
                 "value": info.text(values[info.key]) if info.key in values else "...",
                 "unit": info.unit,
-                "current": review.metrics_current or info.key in _AT_ONCE,
+                "former": "" if review.metrics_current or info.key in _AT_ONCE else "former",
             }
             for info in shown_metrics(error_map.wording)
             if info.is_main

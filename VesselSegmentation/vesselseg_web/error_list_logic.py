@@ -31,6 +31,7 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
     def __init__(self, page: PageLogic, case: Case) -> None:
         super().__init__(page, case, ErrorListState)
         self.bind_changes({self.name.hide_boundary: self._filter})
+        case.scan_changed.connect(self._show)
 
     def set_ui(self, ui: Any) -> None:
         """Answer to the clicks."""

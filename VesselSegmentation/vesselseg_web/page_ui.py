@@ -20,7 +20,6 @@ from trame.widgets.vuetify3 import (
     VSelect,
 )
 from trame_server.utils.typed_state import TypedState
-from undo_stack import Signal
 
 from vesselseg_web.review_ui import ReviewUI
 from vesselseg_web.save_ui import SaveUI
@@ -55,8 +54,6 @@ class PageUI:
     views : Views
     """
 
-    leave_clicked = Signal()
-
     def __init__(self, server: Any, views: Views) -> None:
         state = TypedState(server.state, PageState)
         name = state.name
@@ -78,7 +75,16 @@ class PageUI:
                 )
                 with VBtn(icon=True, title="Dark or light", click=f"{name.dark} = !{name.dark}"):
                     VIcon("mdi-theme-light-dark")
-                with VBtn(icon=True, title="End: forget the scan and everything else", click=self.leave_clicked):
+                # No message over the websocket: the answer has to be there when that is closed.
+                with (
+                    html.Form(action="leave", method="post"),
+                    VBtn(
+                        icon=True,
+                        title="End: forget the scan and everything else",
+                        raw_attrs=['type="submit"'],
+                        classes="vs-leave",
+                    ),
+                ):
                     VIcon("mdi-logout")
             with (
                 VNavigationDrawer(permanent=True, width=_DRAWER_WIDTH, classes="vs-drawer"),

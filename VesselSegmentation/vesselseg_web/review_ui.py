@@ -80,7 +80,7 @@ class ReviewUI(SectionUI):
             html.Td("{{ row.title }}")
             html.Td(
                 "{{ row.value }} {{ row.unit }}",
-                classes=("row.current ? 'text-right text-no-wrap' : 'text-right text-no-wrap text-disabled'",),
+                classes=("'text-right text-no-wrap' + (row.former ? ' text-disabled' : '')",),
             )
 
     def _draw_errors(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass
@@ -113,7 +112,7 @@ class CompareState:
     legend : list of dict
         "title", "colour" (as in CSS) and "text" of each kind.
     metrics : list of dict
-        "title", "value", "unit" and "current": whether it is that of the labels as they are.
+        "title", "value", "unit" and "former": not empty where it is not yet that of the labels as they are.
     """
 
     references: list[dict[str, str]] = field(default_factory=list)
@@ -123,7 +122,7 @@ class CompareState:
     shown: bool = True
     notes: str = ""
     legend: list[dict[str, str]] = field(default_factory=list)
-    metrics: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass

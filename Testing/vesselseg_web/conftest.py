@@ -1,0 +1,91 @@
+"""The logic of the page without a browser: a scene, a server that is not started, workers that only pretend."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trame_slicer", reason="needs trame-slicer")
+
+from trame.app import get_server  # noqa: E402
+from trame_slicer.core import SlicerApp  # noqa: E402
+
+from vesselseg.geometry import Geometry  # noqa: E402
+from vesselseg.volume import Volume  # noqa: E402
+from vesselseg_web.case import Case  # noqa: E402
+from vesselseg_web.page_logic import PageLogic  # noqa: E402
+from VesselSegmentationLib.worker import PythonCommand  # noqa: E402
+
+_PRETENDED_WORKER = Path(__file__).parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
+_numbers = itertools.count()
+
+
+class PretendedViews:
+    """Remembers what it was asked to show."""
+
+    layouts = ("Four views", "3D")
+    layout = "Four views"
+
+    def __init__(self):
+        self.shown = None
+
+    def set_layout(self, name):
+        self.layout = name
+
+    def show_scan(self, node):
+        self.shown = node
+
+    def centre_3d(self):
+        pass
+
+
+@pytest.fixture
+def python():
+    """Make a worker's Python run a script that pretends to be ``vesselseg``, in one of the ways it knows."""
+
+    def command(behaviour):
+        return PythonCommand((sys.executable, str(_PRETENDED_WORKER)), {"PRETEND": behaviour})
+
+    return command
+
+
+@pytest.fixture
+def views():
+    return PretendedViews()
+
+
+@pytest.fixture
+def page(views):
+    application = SlicerApp()
+    # Servers are found again by their names.
+    server = get_server(f"test {next(_numbers)}", client_type="vue3")
+    server.state.ready()
+    yield PageLogic(server, application, views)
+    application.scene.Clear(1)
+
+
+@pytest.fixture
+def case(page, python):
+    case = Case(page.scene, python("segment"))
+    yield case
+    case.review.stop()
+
+
+@pytest.fixture
+def scan():
+    """A small scan with a bright tube in it."""
+    array = np.random.default_rng(0).uniform(10, 60, (12, 16, 20)).astype(np.float32)
+    array[:, 7:9, 9:12] = 200
+    return Volume(array, Geometry((20, 16, 12), (0.6, 0.6, 0.6), (-10.0, 5.0, 3.0)))
+
+
+@pytest.fixture
+def label(scan):
+    """What is true of it: the tube, and a bit more."""
+    array = np.zeros(scan.array.shape, np.uint8)
+    array[:, 7:9, 9:13] = 1
+    return scan.with_array(array)

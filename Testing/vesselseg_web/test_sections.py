@@ -1,0 +1,285 @@
+"""What the sections of the page do, from clicks to what is to be drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import read_label, write_volume
+from vesselseg.volume import Volume
+from vesselseg_web.compare_logic import CompareLogic
+from vesselseg_web.error_list_logic import ErrorListLogic
+from vesselseg_web.save_logic import SaveLogic
+from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
+from vesselseg_web.segment_logic import SegmentLogic
+
+
+@pytest.fixture
+def scan_section(page, case, views):
+    return ScanLogic(page, case, views)
+
+
+@pytest.fixture
+def segment_section(page, case, views):
+    return SegmentLogic(page, case, views)
+
+
+@pytest.fixture
+def errors_section(page, case):
+    return ErrorListLogic(page, case)
+
+
+@pytest.fixture
+def compare_section(page, case, errors_section):
+    return CompareLogic(page, case, errors_section.comparison_changed)
+
+
+def poll(section, until, seconds=30):
+    end = time.monotonic() + seconds
+    while not until() and time.monotonic() < end:
+        section.poll()
+        time.sleep(0.02)
+    assert until()
+
+
+@pytest.fixture
+def segmented(case, scan, segment_section):
+    case.load_scan(scan, "TOF")
+    segment_section.data.threshold = 0.5
+    segment_section.start()
+    poll(segment_section, lambda: not segment_section.data.running)
+    return segment_section
+
+
+def send(section, path, name, kind):
+    """Send a file as a browser does, under a name of the server's own."""
+    unnamed = path.rename(path.parent / "0123abc")
+    taken = asyncio.run(section.take_upload(unnamed, name, kind))
+    assert not list(path.parent.iterdir())
+    return taken
+
+
+def test_upload_of_a_scan(scan_section, case, views, scan, tmp_path):
+    write_volume(scan, tmp_path / "scan.nii.gz")
+    assert send(scan_section, tmp_path / "scan.nii.gz", "../../TOF head.nii.gz", SCAN)
+    assert scan_section.data.name == "TOF head"
+    assert scan_section.data.grid == "20 × 16 × 12 voxels of 0.60 × 0.60 × 0.60 mm"
+    assert views.shown is case.scan
+    assert scan_section.page.data.error == ""
+
+
+def test_upload_of_something_else_changes_nothing(scan_section, case, tmp_path):
+    (tmp_path / "virus.exe").write_bytes(b"MZ" + bytes(500))
+    assert not send(scan_section, tmp_path / "virus.exe", "virus.exe", SCAN)
+    assert case.scan is None
+    assert scan_section.page.data.error == (
+        "This file is no image that can be read here. Choose a scan as NIfTI, NRRD or MHA."
+    )
+    assert scan_section.page.data.busy == ""
+
+
+def test_broken_upload_leaves_the_scan_that_is_there(scan_section, case, scan, tmp_path):
+    case.load_scan(scan, "TOF")
+    write_volume(scan, tmp_path / "scan.nrrd", compress=False)
+    (tmp_path / "scan.nrrd").write_bytes((tmp_path / "scan.nrrd").read_bytes()[:-5000])
+    assert not send(scan_section, tmp_path / "scan.nrrd", "scan.nrrd", SCAN)
+    assert case.scan.GetName() == "TOF"
+    assert scan_section.page.data.error
+
+
+def test_files_of_the_command_line(scan_section, compare_section, case, scan, label, tmp_path):
+    paths = [str(tmp_path / "a.nii.gz"), str(tmp_path / "truth.nrrd")]
+    write_volume(scan, paths[0])
+    write_volume(label, paths[1])
+    asyncio.run(scan_section.open_files(paths))
+    assert case.scan.GetName() == "a"
+    assert compare_section.data.reference == "truth"
+
+
+def test_file_that_is_not_there(scan_section):
+    asyncio.run(scan_section.open_files(["/nowhere/scan.nii"]))
+    assert scan_section.page.data.error == "There is no file /nowhere/scan.nii. Check the path."
+
+
+def test_labels_before_the_scan_are_refused(scan_section, label, tmp_path):
+    for kind in (REFERENCE, MASK):
+        write_volume(label, tmp_path / "label.mha")
+        assert not send(scan_section, tmp_path / "label.mha", "label.mha", kind)
+        assert scan_section.page.data.error == "There is no scan yet. Load the scan first."
+
+
+def test_nothing_to_segment(segment_section):
+    assert segment_section.data.why_not == "Load a scan first."
+    segment_section.start()
+    assert not segment_section.data.running
+    assert segment_section.page.data.error == "No volume is chosen. Load a TOF-MRA scan and choose it."
+
+
+def test_segmentation(segmented, case, scan):
+    data = segmented.data
+    assert data.percent == 100
+    assert "2 cores" in data.message
+    expected = scan.array / scan.array.max() >= 0.5
+    np.testing.assert_array_equal(case.label().array, expected)
+    assert data.why_no_threshold == ""
+
+
+def test_threshold_acts_on_the_probability(segmented, case, scan):
+    segmented.data.threshold = 0.2
+    segmented.page.state.flush()  # as when the browser has moved the slider
+    expected = scan.array / scan.array.max() >= 0.2
+    poll(segmented, lambda: np.array_equal(case.label().array, expected))
+
+
+def test_edited_vessels_are_not_replaced(segmented, case):
+    before = case.label().array
+    found = case.segmentation.vessel_segment_id(case.vessels)
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+
+    image = case.vessels.GetBinaryLabelmapInternalRepresentation(found)
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars())
+    voxels[np.flatnonzero(voxels)[0]] = 0
+    segmented.data.threshold = 0.2
+    segmented.apply_threshold()
+    assert "edited" in segmented.page.data.error
+    assert np.count_nonzero(case.label().array != before) == 1
+
+
+def test_cancel(case, scan, segment_section, python):
+    case.segmentation.python = python("sleep")
+    case.load_scan(scan, "TOF")
+    segment_section.start()
+    poll(segment_section, lambda: segment_section.data.percent == 10)
+    assert segment_section.data.why_no_threshold
+    segment_section.stop()
+    assert not segment_section.data.running
+    assert not case.has_vessels
+    assert segment_section.page.data.status == "Stopped: cancelled."
+
+
+def test_failure_of_a_worker_is_one_sentence(case, scan, segment_section, python):
+    case.segmentation.python = python("error")
+    case.load_scan(scan, "TOF")
+    segment_section.start()
+    poll(segment_section, lambda: not segment_section.data.running)
+    assert segment_section.page.data.error == "The scan has no contrast. Export it again."
+
+
+def test_another_scan_stops_the_run(case, scan, segment_section, python):
+    case.segmentation.python = python("sleep")
+    case.load_scan(scan, "TOF")
+    segment_section.start()
+    case.load_scan(scan, "another")
+    assert not segment_section.data.running
+    assert segment_section.data.percent == 0
+
+
+def test_devices(segment_section, case, python):
+    case.segmentation.python = python("devices")
+    segment_section.ask_for_devices()
+    poll(segment_section, lambda: len(segment_section.data.devices) == 2)
+    assert segment_section.data.devices[1] == {"title": "cpu: a CPU", "value": "cpu"}
+
+
+def test_given_mask_is_used(segment_section, case, scan, label):
+    case.load_scan(scan, "TOF")
+    case.set_mask(label, "brain")
+    assert segment_section.data.mask == "given"
+    segment_section.data.threshold = 0.2
+    segment_section.start()
+    poll(segment_section, lambda: not segment_section.data.running)
+    assert segment_section.page.data.error == ""
+    assert not np.any(case.label().array[label.array == 0])
+
+
+@pytest.fixture
+def compared(segmented, case, label, compare_section):
+    case.add_reference(label, "truth")
+    compare_section.start()
+    return compare_section
+
+
+def test_comparison(compared, case, scan, label):
+    found = scan.array / scan.array.max() >= 0.5
+    counts = [np.count_nonzero(each) for each in (found & (label.array != 0), found > label.array, label.array > found)]
+    data = compared.data
+    assert data.compared
+    assert [entry["title"] for entry in data.legend] == ["true positive", "false positive", "false negative"]
+    assert [entry["text"].split()[0] for entry in data.legend] == [f"{count:,}" for count in counts]
+    assert [entry["colour"] for entry in data.legend] == ["#e61a1a", "#1acc33", "#2659ff"]
+    assert {row["title"]: row["value"] for row in data.metrics}["Dice"] == (
+        f"{2 * counts[0] / (2 * counts[0] + counts[1] + counts[2]):.3f}"
+    )
+    np.testing.assert_array_equal(case.error_map().array != 0, found | (label.array != 0))
+
+
+def test_errors_are_listed_and_shown(compared, case, errors_section):
+    poll(compared, lambda: bool(errors_section.data.note) and "being made" not in errors_section.data.note)
+    errors_section.data.hide_boundary = False
+    errors_section.page.state.flush()
+    (row,) = errors_section.data.rows
+    assert row["kind"] == "false negative"
+    errors_section.next()
+    assert errors_section.data.chosen == row["id"]
+    assert errors_section.data.details.startswith("24 voxels, ")
+    assert case.review.navigator.highlight.visible
+    errors_section.choose("gone")
+    assert "there is no component" in errors_section.page.data.error.lower()
+
+
+def test_comparison_follows_the_threshold(compared, segmented, case):
+    before = compared.data.legend
+    segmented.data.threshold = 0.2
+    segmented.apply_threshold()
+    poll(compared, lambda: compared.data.legend != before)
+
+
+def test_map_and_vessels_take_turns(compared, case):
+    display = case.review.error_map.node.GetDisplayNode()
+    assert display.GetVisibility()
+    compared.data.shown = False
+    compared.page.state.flush()
+    assert not display.GetVisibility()
+    compared.stop()
+    assert not compared.data.compared
+    assert compared.data.legend == []
+
+
+def test_same_name_twice(case, scan, label, compare_section):
+    case.load_scan(scan, "TOF")
+    assert [case.add_reference(label, "truth") for _ in range(3)] == ["truth", "truth (2)", "truth (3)"]
+    assert compare_section.data.reference == "truth (3)"
+
+
+def test_saving(page, case, segmented, tmp_path):
+    save = SaveLogic(page, case)
+    assert save.data.why_no_label == ""
+    assert save.data.why_no_error_map
+    volume, name = save.image("label")
+    assert name == "TOF label"
+    write_volume(volume, tmp_path / "label.nii.gz")
+    np.testing.assert_array_equal(read_label(tmp_path / "label.nii.gz").array, case.label().array)
+    assert isinstance(save.image("probability")[0], Volume)
+    with pytest.raises(VesselSegError, match="nothing is compared"):
+        save.image("errormap")
+
+
+def test_nothing_is_left_of_a_case(compared, case, errors_section, segmented):
+    case.clear()
+    assert (case.scan, case.vessels, case.references) == (None, None, {})
+    assert errors_section.data.rows == []
+    assert compared.data.references == []
+    assert segmented.data.log == []
+    assert case.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert case.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+def test_mistakes_of_ours_do_not_end_the_page(page, caplog):
+    with page.reporting():
+        raise RuntimeError("a mistake")
+    assert "inside the program" in page.data.error
+    assert "a mistake" in caplog.text

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import write_volume
+from vesselseg_web import upload_checks
+from vesselseg_web.upload_checks import check_unpacked_size, image_suffix_of, shown_name
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_formats_are_known_by_content(tmp_path, make_scan, suffix):
+    path = tmp_path / f"scan{suffix}"
+    write_volume(make_scan(), path)
+    unnamed = path.rename(tmp_path / "0123")
+    assert image_suffix_of(unnamed) == suffix
+    named = unnamed.rename(path)
+    check_unpacked_size(named)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"\x1f\x8b",
+        gzip.compress(b"not an image"),
+        b"\x89PNG\r\n\x1a\n" + bytes(400),
+        b"ObjectType = Image\nNDims = 3\n",
+        b"PK\x03\x04" + bytes(400),
+    ],
+)
+def test_what_is_no_image_is_refused(tmp_path, content):
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(content)
+    with pytest.raises(VesselSegError, match="no image"):
+        image_suffix_of(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementDataFile = /etc/hostname\n",
+        b"ObjectType = Image\nNDims = 3\nElementDataFile = LIST\n/etc/hostname\n",
+        b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\ndata file: /etc/hostname\n\n",
+        b"NRRD0004\r\ntype: uchar\r\ndatafile: /etc/hostname\r\n\r\n",
+    ],
+)
+def test_voxels_of_other_files_are_not_read(tmp_path, header):
+    path = tmp_path / "0123"
+    path.write_bytes(header + bytes(64))
+    with pytest.raises(VesselSegError, match="another file"):
+        image_suffix_of(path)
+
+
+def _nifti_header(shape):
+    import nibabel
+
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_data_dtype(np.uint8)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    return header.binaryblock + bytes(4)
+
+
+def test_image_that_would_fill_the_memory_is_refused(tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(gzip.compress(_nifti_header((30_000, 30_000, 1000)) + bytes(1000)))
+    with pytest.raises(VesselSegError, match="voxels"):
+        check_unpacked_size(path)
+
+
+def test_file_that_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(upload_checks, "_SLACK_BYTES", 1000)
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(gzip.compress(_nifti_header((10, 10, 10)) + bytes(1 << 20)))
+    with pytest.raises(VesselSegError, match="far more"):
+        check_unpacked_size(path)
+
+
+def test_file_that_breaks_off_is_refused(tmp_path, make_scan):
+    path = tmp_path / "scan.nii.gz"
+    write_volume(make_scan(), path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(VesselSegError, match="breaks off|cannot be read"):
+        check_unpacked_size(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\scans\\TOF.nii.gz", "TOF"),
+        ("Kopf für Übung.NRRD", "Kopf für Übung"),
+        ("a\nb\x00.mha", "ab"),
+        ("..", "scan"),
+        ("", "scan"),
+        ("x" * 500, "x" * 80),
+    ],
+)
+def test_names_are_only_shown(name, shown):
+    assert shown_name(name) == shown
