@@ -14,7 +14,7 @@ from vesselseg.models.manifest import Manifest
 logger = logging.getLogger("vesselseg")
 
 #: Model that is used when none is named.
-DEFAULT_MODEL = "tof-unet2d-small"
+DEFAULT_MODEL = "tof-unet3d"
 
 _SHIPPED = Path(__file__).parent
 
