@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from matplotlib.legend import Legend
 
 from vesselseg.error_kinds import PALETTES, STANDARD_PALETTE, ErrorKind, wording_of_two
 from vesselseg.error_map import error_map
@@ -81,6 +83,20 @@ def test_comparison_of_two_methods_shows_both(errors: Volume, tmp_path: Path) ->
     blue = STANDARD_PALETTE.colour(ErrorKind.FALSE_NEGATIVE)
     assert share_of(blue, lower[:, third : 2 * third]) > 100
     assert share_of(blue, lower[:, 2 * third :]) == 0
+
+
+def test_legends_of_two_methods_stand_apart_in_a_flat_picture(errors: Volume) -> None:
+    flat = errors.with_array(np.where(np.indices(errors.array.shape)[0] == 9, errors.array, 0).astype(np.uint8))
+    figure = draw_comparison(flat, flat, names=("U-Net", "graph cut"), style=FigureStyle(dpi=100))
+    panel = figure.axes[3]
+    figure.canvas.draw()
+    (box,) = panel.findobj(Legend)
+    texts = box.get_texts()
+    assert [texts[0].get_text(), texts[4].get_text(), len(texts)] == ["U-Net", "graph cut", 8]
+    extents = [text.get_window_extent() for text in texts]
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(extents))
+    assert panel.bbox.y0 <= box.get_window_extent().y0
+    assert box.get_window_extent().y1 <= panel.bbox.y1
 
 
 def test_words_of_two_results(errors: Volume) -> None:

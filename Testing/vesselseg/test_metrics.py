@@ -174,6 +174,12 @@ def test_mask_limits_what_counts(pair: tuple[Volume, Volume]) -> None:
         evaluate(*pair, mask=Volume(0 * mask, GEOMETRY))
 
 
+@pytest.mark.parametrize("tolerance_mm", [-0.5, float("nan")])
+def test_a_tolerance_that_is_none_is_refused(pair: tuple[Volume, Volume], tolerance_mm: float) -> None:
+    with pytest.raises(VesselSegError, match="cannot be compared within"):
+        evaluate(*pair, nsd_tolerance_mm=tolerance_mm)
+
+
 def test_another_grid_is_resampled_and_said(pair: tuple[Volume, Volume], caplog: pytest.LogCaptureFixture) -> None:
     same_place = Volume.from_sitk(sitk.DICOMOrient(pair[0].to_sitk(), "RAS"))
     assert evaluate(same_place, pair[1]) == pytest.approx(evaluate(*pair), nan_ok=True)

@@ -66,6 +66,8 @@ def test_html_says_what_was_measured_and_loads_nothing(case: tuple[Volume, Volum
     values = evaluate(found, truth)
     assert f"{values['dice']:.3f}" in page.text
     assert f"{evaluate(found, truth, mask=mask)['cldice']:.3f}" in page.text
+    # The best Dice of that figure is not the one of the whole volume.
+    assert any(text.endswith("its calibration, inside the mask.") for text in page.text)
     assert f"{values['true_positives']:,}" in page.text
     assert {"48 × 44 × 24", "0.6 × 0.6 × 0.6 mm", "R to L, A to P, I to S"} <= set(page.text)
     assert page.tags.count("h2") == 6

@@ -102,6 +102,9 @@ def test_errormap_draws_two_methods(folder: Path) -> None:
         (["--scan", "elsewhere.nrrd"], "do not overlap"),
         (["--components", "list.txt"], "not the name of a list"),
         (["--components", "list.json", "--longest", "0"], "cannot have 0 lines"),
+        (["--longest", "3"], "for the list of pieces"),
+        (["--probability", "probability.nrrd"], "for the list of pieces"),
+        (["--figure", "m.png", "--methods", "A", "B"], "names the results of two methods"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_and_leaves_nothing(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: True positives are translucent, so that errors inside and behind them show.
 _AGREEMENT_OPACITY = 0.5
 _SLAB_MM = 10.0
+#: The least height of a panel, as a share of its width, that has room for the legends of two methods.
+_LEGENDS_ASPECT = 0.6
 #: Half the width of a close-up of large and of small vessels, in mm.
 _LARGE_MM, _SMALL_MM = 22.0, 12.0
 #: Which kinds of an error map make up the reference, and the segmentation.
@@ -65,22 +67,24 @@ def closeups(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
 
 def methods(errors: Volume, other: Volume, names: tuple[str, str], style: FigureStyle) -> Figure:
     """Draw the results of two methods and their error maps beside the reference; see `figures.draw_comparison`."""
+    from matplotlib.lines import Line2D
+
     frame = frame_of((errors.array != 0) | (other.array != 0), errors.geometry, style.view)
-    aspect = frame.height / frame.width
+    aspect = max(frame.height / frame.width, _LEGENDS_ASPECT)
     sheet = Sheet(style, [style.wording.second, *names], [aspect, aspect])
     _show(sheet, sheet.panels[0][0], frame, errors, _REFERENCE)
     for column, one in enumerate((errors, other), start=1):
         _show(sheet, sheet.panels[0][column], frame, one, _SEGMENTATION)
         _show(sheet, sheet.panels[1][column], frame, one, None)
-    # The first panel of the second row has nothing to show: it holds both legends.
-    for name, one, height in zip(names, (errors, other), (0.72, 0.38)):
-        box = sheet.panels[1][0].legend(
-            handles=legend_handles(legend(one, wording=style.wording, palette=style.palette)), title=name,
-            loc="center", bbox_to_anchor=(0.5, height), frameon=False, fontsize=7, labelcolor=style.ink,
-        )  # fmt: skip
-        box.get_title().set(color=style.ink, fontsize=8)
-        plain_text(box)
-        sheet.panels[1][0].add_artist(box)
+    # The first panel of the second row has nothing to show: it holds both legends, as one, lest they overlap.
+    handles: list[object] = []
+    for name, one in zip(names, (errors, other)):
+        handles += [Line2D([], [], linestyle="", label=name)]
+        handles += legend_handles(legend(one, wording=style.wording, palette=style.palette))
+    box = sheet.panels[1][0].legend(
+        handles=handles, loc="center left", bbox_to_anchor=(0.0, 0.5), frameon=False, fontsize=7, labelcolor=style.ink
+    )
+    plain_text(box)
     return sheet.figure
 
 

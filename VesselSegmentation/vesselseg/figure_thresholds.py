@@ -72,9 +72,7 @@ def _draw_metrics(axes: Axes, analysis: ThresholdAnalysis, style: FigureStyle, c
     axes.set(title=f"largest Dice {analysis.best_dice:.3f} at {best:.2f}", xlabel="threshold")
     if current is not None:
         axes.axvline(current, color=style.ink, linewidth=0.8, linestyle=":", label=f"in use: {current:g}")
-    axes.legend(
-        fontsize=7, loc="lower center", facecolor=style.paper, framealpha=0.85, edgecolor="none", labelcolor=style.ink
-    )
+    axes.legend(fontsize=7, loc="best", facecolor=style.paper, framealpha=0.85, edgecolor="none", labelcolor=style.ink)
 
 
 def _draw_calibration(axes: Axes, analysis: ThresholdAnalysis, style: FigureStyle) -> None:

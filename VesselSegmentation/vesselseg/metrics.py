@@ -43,7 +43,7 @@ def evaluate(
     mask : Volume, optional
         Only voxels inside it count.
     nsd_tolerance_mm : float
-        Tolerance of the normalised surface Dice, in mm.
+        Tolerance of the normalised surface Dice, in mm; 0 or more.
     radius : Volume, optional
         True radius of the vessels at the voxels of the reference, in mm, where it is known: it decides on the calibre.
         The default is the distance from the centreline to the nearest voxel outside the reference.
@@ -63,7 +63,7 @@ def evaluate(
     Raises
     ------
     VesselSegError
-        If the images do not overlap in space.
+        If the images do not overlap in space, the mask is empty, or the tolerance is negative or not a number.
 
     References
     ----------
@@ -79,6 +79,8 @@ def evaluate(
     Aydin OU, et al. On the usage of average Hausdorff distance for segmentation performance assessment. Eur Radiol Exp
     2021;5:4. doi:10.1186/s41747-020-00200-2
     """
+    if not nsd_tolerance_mm >= 0:  # nor is NaN
+        raise VesselSegError(f"surfaces cannot be compared within {nsd_tolerance_mm:g} mm", "give 0 mm or more")
     found, truth = label_on_grid_of(segmentation, reference), reference.array != 0
     if mask is not None:
         inside = label_on_grid_of(mask, reference, what="the mask")

@@ -177,7 +177,8 @@ def build_report(
         Section("Figures", list(pictures)),
     ]
     if probability is not None and wording == WITH_REFERENCE and truth.array.any():
-        caption = "Metrics over all thresholds of the probability, and its calibration."
+        where = "" if mask is None else ", inside the mask"
+        caption = f"Metrics over all thresholds of the probability, and its calibration{where}."
         figure = _threshold_figure(probability, truth, mask, run or {}, style, stage(progress, 0.6, 0.98))
         sections.append(Section("Thresholds", [Picture(_png(figure), caption)]))
     plural = f"{wording.piece_title}s"

@@ -97,6 +97,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError(f"{args.components} is not the name of a list", "use .csv or .json")
     if args.longest is not None and args.longest < 1:
         raise VesselSegError(f"a list cannot have {args.longest} lines", "give 1 or more")
+    if (args.probability or args.longest) and not args.components:
+        raise VesselSegError("--probability and --longest are for the list of pieces", "give --components as well")
+    if args.methods and not args.compare:
+        raise VesselSegError("--methods names the results of two methods", "give the second one with --compare")
     if args.compare and not args.figure:
         raise VesselSegError("a second method is for a picture only", "give --figure as well")
     if args.compare and args.figure_kind:
