@@ -11,14 +11,14 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
-from trame.app import get_server  # noqa: E402
-from trame_slicer.core import SlicerApp  # noqa: E402
+from trame.app import get_server
+from trame_slicer.core import SlicerApp
 
-from vesselseg.geometry import Geometry  # noqa: E402
-from vesselseg.volume import Volume  # noqa: E402
-from vesselseg_web.case import Case  # noqa: E402
-from vesselseg_web.page_logic import PageLogic  # noqa: E402
-from VesselSegmentationLib.worker import PythonCommand  # noqa: E402
+from vesselseg.geometry import Geometry
+from vesselseg.volume import Volume
+from vesselseg_web.case import Case
+from vesselseg_web.page_logic import PageLogic
+from VesselSegmentationLib.worker import PythonCommand
 
 _PRETENDED_WORKER = Path(__file__).parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
 _numbers = itertools.count()

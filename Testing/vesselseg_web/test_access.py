@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="needs trame-slicer")
 
-import aiohttp  # noqa: E402
-from aiohttp import web  # noqa: E402
-from aiohttp.test_utils import TestClient, TestServer  # noqa: E402
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
-from vesselseg_web.access import Access  # noqa: E402
+from vesselseg_web.access import Access
 
 
 async def _answer(request):

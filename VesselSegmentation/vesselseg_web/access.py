@@ -26,7 +26,8 @@ _HEADERS = {
         "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' ws: wss:; worker-src 'self' blob:; "
         "frame-ancestors 'self'"
     ),
-    "Referrer-Policy": "no-referrer",
+    # "no-referrer" would take the origin away from our own forms, too.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 _TAKEN = (

@@ -1,0 +1,172 @@
+"""The whole work in a real Chromium, as a visitor does it who knows nothing but the address."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trame_slicer", reason="needs trame-slicer")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+
+from PIL import Image  # noqa: E402
+
+import views  # noqa: E402
+from served_page import serving  # noqa: E402
+from vesselseg.error_kinds import STANDARD_PALETTE  # noqa: E402
+from vesselseg.image_io import read_label, write_volume  # noqa: E402
+from vesselseg.phantom import make_phantom  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+#: Milliseconds that a step may take on a machine that is busy with other things.
+_PATIENCE = 240_000
+_ARTEFACTS = Path(__file__).parents[2] / "artefacts" / "web"
+
+
+@pytest.fixture
+def chromium():
+    """The system's Chromium; Playwright brings only the driver."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("needs Chromium (Debian package chromium)")
+    with playwright.sync_playwright() as driver:
+        # Chromium's sandbox does not start as root, as which containers run.
+        sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=path, args=sandbox)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A tab in a browser of its own."""
+
+    def __init__(self, chromium, address):
+        self.page = chromium.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        self.page.set_default_timeout(_PATIENCE)
+        self.requests, self.mistakes = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.mistakes.append(str(error)))
+        self.page.goto(address)
+
+    def click(self, selector):
+        self.page.click(selector)
+
+    def see(self, selector):
+        return self.page.wait_for_selector(selector)
+
+    def choose_layout(self, name):
+        self.click(".v-app-bar .v-select")
+        self.click(f".v-overlay .v-list-item-title:text-is('{name}')")
+
+    def open_section(self, name):
+        self.click(f".vs-{name} .v-expansion-panel-title")
+
+    def picture(self, name="", until=lambda pixels: True):
+        """Return the pixels of the views, once they show what is waited for; kept under a name for people."""
+        for _ in range(100):
+            shot = self.page.locator(".layout-grid-container").first.screenshot()
+            pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+            if until(pixels):
+                break
+            self.page.wait_for_timeout(200)
+        if name:
+            self.page.wait_for_timeout(1500)  # pictures are sharp once nothing moves
+            _ARTEFACTS.mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=_ARTEFACTS / f"{name}.png")
+        return pixels
+
+    def download(self, what, path):
+        with self.page.expect_download() as download:
+            self.click(f".vs-download-{what}")
+        download.value.save_as(path)
+        return download.value.suggested_filename
+
+
+def kinds_shown(pixels):
+    """Return the shares of the picture in the three colours of an error map."""
+    return [views.share_of(pixels, colour) for colour in STANDARD_PALETTE.colours]
+
+
+def test_whole_work(chromium, tmp_path):
+    with serving(tmp_path) as served:
+        visit = Visit(chromium, served.address)
+        visit.see(".vs-phantom")
+        visit.click(".vs-phantom")
+        visit.see(".vs-scan-name")
+        visit.picture("1-scan", until=lambda pixels: np.mean(pixels > 60) > 0.2)
+
+        visit.click(".vs-segment-button")
+        visit.see(".vs-cancel-button")
+        visit.see(".vs-run:has-text('cores')")
+        visit.picture("2-vessels", until=lambda pixels: views.share_of(pixels, (0.85, 0.4, 0.31)) > 0.002)
+
+        visit.open_section("scan")
+        visit.open_section("segment")
+        visit.open_section("review")
+        visit.click(".vs-compare-button")
+        visit.see(".vs-errors tr")
+        visit.choose_layout("3D")
+        visit.see(".vs-metrics tr:has-text('clDice'):has-text('0.')")
+        pixels = visit.picture("3-error-map", until=lambda pixels: min(kinds_shown(pixels)) > 0.0005)
+        assert min(kinds_shown(pixels)) > 0.0005
+
+        visit.choose_layout("Four views")
+        former = visit.picture()
+        visit.click(".vs-errors tr >> nth=0")
+        visit.see(".vs-details")
+        pixels = visit.picture("4-error", until=lambda pixels: views.share_of(pixels, (1.0, 0.95, 0.1)) > 0.0005)
+        assert views.share_of(pixels, (1.0, 0.95, 0.1)) > 0.0005
+        assert np.mean(pixels != former) > 0.05
+
+        visit.open_section("save")
+        assert visit.download("label", tmp_path / "label.nii.gz") == "TOF phantom label.nii.gz"
+        _scan, truth = make_phantom(0)
+        label = read_label(tmp_path / "label.nii.gz")
+        assert label.geometry.same_grid(truth.geometry)
+        common = np.count_nonzero(label.array & truth.array)
+        assert 2 * common / (label.array.sum() + truth.array.sum()) > 0.6
+        visit.click("button[title='Dark or light']")
+        visit.picture("5-light")
+
+        host = served.address.rstrip("/")
+        strangers = [
+            url for url in visit.requests if not url.startswith((host, host.replace("http", "ws"), "data:", "blob:"))
+        ]
+        assert strangers == []
+        assert visit.mistakes == []
+        assert "Traceback" not in served.text
+
+
+def test_files_of_the_visitor_and_nobody_elses(chromium, tmp_path):
+    scan, truth = make_phantom(1)
+    write_volume(scan, tmp_path / "patient-7.nii.gz")
+    write_volume(truth, tmp_path / "truth.nrrd")
+    (tmp_path / "letter.nii.gz").write_text("no image")
+    with serving(tmp_path) as served:
+        first = Visit(chromium, served.address)
+        first.see(".vs-phantom")
+        first.page.set_input_files(".vs-upload-scan", tmp_path / "letter.nii.gz")
+        assert "no image" in first.see(".vs-error").inner_text()
+        first.page.set_input_files(".vs-upload-scan", tmp_path / "patient-7.nii.gz")
+        first.see(".vs-scan-name:text-is('patient-7')")
+        first.page.wait_for_selector(".vs-error", state="detached")
+        first.open_section("review")
+        first.page.set_input_files(".vs-upload-reference", tmp_path / "truth.nrrd")
+        first.see(".v-select:has-text('truth')")
+
+        second = Visit(chromium, served.address)
+        assert "Somebody else is working here" in second.page.inner_text("body")
+        first.click(".vs-segment-button")
+        first.see(".vs-cancel-button")
+        first.click(".vs-leave")
+        assert "forgotten" in first.see("body").inner_text()
+        second.page.goto(served.address)
+        second.see(".vs-phantom")
+        assert "patient-7" not in second.page.inner_text("body")
+        assert second.page.query_selector(".vs-cancel-button") is None
+        assert [each for each in served.folder.rglob("*") if each.is_file()] == []

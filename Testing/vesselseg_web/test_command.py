@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import importlib.util
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from served_page import serving
+from vesselseg.cli.main import main
+
+pytest.importorskip("trame_slicer", reason="needs trame-slicer")
+
+
+def status_of(address):
+    # The redirect needs the cookie that comes with it.
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    try:
+        return opener.open(address, timeout=30).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_packages_that_are_not_there_are_named(monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "trame_slicer" else find(name))
+    assert main(["web"]) == 1
+    assert "pip install 'vesselseg[mrml]'" in capsys.readouterr().err
+
+
+def test_help_needs_none_of_them():
+    code = (
+        "import sys; from vesselseg.cli.main import main; main(['web', '--help']);"
+        "assert not {'trame', 'slicer', 'vtk', 'torch', 'aiohttp'} & set(sys.modules), 'heavy imports'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_port_that_is_taken(capfd):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = subprocess.run(
+            [sys.executable, "-m", "vesselseg", "web", "--port", str(port)], capture_output=True, text=True, check=False
+        )
+    assert run.returncode == 1
+    assert f"127.0.0.1 port {port} cannot be listened to" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_until_a_signal_comes(tmp_path, number):
+    with serving(tmp_path) as served:
+        assert served.address.startswith("http://127.0.0.1:")
+        assert status_of(served.address) == 200
+        time.sleep(0.5)  # the question for the devices runs, in a worker
+        workers = served.children()
+        assert workers
+        assert served.stop(number) == 0
+        assert "Traceback" not in served.text
+        alive = subprocess.run(
+            ["ps", "-o", "pid=", "-p", ",".join(workers)], capture_output=True, text=True, check=False
+        )
+        assert alive.stdout.strip() == ""
+        assert list(served.folder.iterdir()) == []
+
+
+def test_beyond_this_machine_a_token_is_needed(tmp_path):
+    with serving(tmp_path, "--host", "0.0.0.0") as served:
+        address, _question, token = served.address.partition("?token=")
+        assert len(token) >= 16
+        address = address.replace("0.0.0.0", "127.0.0.1")
+        assert status_of(address) == 403
+        assert status_of(f"{address}ws") == 403
+        assert status_of(f"{address}?token={token}") == 200
+        assert served.text.count(token) == 1
