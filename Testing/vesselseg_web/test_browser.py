@@ -123,6 +123,19 @@ def test_whole_work(chromium, tmp_path):
         assert views.share_of(pixels, (1.0, 0.95, 0.1)) > 0.0005
         assert np.mean(pixels != former) > 0.05
 
+        legend = visit.page.inner_text(".vs-legend >> nth=1")
+        visit.open_section("correct")
+        visit.click(".vs-accepted")
+        visit.see(".vs-step")
+        visit.page.wait_for_function(
+            "legend => document.querySelectorAll('.vs-legend')[1].innerText !== legend", arg=legend
+        )
+        visit.picture("5-corrected")
+        visit.click(".vs-undo")
+        visit.page.wait_for_function(
+            "legend => document.querySelectorAll('.vs-legend')[1].innerText === legend", arg=legend
+        )
+
         visit.open_section("save")
         assert visit.download("label", tmp_path / "label.nii.gz") == "TOF phantom label.nii.gz"
         _scan, truth = make_phantom(0)
@@ -131,7 +144,7 @@ def test_whole_work(chromium, tmp_path):
         common = np.count_nonzero(label.array & truth.array)
         assert 2 * common / (label.array.sum() + truth.array.sum()) > 0.6
         visit.click("button[title='Dark or light']")
-        visit.picture("5-light")
+        visit.picture("6-light")
 
         host = served.address.rstrip("/")
         strangers = [

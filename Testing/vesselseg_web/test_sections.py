@@ -12,6 +12,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, write_volume
 from vesselseg.volume import Volume
 from vesselseg_web.compare_logic import CompareLogic
+from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
 from vesselseg_web.save_logic import SaveLogic
 from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
@@ -229,6 +230,25 @@ def test_errors_are_listed_and_shown(compared, case, errors_section):
     assert case.review.navigator.highlight.visible
     errors_section.choose("gone")
     assert "there is no component" in errors_section.page.data.error.lower()
+
+
+def test_decisions_are_steps_that_can_be_undone(page, compared, case, label, errors_section):
+    section = CorrectLogic(page, case, compared.tell)
+    poll(compared, lambda: bool(errors_section.data.note) and "being made" not in errors_section.data.note)
+    before = case.label().array
+    assert not section.data.can_undo
+    errors_section.choose(case.review.navigator.components[0].component_id)
+    section.decide("accepted")
+    np.testing.assert_array_equal(case.label().array, label.array)
+    poll(compared, lambda: compared.data.legend[2]["text"] == "0 voxels, 0.00 ml")
+    section.update()
+    assert section.data.can_undo
+    assert len(section.data.steps) == 1
+    section.undo()
+    np.testing.assert_array_equal(case.label().array, before)
+    section.redo()
+    np.testing.assert_array_equal(case.label().array, label.array)
+    assert section.page.data.error == ""
 
 
 def test_comparison_follows_the_threshold(compared, segmented, case):

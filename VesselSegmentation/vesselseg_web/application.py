@@ -15,6 +15,7 @@ from vesselseg_web import assets
 from vesselseg_web.access import Access, plain_page
 from vesselseg_web.case import Case
 from vesselseg_web.compare_logic import CompareLogic
+from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
 from vesselseg_web.page_logic import PageLogic
 from vesselseg_web.page_ui import PageUI
@@ -62,13 +63,15 @@ class WebApplication:
         self.segment = SegmentLogic(self.page, self.case, views)
         self.compare = CompareLogic(self.page, self.case, self._comparison_changed)
         self.errors = ErrorListLogic(self.page, self.case)
+        self.correct = CorrectLogic(self.page, self.case, self.compare.tell)
         self.save = SaveLogic(self.page, self.case)
-        self._sections = (self.scan, self.segment, self.compare, self.errors, self.save)
+        self._sections = (self.scan, self.segment, self.compare, self.errors, self.correct, self.save)
         self._ui = ui = PageUI(server, views)  # its signals live as long as it does
         self.scan.set_ui(ui.scan)
         self.segment.set_ui(ui.segment)
         self.compare.set_ui(ui.review)
         self.errors.set_ui(ui.review)
+        self.correct.set_ui(ui.correct)
         self._transfers = Transfers(self._folder, self.page, self.scan, self.save)
         server.controller.on_server_bind.add(self._bind)
 
@@ -112,6 +115,7 @@ class WebApplication:
 
     def _comparison_changed(self, changed: set[str]) -> None:
         self.errors.comparison_changed(changed)
+        self.correct.comparison_changed(changed)
         self.save.comparison_changed(changed)
 
     def _bind(self, web_server: Any) -> None:

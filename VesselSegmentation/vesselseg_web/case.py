@@ -8,6 +8,7 @@ from undo_stack import Signal
 
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
+from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.phantom_nodes import add_phantom
 from VesselSegmentationLib.review_logic import ReviewLogic
@@ -35,6 +36,8 @@ class Case:
     ----------
     segmentation : SegmentationLogic
     review : ReviewLogic
+    edits : EditLogic
+        Corrects the vessels found.
     scan : vtkMRMLScalarVolumeNode or None
     vessels : vtkMRMLSegmentationNode or None
         The vessels found.
@@ -53,6 +56,7 @@ class Case:
         self.scene = scene
         self.segmentation = SegmentationLogic(scene, python)
         self.review = ReviewLogic(scene, python)
+        self.edits = EditLogic(scene)
         self._forget()
 
     def _forget(self) -> None:
@@ -63,6 +67,7 @@ class Case:
 
     def clear(self) -> None:
         """Take everything out of the scene."""
+        self.edits.stop()
         self.review.stop()
         self._forget()
         self.scan_changed.emit()
@@ -110,8 +115,9 @@ class Case:
         self.labels_changed.emit()
 
     def take_vessels(self, segmentation_node: Any) -> None:
-        """Remember which segmentation holds the vessels found."""
+        """Remember which segmentation holds the vessels found; from then on they can be edited."""
         self.vessels = segmentation_node
+        self.edits.start(segmentation_node, self.scan, review=self.review)
         self.labels_changed.emit()
 
     @property

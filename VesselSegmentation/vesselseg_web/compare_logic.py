@@ -49,7 +49,7 @@ class CompareLogic(SectionLogic[CompareState]):
             self.data.shown = True
             self.case.review.show_map(True)
             self.page.say("The vessels are compared with the reference.")
-        self._tell({MAP, COMPONENTS, METRICS})
+        self.tell({MAP, COMPONENTS, METRICS})
 
     def stop(self) -> None:
         """Compare no more, and show the vessels again."""
@@ -57,14 +57,14 @@ class CompareLogic(SectionLogic[CompareState]):
             if self.case.review.error_map is not None:
                 self.case.review.show_map(False)
                 self.case.review.stop()
-        self._tell({MAP, COMPONENTS, METRICS})
+        self.tell({MAP, COMPONENTS, METRICS})
 
     def poll(self) -> None:
         """Follow every change of the labels."""
         compared = self.case.review.error_map is not None
         changed = self.case.review.poll() if compared else set()
         if changed:
-            self._tell(changed)
+            self.tell(changed)
 
     def update(self) -> None:
         """Say what can be compared."""
@@ -83,7 +83,8 @@ class CompareLogic(SectionLogic[CompareState]):
             data.why_not = "Upload a reference first."
         self._show()
 
-    def _tell(self, changed: set[str]) -> None:
+    def tell(self, changed: set[str]) -> None:
+        """Show what has changed in the comparison."""
         self._show()
         self._changed(changed)
 

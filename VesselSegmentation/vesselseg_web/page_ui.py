@@ -21,6 +21,7 @@ from trame.widgets.vuetify3 import (
 )
 from trame_server.utils.typed_state import TypedState
 
+from vesselseg_web.correct_ui import CorrectUI
 from vesselseg_web.review_ui import ReviewUI
 from vesselseg_web.save_ui import SaveUI
 from vesselseg_web.scan_ui import ScanUI
@@ -93,6 +94,7 @@ class PageUI:
                 self.scan = ScanUI(server)
                 self.segment = SegmentUI(server)
                 self.review = ReviewUI(server)
+                self.correct = CorrectUI(server)
                 self.save = SaveUI(server)
             with VMain(style="height: 100vh"), html.Div(classes="d-flex flex-column", style="height: 100%"):
                 VAlert(

@@ -151,6 +151,29 @@ class ErrorListState:
 
 
 @dataclass
+class CorrectState:
+    """What can be corrected and undone.
+
+    Parameters
+    ----------
+    reader : str
+        Who decides; kept with the decisions.
+    why_not, why_no_decision : str
+        Why nothing can be edited, or nothing be said about errors; empty if it can.
+    can_undo, can_redo : bool
+    steps : list of str
+        What was done, the last step first.
+    """
+
+    reader: str = ""
+    why_not: str = ""
+    why_no_decision: str = ""
+    can_undo: bool = False
+    can_redo: bool = False
+    steps: list[str] = field(default_factory=list)
+
+
+@dataclass
 class SaveState:
     """What can be saved: why not, where it cannot."""
 
