@@ -130,6 +130,11 @@ class SaveSection(PanelSection):
 
     def save_metrics(self) -> None:
         """Save the metrics."""
+        # An edit makes them out of date at once, the button only at the next poll.
+        if not self._review.metrics_current:
+            self.update(False)
+            say(self.ui.savingStatusLabel, _("The metrics are being computed: save them in a moment."))
+            return
         path = self._ask(_("Save metrics"), ".csv", _("Tables (*.csv *.json)"), "metrics")
         if path:
             with slicer.util.tryWithErrorDisplay(_("The metrics could not be saved.")):
