@@ -199,6 +199,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
             self.data.message = _what_ran(job.summary)
             self.page.say(f"The vessels are found. {self.data.message}")
             self._show_3d(self.data.show_3d)
+            self._views.draw_slices_anew()
             if first:
                 self._views.centre_3d()
 

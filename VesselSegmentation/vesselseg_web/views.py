@@ -63,6 +63,11 @@ class Views:
         display.show_volume_in_slice_foreground(None)
         display.reset_views()
 
+    def draw_slices_anew(self) -> None:
+        """Show what came into the scene in one batch: slice views put it into place only when they are changed next."""
+        for view in self._application.view_manager.get_slice_views():
+            view.get_view_node().Modified()
+
     def centre_3d(self) -> None:
         """Turn the 3D view to what it shows."""
         for view in self._application.view_manager.get_threed_views():
