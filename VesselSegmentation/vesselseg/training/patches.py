@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator, Iterator, Sequence
+from multiprocessing import AuthenticationError
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -70,9 +73,22 @@ class PatchStream(Dataset):
             num_workers=workers,
             prefetch_factor=_AHEAD if workers else None,
             pin_memory=pin,
+            worker_init_fn=_leave_quietly,
             # Its own: the loader draws a number to begin with, which must not disturb dropout.
             generator=torch.Generator(),
         )
+
+
+def _leave_quietly(worker: int) -> None:
+    """Let a worker say nothing when the training that it hands a batch to is interrupted."""
+    shown = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, (OSError, EOFError, AuthenticationError)):
+            shown(kind, error, trace)
+
+    # What goes wrong in a worker's own work reaches the training as an exception, not here.
+    sys.excepthook = show
 
 
 def sampler_options(config: TrainingConfig, network: Any) -> dict[str, Any]:
