@@ -63,7 +63,7 @@ def test_a_better_model_is_registered_and_names_its_parent(tmp_path: Path, paren
     from vesselseg.training.finetuning import finetune
 
     cases = [write_case(tmp_path / f"case{k}", radius=1.5, seed=k, coronal=k == 1) for k in range(2)]
-    model = finetune(parent, cases, tmp_path / "out", steps=120, device="cpu")
+    model = finetune(parent, cases, tmp_path / "out", steps=240, device="cpu")
     found = model.evaluation["finetuning"]
     assert found["improved"], found
     assert found["after"]["dice"] > found["before"]["dice"] + 0.1
