@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.metric_table import METRICS
 from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
-from VesselSegmentationLib.worker import PythonCommand, private_folder
+from VesselSegmentationLib.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.worker_job import WorkerJob
 
 #: Where metrics are computed.
@@ -63,8 +62,7 @@ class EvaluationJob(WorkerJob):
             used |= mask.array != 0
         # Vessels fill a part of the head only; what lies outside the box of all labels changes no metric.
         box = bounding_box(used) or (slice(0, 1), slice(0, 1), slice(0, 1))
-        folder = private_folder()
-        try:
+        with folder_to_hand_over() as folder:
             arguments = ["evaluate", str(folder / _SEGMENTATION), str(folder / _REFERENCE)]
             labels = {_SEGMENTATION: segmentation, _REFERENCE: reference}
             if mask is not None:
@@ -74,9 +72,6 @@ class EvaluationJob(WorkerJob):
                 part = Volume(np.ascontiguousarray(label.array[box]), label.geometry.cropped(box))
                 write_volume(part, folder / name, compress=False)
             super().__init__(arguments, folder=folder, python=python)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     def _use_result(self, result: dict[str, Any]) -> None:
         whole = result.get("whole_volume")

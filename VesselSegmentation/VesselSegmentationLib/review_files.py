@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from VesselSegmentationLib.error_map_display import palette_name
 from VesselSegmentationLib.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.run_record import recorded_summary
 from VesselSegmentationLib.volume_nodes import volume_from_node
-from VesselSegmentationLib.worker import private_folder
+from VesselSegmentationLib.worker import folder_to_hand_over
 from VesselSegmentationLib.worker_job import WorkerJob
 
 if TYPE_CHECKING:
@@ -141,8 +140,7 @@ def _start(
         "mask": None if map_needed else review.mask(),
         "compare": None if other is None else other.label_on(error_map.volume_node, "second method")[0],
     }
-    folder = private_folder()
-    try:
+    with folder_to_hand_over() as folder:
         for name, volume in inputs.items():
             if volume is not None:
                 write_volume(volume, folder / f"{name}.nii", compress=False)
@@ -157,9 +155,6 @@ def _start(
         arguments += ["--palette", palette_name(error_map.node), "--overwrite"]
         labels = [str(folder / "segmentation.nii"), str(folder / "reference.nii")]
         return WorkerJob([command, *labels, *arguments], folder=folder, python=review.python)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _what_ran(node: object, folder: Path) -> list[str]:

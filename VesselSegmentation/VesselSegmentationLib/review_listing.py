@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_nodes import Box, ErrorMapNode
 from VesselSegmentationLib.error_navigator import ErrorNavigator
-from VesselSegmentationLib.worker import PythonCommand, private_folder
+from VesselSegmentationLib.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.worker_job import DONE, RUNNING, WorkerJob
 
 #: So many voxels in error are listed at once: it takes a few tenths of a second. Real comparisons have a fifth of that.
@@ -63,23 +62,19 @@ class ListingJob(WorkerJob):
 
         self.components: list[ErrorComponent] = []
         self.count = 0
-        folder = private_folder()
-        self._list = folder / "errors.json"
-        volumes = {"segmentation": segmentation, "reference": reference, "probability": probability}
-        paths = {name: folder / f"{name}.nii" for name in volumes}
-        arguments = ["errormap", str(paths["segmentation"]), str(paths["reference"])]
-        arguments += ["--output", str(folder / "map.nii"), "--components", str(self._list)]
-        arguments += ["--longest", str(LONGEST_LIST)]
-        if probability is not None:
-            arguments += ["--probability", str(paths["probability"])]
-        try:
+        with folder_to_hand_over() as folder:
+            self._list = folder / "errors.json"
+            volumes = {"segmentation": segmentation, "reference": reference, "probability": probability}
+            paths = {name: folder / f"{name}.nii" for name in volumes}
+            arguments = ["errormap", str(paths["segmentation"]), str(paths["reference"])]
+            arguments += ["--output", str(folder / "map.nii"), "--components", str(self._list)]
+            arguments += ["--longest", str(LONGEST_LIST)]
+            if probability is not None:
+                arguments += ["--probability", str(paths["probability"])]
             for name, volume in volumes.items():
                 if volume is not None:
                     write_volume(volume, paths[name], compress=False)
             super().__init__(arguments, folder=folder, python=python)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     def _use_result(self, result: dict[str, object]) -> None:
         self.components, self.count = read_components_json(Path(self._list).read_text(encoding="utf-8"))

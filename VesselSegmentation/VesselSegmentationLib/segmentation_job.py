@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from VesselSegmentationLib.segmentation_nodes import (
     set_segment_label,
 )
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node, volume_geometry
-from VesselSegmentationLib.worker import PythonCommand, private_folder
+from VesselSegmentationLib.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.worker_job import WorkerJob
 
 _SCAN, _MASK, _LABEL, _PROBABILITY = "scan.nrrd", "brain_mask.nrrd", "label.nrrd", "probability.nrrd"
@@ -102,17 +101,13 @@ class SegmentationJob(WorkerJob):
         self._segmentation = _SceneNode(scene, segmentation_node) if segmentation_node is not None else None
         self._probability = _SceneNode(scene, probability_node) if probability_node is not None else None
         self._written = segment_fingerprint(segmentation_node) if segmentation_node is not None else ""
-        folder = private_folder()
-        try:
+        with folder_to_hand_over() as folder:
             _write_input(folder / _SCAN, volume_from_node(volume_node))
             mask = settings.brain_mask
             if not isinstance(mask, str):
                 _write_input(folder / _MASK, label_from_node(mask, volume_node))
                 mask = str(folder / _MASK)
             super().__init__(_arguments(folder, settings, mask), folder=folder, python=python)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
         self._folder = folder
 
     @property

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from vesselseg.errors import VesselSegError
 from vesselseg.threshold_analysis import ThresholdAnalysis, read_analysis_json
 from vesselseg.volume import Volume
-from VesselSegmentationLib.worker import PythonCommand, private_folder
+from VesselSegmentationLib.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.worker_job import WorkerJob
 
 if TYPE_CHECKING:
@@ -49,22 +48,18 @@ class ThresholdJob(WorkerJob):
         from vesselseg.image_io import write_volume
 
         self.analysis: ThresholdAnalysis | None = None
-        folder = private_folder()
-        self._output = folder / "thresholds.json"
-        volumes = {"probability": probability, "reference": reference, "mask": mask}
-        paths = {name: folder / f"{name}.nii" for name in volumes}
-        arguments = ["thresholds", str(paths["probability"]), str(paths["reference"])]
-        arguments += ["--json", str(self._output), "--overlap-only"]
-        if mask is not None:
-            arguments += ["--mask", str(paths["mask"])]
-        try:
+        with folder_to_hand_over() as folder:
+            self._output = folder / "thresholds.json"
+            volumes = {"probability": probability, "reference": reference, "mask": mask}
+            paths = {name: folder / f"{name}.nii" for name in volumes}
+            arguments = ["thresholds", str(paths["probability"]), str(paths["reference"])]
+            arguments += ["--json", str(self._output), "--overlap-only"]
+            if mask is not None:
+                arguments += ["--mask", str(paths["mask"])]
             for name, volume in volumes.items():
                 if volume is not None:
                     write_volume(volume, paths[name], compress=False)
             super().__init__(arguments, folder=folder, python=python)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     def _use_result(self, result: dict[str, Any]) -> None:
         self.analysis = read_analysis_json(self._output.read_text(encoding="utf-8"))

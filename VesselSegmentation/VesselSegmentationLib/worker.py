@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,20 @@ class Worker:
 def private_folder() -> Path:
     """Make a new folder that only this user can read."""
     return Path(tempfile.mkdtemp(prefix="vesselseg-"))
+
+
+@contextlib.contextmanager
+def folder_to_hand_over() -> Iterator[Path]:
+    """Make a private folder for a worker's inputs; whoever takes it over removes it.
+
+    It is removed here if an exception leaves the block, since then nobody has taken it over.
+    """
+    folder = private_folder()
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _event(line: str) -> dict[str, Any]:
