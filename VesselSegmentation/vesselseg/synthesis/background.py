@@ -148,6 +148,18 @@ def _thick(mask: Mask, geometry: Geometry, *, radius_mm: float = 1.8) -> Mask:
     return grown(shrunken(mask, radius_mm, geometry), radius_mm + 0.6, geometry) & mask
 
 
+def _sagittal_sinus(contrast: Image, brain: Mask, geometry: Geometry) -> Mask:
+    """Find the superior sagittal sinus down to its thin ends, which look like arteries and are none."""
+    from scipy.ndimage import binary_dilation
+
+    from vesselseg.postprocessing import remove_small_components
+
+    x, _, z = brain_coordinates(brain, geometry)
+    midline = (np.abs(x) < 4) & (z > 0.4) & grown(brain, 4.0, geometry) & ~shrunken(brain, 1.5, geometry)
+    long = remove_small_components(midline & (contrast > 0.3), int(60 / geometry.voxel_volume))
+    return binary_dilation(long, iterations=1)
+
+
 def shrunken(mask: Mask, distance: float, geometry: Geometry) -> Mask:
     """Erode a mask by a distance in mm; what touches the border of the scan stays."""
     return ~grown(~mask, distance, geometry)
@@ -201,7 +213,8 @@ def without_arteries(
     inner_contrast, inner_surroundings = local_contrast(image, brain)
     contrast = np.where(brain, inner_contrast, contrast)
     surroundings = np.where(brain, inner_surroundings, surroundings)
-    sinuses = _thick(find_sinuses(contrast, brain, geometry, rim_mm=0.0), geometry)
+    sagittal = _sagittal_sinus(contrast, brain, geometry)
+    sinuses = _thick(find_sinuses(contrast, brain, geometry, rim_mm=0.0), geometry) | sagittal
     # In bone and fat, contrast alone says little: a vessel there is bright.
     outside = (contrast > 0.3) & (image > 1.3)
     inside = apply_hysteresis_threshold(np.where(brain, contrast, 0), faint, threshold)
@@ -212,7 +225,7 @@ def without_arteries(
     filled = image.copy()
     filled[vessels] = (surroundings + _borrowed(residual, clean, vessels, rng))[vessels]
     # Left over from the search for sinuses: their tributaries, or cortical arteries beside them.
-    unsure = sinuses & brain & (contrast > threshold)
+    unsure = sinuses & ~sagittal & brain & (contrast > threshold)
     return Background(filled, brain, geometry, float(residual[clean].std()), float(image.max()), unsure)
 
 
