@@ -27,9 +27,11 @@ lint: $(READY)
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 test: lint
+	@.ci/browser
 	$(PYTEST)
 
 quick: $(READY)
+	@.ci/browser
 	$(PYTEST) -m "not slow"
 
 clean:
