@@ -32,12 +32,21 @@ class Served:
         """All that it has printed."""
         return self._output.read_text()
 
-    def children(self):
-        """Process IDs of the workers that run."""
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
-        )
-        return listed.stdout.split()
+    def descendants(self, command=""):
+        """Process IDs of all that it has started, and what that has, with a word in the command."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        processes = [line.split(None, 2) for line in listed.stdout.splitlines()]
+        found, parents = [], {str(self.process.pid)}
+        while parents:
+            children = [each for each in processes if each[1] in parents]
+            found += [pid for pid, _parent, arguments in children if command in arguments]
+            parents = {pid for pid, *_ in children}
+        return found
+
+    def files(self):
+        """All files that it keeps, but for what its processes print."""
+        printed = ("stdout.txt", "stderr.txt")
+        return [each for each in self.folder.rglob("*") if each.is_file() and each.name not in printed]
 
     def stop(self, number=signal.SIGTERM):
         """Ask it to end; returns the exit status."""
@@ -53,7 +62,7 @@ def serving(folder, *arguments):
     output = folder / "output.txt"
     with open(output, "wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vesselseg", "web", "--port", "0", *arguments],
+            [sys.executable, "-m", "vesselseg", "web", "--port", "0", *map(str, arguments)],
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "TMPDIR": str(temporary), "TRAME_ARGS": ""},

@@ -188,13 +188,15 @@ def test_files_of_the_visitor_and_nobody_elses(chromium, tmp_path):
         first.see(".v-select:has-text('truth')")
 
         second = Visit(chromium, served.address)
-        assert "Somebody else is working here" in second.page.inner_text("body")
-        first.click(".vs-segment-button")
-        first.see(".vs-cancel-button")
-        first.click(".vs-leave")
-        assert "forgotten" in first.see("body").inner_text()
-        second.page.goto(served.address)
         second.see(".vs-phantom")
         assert "patient-7" not in second.page.inner_text("body")
         assert second.page.query_selector(".vs-cancel-button") is None
-        assert [each for each in served.folder.rglob("*") if each.is_file()] == []
+        first.click(".vs-segment-button")
+        first.see(".vs-cancel-button")
+        assert served.descendants(" segment ")
+        first.click(".vs-leave")
+        assert "forgotten" in first.see("body").inner_text()
+        assert served.descendants(" segment ") == []
+        second.click(".vs-phantom")
+        second.see(".vs-scan-name")
+        assert served.files() == []

@@ -54,25 +54,43 @@ def test_port_that_is_taken(capfd):
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def alive(processes):
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "-p", ",".join(processes)], capture_output=True, text=True, check=False
+    )
+    return listed.stdout.split()
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert condition()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_serves_until_a_signal_comes(tmp_path, number):
     with serving(tmp_path) as served:
         assert served.address.startswith("http://127.0.0.1:")
         assert status_of(served.address) == 200
-        time.sleep(0.5)  # the question for the devices runs, in a worker
-        workers = served.children()
-        assert workers
-        assert served.stop(number) == 0
+        until(lambda: served.descendants(" devices "))  # the question for the devices runs, in a worker
+        processes = served.descendants()
+        assert served.stop(number) == (-9 if number == signal.SIGKILL else 0)
         assert "Traceback" not in served.text
-        alive = subprocess.run(
-            ["ps", "-o", "pid=", "-p", ",".join(workers)], capture_output=True, text=True, check=False
-        )
-        assert alive.stdout.strip() == ""
+        # Even where it could not say goodbye, nothing goes on without it.
+        until(lambda: alive(processes) == [])
+        until(lambda: list(served.folder.iterdir()) == [])
+
+
+def test_ends_when_nobody_comes(tmp_path):
+    with serving(tmp_path, "--idle-minutes", "0.01") as served:
+        assert served.process.wait(30) == 0
         assert list(served.folder.iterdir()) == []
 
 
-def test_beyond_this_machine_a_token_is_needed(tmp_path):
-    with serving(tmp_path, "--host", "0.0.0.0") as served:
+@pytest.mark.parametrize("given", [(), ("--token=",)])
+def test_beyond_this_machine_a_token_is_needed(tmp_path, given):
+    with serving(tmp_path, "--host", "0.0.0.0", *given) as served:
         address, _question, token = served.address.partition("?token=")
         assert len(token) >= 16
         address = address.replace("0.0.0.0", "127.0.0.1")

@@ -158,6 +158,11 @@ class Worker:
             lines = errors.read().decode("utf-8", "replace").splitlines()
         return [line for line in lines[1 if size > _LAST_BYTES else 0 :] if line.strip()][-count:]
 
+    def ask_to_end(self) -> None:
+        """Close the standard input of the process: one that listens to that cleans up and ends by itself."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     def cancel(self) -> None:
         """End the process and its children at once.
 

@@ -1,19 +1,12 @@
-"""Who may come in: one visitor at a time, who knows the token where one is asked for."""
+"""Who may come in: people of this machine, or such as know the token; nobody is sent here by a page elsewhere."""
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import html
-import secrets
-import time
-from collections.abc import Awaitable, Callable
-from typing import cast
 from urllib.parse import urlsplit
 
 from aiohttp import web
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Names of this machine for itself. A page elsewhere whose name was made to point here has another one.
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
@@ -30,109 +23,56 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-_TAKEN = (
-    "Somebody else is working here. This server serves one person at a time; "
-    "try again when they have left, or start another one with 'vesselseg web --port 0'."
-)
 _TOKEN_NEEDED = "Open the whole address that 'vesselseg web' has printed, with its token."
 
 
 class Access:
-    """Lets one visitor in and keeps everybody else out.
-
-    Whoever comes first while the place is free gets a cookie; every request, the websocket among them, is refused
-    without it. So a second visitor never sees the scan of the first.
+    """Tells visitors from everybody else.
 
     Parameters
     ----------
     token : str
         Has to be in the address (``/?token=...``) with which a visitor comes; empty: this server can only be reached
         from its own machine, and asks for none.
-    clock : callable
-        Returns seconds.
     """
 
-    def __init__(self, token: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, token: str = "") -> None:
         self._token = token
-        self._clock = clock
-        self._visitor = ""
-        self._requests: set[asyncio.Task[object]] = set()
-        self._connections = 0
-        self._seen_at = 0.0
 
-    @property
-    def visited(self) -> bool:
-        """Whether there is a visitor, who may be away for a moment."""
-        return bool(self._visitor)
-
-    @property
-    def seconds_away(self) -> float:
-        """For how long the visitor has had no page open; 0 while there is one."""
-        return 0.0 if self._connections or not self._visitor else self._clock() - self._seen_at
-
-    def release(self) -> None:
-        """Make the place free for whoever comes next.
-
-        The cookie of the last visitor is worth nothing from now on, and all that they have asked for ends: a page that
-        stays open must not see what the next one does, nor an upload arrive there. To be called in the server's loop.
-        """
-        self._visitor = ""
-        for task in self._requests - {asyncio.current_task()}:
-            task.cancel()
-
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
-        """Return what has to stand before every handler of the server."""
-
-        @web.middleware
-        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            response = self._refuse(request) or await self._pass(request, handler)
-            if not response.prepared:
-                response.headers.update(_HEADERS)
-            return response
-
-        return guard
-
-    async def _pass(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        is_page = request.headers.get("Upgrade", "").lower() == "websocket"
-        self._requests.add(task)
-        self._connections += is_page
-        try:
-            return await handler(request)
-        finally:
-            self._requests.discard(task)
-            self._connections -= is_page
-            self._seen_at = self._clock()
-
-    def _refuse(self, request: web.Request) -> web.StreamResponse | None:
-        host = urlsplit(f"//{request.host}")
-        if not self._token and host.hostname not in LOOPBACK_NAMES:
+    def refuse(self, request: web.Request) -> web.Response | None:
+        """Answer a request that comes under a wrong name or from a page of another server; None if it does not."""
+        if not self._token and urlsplit(f"//{request.host}").hostname not in LOOPBACK_NAMES:
             return plain_page(403, "This server can only be reached under the address that it has printed.")
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
             return plain_page(403, "A page of another server cannot use this one.")
-        # Browsers share cookies between the ports of a machine.
-        cookie = f"vesselseg-{host.port or 80}"
-        known = self._visitor and _same(request.cookies.get(cookie, ""), self._visitor)
-        if known and "token" not in request.query:
-            return None
+        return None
+
+    def refuse_newcomer(self, request: web.Request) -> web.Response | None:
+        """Answer somebody who has no cookie yet and may not have one; None if they may."""
         if request.method != "GET" or request.path not in _PAGES:
             return plain_page(403, _TOKEN_NEEDED if self._token else "Open the page first.")
-        if not known:
-            if self._token and not _same(request.query.get("token", ""), self._token):
-                return plain_page(403, _TOKEN_NEEDED)
-            if self._visitor:
-                return plain_page(409, _TAKEN)
-            self._visitor = secrets.token_urlsafe(32)
-            self._seen_at = self._clock()
-        # The token does not stay in the address bar, nor in the browser's history of the page.
-        response = web.Response(status=303, headers={"Location": "/index.html", "Cache-Control": "no-store"})
-        response.set_cookie(cookie, self._visitor, httponly=True, samesite="Lax", path="/")
-        return response
+        # Somebody opens the page, rather than another page making their browser ask for it, again and again.
+        if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
+            return plain_page(403, "A page of another server cannot use this one.")
+        if self._token and not same(request.query.get("token", ""), self._token):
+            return plain_page(403, _TOKEN_NEEDED)
+        return None
 
 
-def _same(one: str, other: str) -> bool:
+def cookie_name(request: web.Request) -> str:
+    """Return the name of our cookie: browsers share cookies between the ports of a machine."""
+    return f"vesselseg-{urlsplit(f'//{request.host}').port or 80}"
+
+
+def same(one: str, other: str) -> bool:
+    """Compare secrets in a time that says nothing about where they differ."""
     return hmac.compare_digest(one.encode(), other.encode())
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Tell the browser what our pages never do."""
+    response.headers.update(_HEADERS)
 
 
 def plain_page(status: int, text: str) -> web.Response:

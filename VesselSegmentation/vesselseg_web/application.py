@@ -7,18 +7,17 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from vesselseg_web import assets
-from vesselseg_web.access import Access, plain_page
 from vesselseg_web.case import Case
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
 from vesselseg_web.page_logic import PageLogic
 from vesselseg_web.page_ui import PageUI
+from vesselseg_web.presence import Presence
 from vesselseg_web.save_logic import SaveLogic
 from vesselseg_web.scan_logic import ScanLogic
 from vesselseg_web.segment_logic import SegmentLogic
@@ -29,28 +28,28 @@ from VesselSegmentationLib.worker import PythonCommand, private_folder
 _POLL_SECONDS = 0.1
 #: When the visitor has had no page open for so long, work that runs is stopped: nobody waits for it.
 STOP_AFTER_SECONDS = 60.0
-#: And then everything is forgotten: a laptop that slept over lunch finds its work again, the next person nothing.
-FORGET_AFTER_SECONDS = 3600.0
 
 
 class WebApplication:
-    """The page of one visitor at a time.
+    """The page of one visitor.
 
     Parameters
     ----------
     server : trame_server.Server
         Must not have been started.
     files : sequence of str
-        A scan, and vessels to compare with: every visitor begins with them.
-    access : Access
+        A scan, and vessels to compare with, to begin with.
+    presence : Presence
     python : PythonCommand, optional
         How to start Python for the worker processes.
     """
 
-    def __init__(self, server: Any, files: Sequence[str], access: Access, python: PythonCommand | None = None) -> None:
+    def __init__(
+        self, server: Any, files: Sequence[str], presence: Presence, python: PythonCommand | None = None
+    ) -> None:
         self._server = server
         self._files = list(files)
-        self._access = access
+        self._presence = presence
         self._folder = private_folder()
         server.enable_module(assets)
         application = SlicerApp()
@@ -83,17 +82,9 @@ class WebApplication:
             for section in self._sections:
                 with self.page.reporting(keep=True):
                     section.poll()
-            await self._look_after_visitor()
+            self._look_after_visitor()
             self.page.state.flush()
             await asyncio.sleep(_POLL_SECONDS)
-
-    async def begin_anew(self) -> None:
-        """Forget everything; whoever comes next finds only the files that this server was started with."""
-        self._access.release()
-        self.stop()
-        self.case.clear()
-        self.page.reset()
-        await self.scan.open_files(self._files)
 
     def stop(self) -> None:
         """Stop all work."""
@@ -106,11 +97,8 @@ class WebApplication:
         self.case.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _look_after_visitor(self) -> None:
-        away = self._access.seconds_away
-        if away > FORGET_AFTER_SECONDS:
-            await self.begin_anew()
-        elif away > STOP_AFTER_SECONDS and self.segment.data.running:
+    def _look_after_visitor(self) -> None:
+        if self._presence.seconds_away > STOP_AFTER_SECONDS and self.segment.data.running:
             self.segment.stop()
 
     def _comparison_changed(self, changed: set[str]) -> None:
@@ -119,12 +107,8 @@ class WebApplication:
         self.save.comparison_changed(changed)
 
     def _bind(self, web_server: Any) -> None:
-        web_server.app.middlewares.append(self._access.middleware())
-        web_server.app.add_routes([*self._transfers.routes(), web.post("/leave", self._leave)])
-
-    async def _leave(self, request: web.Request) -> web.Response:
-        await self.begin_anew()
-        return plain_page(200, "Everything has been forgotten. To begin again, open the address of this server.")
+        web_server.app.middlewares.append(self._presence.middleware())
+        web_server.app.add_routes(self._transfers.routes())
 
 
 def _quiet_vtk() -> None:

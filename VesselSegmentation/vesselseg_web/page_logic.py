@@ -45,11 +45,6 @@ class PageLogic(BaseLogic[PageState]):
         """Show what went wrong."""
         self.data.error = sentence(error)
 
-    def reset(self) -> None:
-        """Show what a new visitor sees."""
-        fresh = PageState()
-        self.data.status, self.data.error, self.data.sections = fresh.status, "", fresh.sections
-
     @contextlib.contextmanager
     def reporting(self, *, keep: bool = False) -> Iterator[None]:
         """Do something; what goes wrong ends it, and is shown as one line.

@@ -4,91 +4,115 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import math
 import secrets
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from vesselseg.errors import VesselSegError
+from vesselseg_web.visits import MOST_VISITORS, Visits
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+_LOOK_SECONDS = 1.0
 
 
-def serve(files: Sequence[str], *, host: str, port: int, token: str | None, ready: Callable[[str], None]) -> None:
+def serve(
+    files: Sequence[str] = (),
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    token: str | None = None,
+    visitors: int = MOST_VISITORS,
+    idle_minutes: float = math.inf,
+) -> None:
     """Serve the page until Ctrl-C or a request to terminate.
 
     Parameters
     ----------
     files : sequence of str
-        A scan, and vessels to compare with.
+        A scan, and vessels to compare with: every visitor begins with them.
     host : str
         Address to listen on.
     port : int
         0 for any that is free.
-    token : str, optional
-        That the address must hold; the default is a random one, and none where only this machine can connect.
     ready : callable
         Called with the address to open, once it can be.
+    token : str, optional
+        That the address must hold; the default is a random one, and none where only this machine can connect.
+    visitors : int
+        How many there can be at a time.
+    idle_minutes : float
+        Also stop when there has been no visitor for so long.
 
     Raises
     ------
     VesselSegError
-        If the port cannot be listened to.
+        If the port cannot be listened to, or the page cannot be started.
     """
     from vesselseg_web.access import LOOPBACK_NAMES
 
-    if token is None:
-        token = "" if host in LOOPBACK_NAMES else secrets.token_urlsafe(16)
-    # trame would take our arguments for its own, and wslink would print a line for a launcher.
-    os.environ.update(TRAME_ARGS="", WSLINK_READY_MSG="")
-    asyncio.run(_serve(files, host, port, token, ready))
+    # An empty one would be none.
+    token = token or ("" if host in LOOPBACK_NAMES else secrets.token_urlsafe(16))
+    visits = Visits(files, most=visitors)
+    asyncio.run(_serve(visits, host, port, token, ready, 60 * idle_minutes))
 
 
-async def _serve(files: Sequence[str], host: str, port: int, token: str, ready: Callable[[str], None]) -> None:
-    from trame.app import get_server
+async def _serve(
+    visits: Visits, host: str, port: int, token: str, ready: Callable[[str], None], idle_seconds: float
+) -> None:
+    from aiohttp import web
 
     from vesselseg_web.access import Access
-    from vesselseg_web.application import WebApplication
+    from vesselseg_web.forwarding import Forwarder
+    from vesselseg_web.reception import Reception
 
+    stop = asyncio.ensure_future(stop_signal())
+    forwarder = Forwarder()
+    runner = web.AppRunner(
+        Reception(Access(token), visits, forwarder).application(), access_log=None, shutdown_timeout=1.0
+    )
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise VesselSegError(
+                f"{host} port {port} cannot be listened to: {error.strerror or error}",
+                "give another --port, or 0 for any",
+            ) from error
+        await _until(stop, visits.prepare())
+        if not stop.done():
+            ready(_address(host, runner.addresses[0][1], token))
+        while not stop.done() and visits.seconds_idle < idle_seconds:
+            await visits.look_after()
+            await asyncio.wait([stop], timeout=_LOOK_SECONDS)
+    finally:
+        stop.cancel()
+        await visits.close()
+        await forwarder.close()
+        await runner.cleanup()
+
+
+async def stop_signal() -> None:
+    """Wait for Ctrl-C or a request to terminate."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in _SIGNALS:
         # Windows' loops know none; there Ctrl-C ends the loop by an exception, after the same cleaning up.
         with contextlib.suppress(AttributeError, NotImplementedError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
-    server = get_server("vesselseg", client_type="vue3")
-    application = WebApplication(server, files, Access(token))
-    tasks: list[asyncio.Future[object]] = []
-    try:
-        listening = asyncio.ensure_future(
-            server.start(
-                exec_mode="coroutine",
-                host=host,
-                port=port,
-                thread=True,  # signals are ours
-                timeout=0,
-                open_browser=False,
-                show_connection_info=False,
-            )
-        )
-        tasks += [listening, asyncio.ensure_future(stop.wait())]
-        await asyncio.wait([listening, server.ready], return_when=asyncio.FIRST_COMPLETED)
-        if not listening.done():
-            ready(_address(host, server.port, token))
-            tasks.append(asyncio.ensure_future(application.run()))
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-    except OSError as error:
-        raise VesselSegError(
-            f"{host} port {port} cannot be listened to: {error.strerror or error}", "give another --port, or 0 for any"
-        ) from error
-    finally:
-        application.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await stop.wait()
+
+
+async def _until(stop: asyncio.Future[None], work: Coroutine[object, object, None]) -> None:
+    """Do something, at most until it is time to stop; what goes wrong is raised."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait([stop, task], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    task.cancel()
 
 
 def _address(host: str, port: int, token: str) -> str:

@@ -1,0 +1,220 @@
+"""Who gets a process, and when it ends; the processes are Python that sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="needs trame-slicer")
+
+from vesselseg.errors import VesselSegError
+from vesselseg_web import visits as module
+from vesselseg_web.visits import CLOSED_SECONDS, LOST_SECONDS, Visit, Visits
+from VesselSegmentationLib.worker import PythonCommand
+
+#: Answers as a process of a visitor does, leaves a file, and ends with its standard input.
+_SCRIPT = """
+import json, os, sys, tempfile
+tempfile.NamedTemporaryFile(delete=False)
+print(json.dumps({"event": "result", "port": 1}), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def python(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    def command(script):
+        path = tmp_path.parent / f"{tmp_path.name}.py"
+        path.write_text(script)
+        return PythonCommand((sys.executable, str(path)))
+
+    yield command
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that only pass when a test says so."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def run(work):
+    asyncio.run(work)
+
+
+async def settle(visits, count):
+    """Wait until processes have ended."""
+    for _ in range(500):
+        if len(visits._visits) == count and not visits._ending:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a visit has not ended")
+
+
+def test_places_are_taken_and_given_back(python, tmp_path):
+    async def visit():
+        visits = Visits(most=2, python=python(_SCRIPT))
+        await visits.prepare()
+        (first, one), (second, two) = await asyncio.gather(visits.begin(), visits.begin())
+        assert first != second
+        assert one.headers != two.headers
+        assert visits.find(first) is one
+        assert visits.find("guess") is None
+        assert await visits.begin() is None
+        await visits.end(first)
+        assert visits.find(first) is None
+        assert not one.runs
+        assert await visits.begin() is not None
+        await visits.close()
+        assert not two.runs
+        assert list(tmp_path.iterdir()) == []
+
+    run(visit())
+
+
+def test_next_process_waits_ahead(python, clock):
+    async def visit():
+        visits = Visits(most=2, python=python(_SCRIPT))
+        await visits.prepare()
+        ahead = visits._next
+        _key, first = await visits.begin()
+        assert first is ahead
+        await visits.look_after()
+        assert visits._next is None  # not while the first page is loaded
+        clock.now += 10
+        await visits.look_after()
+        assert visits._next is not None
+        await visits.close()
+
+    run(visit())
+
+
+@pytest.mark.parametrize(("closed_page", "seconds"), [(True, CLOSED_SECONDS), (False, LOST_SECONDS)])
+def test_visit_ends_when_the_visitor_stays_away(python, clock, closed_page, seconds):
+    async def visit():
+        visits = Visits(most=1, python=python(_SCRIPT))
+        _key, first = await visits.begin()
+        first.enter()
+        clock.now += 2 * LOST_SECONDS
+        await visits.look_after()
+        assert first.runs
+        first.leave(closed_page=closed_page)
+        clock.now += seconds - 1
+        await visits.look_after()
+        assert first.runs
+        first.enter()  # the page is loaded anew
+        first.leave(closed_page=closed_page)
+        clock.now += seconds - 1
+        await visits.look_after()
+        assert visits.seconds_idle == 0
+        clock.now += 2
+        await visits.look_after()
+        await settle(visits, 0)
+        assert not first.runs
+        clock.now += 100
+        assert visits.seconds_idle == 100
+        await visits.close()
+
+    run(visit())
+
+
+def test_silent_visitor_makes_room(python, clock):
+    async def visit():
+        visits = Visits(most=1, python=python(_SCRIPT))
+        key, first = await visits.begin()
+        first.enter()
+        first.leave(closed_page=False)
+        clock.now += module.SPARED_SECONDS - 1
+        assert await visits.begin() is None
+        clock.now += 2
+        _key, second = await visits.begin()
+        assert (first.runs, second.runs) == (False, True)
+        assert visits.find(key) is None
+        await visits.close()
+
+    run(visit())
+
+
+def test_process_that_does_not_start(python):
+    async def visit():
+        visits = Visits(python=python("raise SystemExit('no display')"))
+        with pytest.raises(VesselSegError, match="cannot be started: no display"):
+            await visits.prepare()
+        await visits.close()
+
+    run(visit())
+
+
+def test_crash_is_told_and_gives_the_place_back(python, caplog):
+    script = _SCRIPT.replace("sys.stdin.read()", "sys.stdin.readline(); os.abort()")
+
+    async def visit():
+        visits = Visits(most=1, python=python(script))
+        key, first = await visits.begin()
+        first._worker.ask_to_end()
+        for _ in range(500):
+            if not first.runs:
+                break
+            await asyncio.sleep(0.01)
+        assert visits.find(key) is None
+        await visits.look_after()
+        await settle(visits, 0)
+        await visits.close()
+
+    run(visit())
+    assert "ended unexpectedly" in caplog.text
+
+
+def test_process_ends_with_the_server_whatever_happens_to_it(python, tmp_path):
+    """Even when the server is killed: its end of the pipe closes."""
+    command = python(_SCRIPT)
+    code = (
+        "import asyncio, os\n"
+        "from vesselseg_web.visits import Visits\n"
+        "from VesselSegmentationLib.worker import PythonCommand\n"
+        "async def work():\n"
+        f"    visits = Visits(python=PythonCommand({command.command!r}))\n"
+        "    _key, visit = await visits.begin()\n"
+        "    print(visit._worker._process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(work())\n"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path), "TMPDIR": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode == -9
+    gone = subprocess.run(
+        ["timeout", "10", "tail", f"--pid={int(ended.stdout)}", "-f", "/dev/null"], check=False, capture_output=True
+    )
+    assert gone.returncode == 0
+
+
+def test_secret_is_in_the_environment_only(python):
+    visit = Visit([], python("import os, sys, json; print(json.dumps(sys.argv), os.environ['VESSELSEG_VISIT_SECRET'])"))
+    (secret,) = visit.headers.values()
+
+    async def look():
+        for _ in range(500):
+            if not visit.runs:
+                break
+            await asyncio.sleep(0.01)
+        arguments, said = visit._worker.poll()[0]["message"].rsplit(" ", 1)
+        assert said == secret
+        assert secret not in arguments
+        await visit.end()
+
+    run(look())
