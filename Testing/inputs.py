@@ -36,9 +36,9 @@ AWKWARD_GRIDS: dict[str, tuple[np.ndarray, tuple[float, float, float]]] = {
 
 
 def write_dicom(
-    volume: Volume, folder: Path, *, leave_out: tuple[int, ...] = (), series: str = "1.2.826.0.1.1"
+    volume: Volume, folder: Path, *, leave_out: tuple[int, ...] = (), series: str = "1.2.826.0.1.1", **tags: object
 ) -> None:
-    """Write a series slice by slice with pydicom: not with the library that we read with."""
+    """Write a series slice by slice with pydicom, not with the library that we read with; tags by their keywords."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
@@ -62,6 +62,8 @@ def write_dicom(
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
         data.PixelData = volume.array[k].astype(np.uint16).tobytes()
+        for keyword, value in tags.items():
+            setattr(data, keyword, value)
         data.save_as(folder / f"{series}_{k:03d}.dcm", enforce_file_format=True)
 
 

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from inputs import BAD_INPUTS, make_bad_files, rotation, write_dicom
+from vesselseg.dicom_io import find_dicom_series
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import atomic_output, check_output, check_outputs, read_label, read_volume, write_volume
@@ -47,6 +48,28 @@ def test_dicom_takes_the_largest_series_and_says_so(
     write_dicom(make_scan(Geometry((20, 20, 9), (1, 1, 1))), tmp_path, series="1.2.3.5")
     assert read_volume(tmp_path).geometry.size == (20, 20, 9)
     assert "2 DICOM series" in caplog.text
+
+
+def test_dicom_takes_the_tof_angiogram_of_a_study(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    for index, (description, slices, image_type) in enumerate(
+        [
+            ("T1 MPRAGE", 40, "ORIGINAL"),
+            ("TOF_3D_multi-slab", 20, "ORIGINAL"),
+            ("TOF_3D_multi-slab MIP", 30, "DERIVED\\SECONDARY\\MIP"),
+            ("localizer", 3, "ORIGINAL"),
+        ]
+    ):
+        scan = make_scan(Geometry((20, 18, slices), (1, 1, 1)))
+        tags = {"SeriesDescription": description, "ImageType": image_type}
+        write_dicom(scan, tmp_path / str(index), series=f"1.2.3.{index}", **tags)
+    assert [(each.description, each.is_tof, each.is_scan) for each in find_dicom_series(tmp_path)] == [
+        ("TOF_3D_multi-slab", True, True),
+        ("T1 MPRAGE", False, True),
+        ("TOF_3D_multi-slab MIP", False, False),
+        ("localizer", False, False),
+    ]
+    assert find_dicom_series(tmp_path)[0].text == "TOF_3D_multi-slab: MR, 20 slices of 20 x 18"
+    assert read_volume(tmp_path).geometry.size == (20, 18, 20)
 
 
 def test_a_dicom_series_spread_over_folders_is_one(make_scan: Callable[..., Volume], tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""Reading a folder of DICOM files as one scan."""
+"""Reading DICOM series: which there are in a folder, which of them is the TOF angiogram, and its voxels."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +20,60 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vesselseg")
 
 
+_MODALITY, _DESCRIPTION, _PROTOCOL = "0008|0060", "0008|103e", "0018|1030"
+_IMAGE_TYPE, _ANGIO_FLAG, _FRAMES = "0008|0008", "0018|0025", "0028|0008"
+#: What operators and vendors call time-of-flight angiography.
+_TOF_NAMES = re.compile(r"tof|mra(?![a-z])|angio|time.?of.?flight", re.IGNORECASE)
+#: Pictures made from a scan, which are no scan: maximum intensity projections, scouts, screen shots.
+_NO_SCAN = re.compile(r"mip|projection|localizer|scout|screen|mpr", re.IGNORECASE)
+_FEWEST_SLICES = 16
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """A series, known by its headers alone.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Its files, in no certain order.
+    description : str
+        What the scanner calls it.
+    modality : str
+        As in "MR".
+    slices : int
+        Number of slices.
+    size : tuple of int
+        Columns and rows.
+    is_scan : bool
+        Whether it can be a three-dimensional scan, rather than projections or a scout.
+    is_tof : bool
+        Whether it also says that it is a time-of-flight angiogram.
+    """
+
+    files: tuple[str, ...]
+    description: str
+    modality: str
+    slices: int
+    size: tuple[int, int]
+    is_scan: bool
+    is_tof: bool
+
+    @property
+    def text(self) -> str:
+        """What it is, in a line for people."""
+        name = self.description or "without a description"
+        return f"{name}: {self.modality}, {self.slices} slices of {self.size[0]} x {self.size[1]}"
+
+
 def read_dicom_folder(folder: Path) -> SimpleITK.Image:
     """Read the DICOM series in a folder and the folders in it.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Of several series the one with most files is taken, which is said in the log. A series may be spread over
-        several folders.
+        Of several series a time-of-flight angiogram is taken, else the one with most slices, which is said in the log.
+        A series may be spread over several folders.
 
     Returns
     -------
@@ -36,31 +84,67 @@ def read_dicom_folder(folder: Path) -> SimpleITK.Image:
     VesselSegError
         If there is no series, a slice is missing or it cannot be read.
     """
-    import SimpleITK as sitk
-
-    with quiet_itk():
-        series = _find_series(folder)
+    series = find_dicom_series(folder)
     if not series:
         raise VesselSegError(
             f"there is no DICOM series in the folder {folder}", "give a folder with one series, or an image file"
         )
-    files = max(series.values(), key=len)
     if len(series) > 1:
-        logger.warning("%d DICOM series in %s: taking the largest, of %d files", len(series), folder, len(files))
+        logger.warning("%d DICOM series in %s: taking %s", len(series), folder, series[0].text)
+    return read_dicom_series(series[0], where=str(folder))
+
+
+def find_dicom_series(folder: Path) -> list[DicomSeries]:
+    """List the series in a folder and the folders in it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+
+    Returns
+    -------
+    list of DicomSeries
+        Time-of-flight angiograms first, then other scans, then the rest; of each, those with most slices first.
+    """
+    with quiet_itk():
+        series = [_described(files) for files in _files_by_series(folder).values()]
+    return sorted(series, key=lambda each: (each.is_tof, each.is_scan, each.slices), reverse=True)
+
+
+def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
+    """Read the voxels of a series.
+
+    Parameters
+    ----------
+    series : DicomSeries
+    where : str
+        Name of its folder, for messages.
+
+    Returns
+    -------
+    SimpleITK.Image
+
+    Raises
+    ------
+    VesselSegError
+        If a slice is missing or it cannot be read.
+    """
+    import SimpleITK as sitk
+
     try:
         with quiet_itk():
-            if len(files) == 1:  # an enhanced (multi-frame) object, or a lone slice, which the checks will refuse
-                return sitk.ReadImage(files[0])
+            if len(series.files) == 1:  # an enhanced (multi-frame) object, or a lone slice, which checks will refuse
+                return sitk.ReadImage(series.files[0])
             reader = sitk.ImageSeriesReader()
-            reader.SetFileNames(_by_position(folder, files))
+            reader.SetFileNames(_by_position(where, list(series.files)))
             return reader.Execute()
     except RuntimeError as error:
         raise VesselSegError(
-            f"the DICOM series in {folder} cannot be read", "check that the export is complete and not damaged"
+            f"the DICOM series in {where} cannot be read", "check that the export is complete and not damaged"
         ) from error
 
 
-def _find_series(folder: Path) -> dict[str, list[str]]:
+def _files_by_series(folder: Path) -> dict[str, list[str]]:
     import SimpleITK as sitk
 
     series: dict[str, list[str]] = {}
@@ -72,7 +156,30 @@ def _find_series(folder: Path) -> dict[str, list[str]]:
     return series
 
 
-def _by_position(folder: Path, files: list[str]) -> list[str]:
+def _described(files: list[str]) -> DicomSeries:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(files[0])
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return DicomSeries(tuple(files), "", "", len(files), (0, 0), is_scan=False, is_tof=False)
+
+    def value(tag: str) -> str:
+        return str(reader.GetMetaData(tag)).strip() if reader.HasMetaDataKey(tag) else ""
+
+    size = reader.GetSize()
+    frames = value(_FRAMES)
+    slices = len(files) * (int(frames) if frames.isdigit() else 1)
+    modality, description = value(_MODALITY), value(_DESCRIPTION) or value(_PROTOCOL)
+    is_scan = slices >= _FEWEST_SLICES and not _NO_SCAN.search(f"{value(_IMAGE_TYPE)} {description}")
+    names_tof = _TOF_NAMES.search(f"{description} {value(_PROTOCOL)}") is not None or value(_ANGIO_FLAG) == "Y"
+    is_tof = is_scan and modality == "MR" and names_tof
+    return DicomSeries(tuple(files), description, modality, slices, (size[0], size[1]), is_scan=is_scan, is_tof=is_tof)
+
+
+def _by_position(where: str, files: list[str]) -> list[str]:
     """Sort slices along their normal; refuse a missing one: ITK would place the others evenly, and so wrongly."""
     import SimpleITK as sitk
 
@@ -90,7 +197,7 @@ def _by_position(folder: Path, files: list[str]) -> list[str]:
     typical = float(np.median(distances))
     if typical <= 0 or np.any(np.abs(distances / typical - 1) > 0.1):
         raise VesselSegError(
-            f"the slices of the DICOM series in {folder} are not evenly spaced",
+            f"the slices of the DICOM series in {where} are not evenly spaced",
             "export the series again with all its slices, one series a folder",
         )
     return [files[index] for index in order]

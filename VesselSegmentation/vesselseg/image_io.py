@@ -33,8 +33,8 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
     Parameters
     ----------
     path : path-like
-        An image file (NIfTI, NRRD, MHA, a single DICOM file) or a folder with one DICOM series. Of several series the
-        one with most slices is taken, and said in the log.
+        An image file (NIfTI, NRRD, MHA, a single DICOM file) or a folder with one DICOM series. Of several series a
+        TOF angiogram is taken, else the one with most slices, and said in the log.
 
     Returns
     -------
