@@ -25,7 +25,7 @@ _IMAGE_TYPE, _ANGIO_FLAG, _FRAMES = "0008|0008", "0018|0025", "0028|0008"
 #: What operators and vendors call time-of-flight angiography.
 _TOF_NAMES = re.compile(r"tof|mra(?![a-z])|angio|time.?of.?flight", re.IGNORECASE)
 #: Pictures made from a scan, which are no scan: maximum intensity projections, scouts, screen shots.
-_NO_SCAN = re.compile(r"mip|projection|localizer|scout|screen|mpr", re.IGNORECASE)
+_NO_SCAN = re.compile(r"mip|projection|localizer|scout|screen|mpr(?!age)", re.IGNORECASE)
 _FEWEST_SLICES = 16
 
 
