@@ -29,6 +29,8 @@ class PretendedViews:
 
     layouts = ("Four views", "3D")
     layout = "Four views"
+    software = True
+    limited = False
 
     def __init__(self):
         self.shown = None
@@ -44,6 +46,9 @@ class PretendedViews:
 
     def centre_3d(self):
         pass
+
+    def limit_3d(self, limited):
+        self.limited = limited
 
 
 @pytest.fixture

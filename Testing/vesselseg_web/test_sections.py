@@ -76,6 +76,8 @@ def test_upload_of_a_scan(scan_section, case, views, scan, tmp_path):
 def test_upload_of_something_else_changes_nothing(scan_section, case, tmp_path):
     (tmp_path / "virus.exe").write_bytes(b"MZ" + bytes(500))
     assert not send(scan_section, tmp_path / "virus.exe", "virus.exe", SCAN)
+    image.Modified()
+    case.edits.poll()
     assert case.scan is None
     assert scan_section.page.data.error == (
         "This file is no image that can be read here. Choose a scan as NIfTI, NRRD or MHA."
@@ -84,6 +86,23 @@ def test_upload_of_something_else_changes_nothing(scan_section, case, tmp_path):
 
 
 def test_broken_upload_leaves_the_scan_that_is_there(scan_section, case, scan, tmp_path):
+    segmented.start()
+    assert segmented.data.question == "another segmentation"
+    assert not segmented.data.running
+    segmented.keep()
+
+    edited = case.label().array
+    segmented.data.threshold = 0.2
+    segmented.apply_threshold()
+    segmented.replace()
+    replaced = case.label().array
+    assert np.count_nonzero(replaced) > np.count_nonzero(before)
+    case.edits.undo()
+    np.testing.assert_array_equal(case.label().array, edited)
+    case.edits.redo()
+    np.testing.assert_array_equal(case.label().array, replaced)
+    assert segmented.page.data.error == ""
+
     case.load_scan(scan, "TOF")
     write_volume(scan, tmp_path / "scan.nrrd", compress=False)
     (tmp_path / "scan.nrrd").write_bytes((tmp_path / "scan.nrrd").read_bytes()[:-5000])
@@ -136,8 +155,8 @@ def test_threshold_acts_on_the_probability(segmented, case, scan):
     poll(segmented, lambda: np.array_equal(case.label().array, expected))
 
 
-def test_edited_vessels_are_not_replaced(segmented, case):
-    before = case.label().array
+def test_edited_vessels_are_replaced_only_if_the_user_agrees(segmented, case):
+    before, threshold = case.label().array, segmented.data.threshold
     found = case.segmentation.vessel_segment_id(case.vessels)
     from vtkmodules.util.numpy_support import vtk_to_numpy
 
@@ -146,7 +165,10 @@ def test_edited_vessels_are_not_replaced(segmented, case):
     voxels[np.flatnonzero(voxels)[0]] = 0
     segmented.data.threshold = 0.2
     segmented.apply_threshold()
-    assert "edited" in segmented.page.data.error
+    assert segmented.data.question == "another threshold"
+    assert np.count_nonzero(case.label().array != before) == 1
+    segmented.keep()
+    assert (segmented.data.question, segmented.data.threshold) == ("", threshold)
     assert np.count_nonzero(case.label().array != before) == 1
 
 

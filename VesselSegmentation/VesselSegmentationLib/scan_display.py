@@ -90,7 +90,14 @@ def vessel_window(scan: Volume, mask: Volume | None = None) -> VesselWindow:
 
 
 def show_volume_rendering(
-    scene: Any, volume_node: Any, style: str, *, mask: Volume | None = None, opacity: float = 1.0
+    scene: Any,
+    volume_node: Any,
+    style: str,
+    *,
+    mask: Volume | None = None,
+    opacity: float = 1.0,
+    window: VesselWindow | None = None,
+    on_cpu: bool = False,
 ) -> Any:
     """Show a scan in the 3D views.
 
@@ -108,6 +115,11 @@ def show_volume_rendering(
     opacity : float
         Of the brightest voxels, in (0, 1]. Less than 1 makes the scan the context of surfaces that lie in it, such as
         those of a segmentation or of an error map.
+    window : VesselWindow, optional
+        Intensities between which vessels show; the default is fitted to the scan. What is shown may be another image
+        than the one to be measured, such as a reduced copy.
+    on_cpu : bool
+        Whether a ray caster made for CPUs draws it: many times faster where there is no graphics card.
 
     Returns
     -------
@@ -124,13 +136,14 @@ def show_volume_rendering(
         raise ValueError(f"style must be one of {', '.join(STYLES)}, not '{style}'")
     if not 0 < opacity <= 1:
         raise ValueError(f"opacity must be above 0 and at most 1, not {opacity}")
-    window = vessel_window(volume_from_node(volume_node), mask)
+    window = window or vessel_window(volume_from_node(volume_node), mask)
     display_node = volume_rendering_of(volume_node)
     if display_node is None:
-        display_node = _add_display_node(scene, volume_node)
+        display_node = _add_display_node(scene, volume_node, on_cpu)
     # Hidden until all is set: without a graphics card every change would draw the volume again, for seconds.
     display_node.SetVisibility(False)
-    _set_transfer_functions(display_node.GetVolumePropertyNode(), window, style, opacity)
+    on_cpu = display_node.IsA("vtkMRMLCPURayCastVolumeRenderingDisplayNode")
+    _set_transfer_functions(display_node.GetVolumePropertyNode(), window, style, opacity, on_cpu)
     display_node.SetAttribute(_DISPLAY_ATTRIBUTE, style)
     view = slicer.vtkMRMLViewNode
     _set_technique(scene, view.MaximumIntensityProjection if style == PROJECTION else view.Composite)
@@ -235,7 +248,7 @@ def _slice_distance(node: Any) -> float:
     return float(node.GetFieldOfView()[2] / max(node.GetDimensions()[2], 1)) or 1.0
 
 
-def _set_transfer_functions(property_node: Any, window: VesselWindow, style: str, opacity: float) -> None:
+def _set_transfer_functions(property_node: Any, window: VesselWindow, style: str, opacity: float, on_cpu: bool) -> None:
     points = _projection(window) if style == PROJECTION else _lit_vessels(window)
     colors, opacities = vtkColorTransferFunction(), vtkPiecewiseFunction()
     for value, color, share in points:
@@ -247,8 +260,9 @@ def _set_transfer_functions(property_node: Any, window: VesselWindow, style: str
     volume_property = property_node.GetVolumeProperty()
     volume_property.SetInterpolationTypeToLinear()
     volume_property.SetShade(style == VESSELS)
-    volume_property.SetAmbient(0.35)
-    volume_property.SetDiffuse(0.75)
+    # The ray caster for CPUs draws the same light darker.
+    volume_property.SetAmbient(0.7 if on_cpu else 0.35)
+    volume_property.SetDiffuse(1.0 if on_cpu else 0.75)
     volume_property.SetSpecular(0.25)
     property_node.EndModify(blocker)
 
@@ -271,11 +285,15 @@ def _lit_vessels(window: VesselWindow) -> tuple[_Point, ...]:
     )
 
 
-def _add_display_node(scene: Any, volume_node: Any) -> Any:
+def _add_display_node(scene: Any, volume_node: Any, on_cpu: bool) -> Any:
     property_node = slicer.vtkMRMLVolumePropertyNode()
     property_node.SetName(scene.GenerateUniqueName(f"{volume_node.GetName()} vessel rendering"))
     property_node = scene.AddNode(property_node)
-    display_node = slicer.vtkMRMLGPURayCastVolumeRenderingDisplayNode()
+    display_node = (
+        slicer.vtkMRMLCPURayCastVolumeRenderingDisplayNode()
+        if on_cpu
+        else slicer.vtkMRMLGPURayCastVolumeRenderingDisplayNode()
+    )
     display_node.SetName(property_node.GetName())
     # Its own transfer functions: following those of the slices would show tissue.
     display_node.SetFollowVolumeDisplayNode(False)

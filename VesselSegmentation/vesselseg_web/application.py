@@ -14,6 +14,7 @@ from vesselseg_web import assets
 from vesselseg_web.case import Case
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.correct_logic import CorrectLogic
+from vesselseg_web.display_logic import DisplayLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
 from vesselseg_web.page_logic import PageLogic
 from vesselseg_web.page_ui import PageUI
@@ -21,8 +22,10 @@ from vesselseg_web.presence import Presence
 from vesselseg_web.save_logic import SaveLogic
 from vesselseg_web.scan_logic import ScanLogic
 from vesselseg_web.segment_logic import SegmentLogic
+from vesselseg_web.shortcuts import Shortcuts
 from vesselseg_web.transfers import Transfers
 from vesselseg_web.views import Views
+from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED
 from VesselSegmentationLib.worker import PythonCommand, private_folder
 
 _POLL_SECONDS = 0.1
@@ -60,17 +63,34 @@ class WebApplication:
         self.page = PageLogic(server, application, views)
         self.scan = ScanLogic(self.page, self.case, views)
         self.segment = SegmentLogic(self.page, self.case, views)
+        self.display = DisplayLogic(self.page, self.case, views)
         self.compare = CompareLogic(self.page, self.case, self._comparison_changed)
         self.errors = ErrorListLogic(self.page, self.case)
         self.correct = CorrectLogic(self.page, self.case, self.compare.tell)
         self.save = SaveLogic(self.page, self.case)
-        self._sections = (self.scan, self.segment, self.compare, self.errors, self.correct, self.save)
+        self._sections = (self.scan, self.display, self.segment, self.compare, self.errors, self.correct, self.save)
         self._ui = ui = PageUI(server, views)  # its signals live as long as it does
         self.scan.set_ui(ui.scan)
+        self.display.set_ui(ui.display)
         self.segment.set_ui(ui.segment)
         self.compare.set_ui(ui.review)
         self.errors.set_ui(ui.review)
         self.correct.set_ui(ui.correct)
+        self._shortcuts = Shortcuts(
+            self.page,
+            {
+                "next": self.errors.next,
+                "previous": self.errors.previous,
+                "accept": lambda: self.correct.decide(ACCEPTED),
+                "reject": lambda: self.correct.decide(REJECTED),
+                "seen": lambda: self.correct.decide(REVIEWED),
+                "undo": self.correct.undo,
+                "redo": self.correct.redo,
+                "map": self.compare.toggle_map,
+                "vessels": self.display.toggle_vessels,
+                "window": self.display.reset_window,
+            },
+        )
         self._transfers = Transfers(self._folder, self.page, self.scan, self.save)
         server.controller.on_server_bind.add(self._bind)
 
@@ -113,5 +133,6 @@ class WebApplication:
 
 def _quiet_vtk() -> None:
     """Leave errors of VTK in the server's terminal, each once; warn about neither displays nor events of VTK's own."""
+        self.display.comparison_changed(changed)
     vtkOutputWindow.GetInstance().SetDisplayModeToNever()
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)

@@ -1,4 +1,4 @@
-"""The script that the page needs beside those of trame."""
+"""The scripts that the page needs beside those of trame."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ import vesselseg
 _BASE = f"vesselseg_{vesselseg.__version__}"
 #: As trame's `enable_module` asks for.
 serve = {_BASE: str(Path(__file__).with_name("serve"))}
-scripts = [f"{_BASE}/upload.js"]
+scripts = [f"{_BASE}/{name}.js" for name in ("upload", "shortcuts", "connection")]

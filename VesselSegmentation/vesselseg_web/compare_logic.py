@@ -59,6 +59,11 @@ class CompareLogic(SectionLogic[CompareState]):
                 self.case.review.stop()
         self.tell({MAP, COMPONENTS, METRICS})
 
+    def toggle_map(self) -> None:
+        """Show the error map in place of the vessels, or the vessels again."""
+        if self.case.review.error_map is not None:
+            self.data.shown = not self.data.shown
+
     def poll(self) -> None:
         """Follow every change of the labels."""
         compared = self.case.review.error_map is not None

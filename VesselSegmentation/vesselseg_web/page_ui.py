@@ -21,12 +21,17 @@ from trame.widgets.vuetify3 import (
 )
 from trame_server.utils.typed_state import TypedState
 
+from vesselseg_web import view_ui
 from vesselseg_web.correct_ui import CorrectUI
+from vesselseg_web.display_ui import DisplayUI
+from vesselseg_web.layers import VESSELS, layer_state
 from vesselseg_web.review_ui import ReviewUI
 from vesselseg_web.save_ui import SaveUI
 from vesselseg_web.scan_ui import ScanUI
+from vesselseg_web.section_ui import names_of
 from vesselseg_web.segment_ui import SegmentUI
-from vesselseg_web.states import PageState
+from vesselseg_web.shortcuts import TRIGGER, draw_help
+from vesselseg_web.states import CompareState, PageState
 from vesselseg_web.views import Views
 
 _TITLE = "Vessel Segmentation"
@@ -37,6 +42,12 @@ html { overflow: hidden; }
 .vs-drawer .v-expansion-panel-title { min-height: 44px; font-weight: 600; }
 .vs-swatch { display: inline-block; width: 12px; height: 12px; border-radius: 2px; flex: none; }
 .vs-scroll { max-height: 260px; overflow-y: auto; }
+.vs-layer { gap: 6px; }
+.vs-layer .v-btn__prepend { margin-inline: 0 4px; }
+.vs-help-columns { display: grid; grid-template-columns: 1fr 1fr; gap: 24px; align-items: start; }
+.vs-help-close { position: absolute; top: 8px; right: 8px; }
+.vs-help td:first-child { width: 1%; }
+.vs-key { border: 1px solid currentColor; border-radius: 4px; padding: 1px 6px; font-size: 12px; opacity: 0.85; }
 """
 # No request to anywhere: the icon is drawn here.
 _ICON = (
@@ -61,21 +72,27 @@ class PageUI:
         server.state.trame__title, server.state.trame__favicon = _TITLE, _ICON
         with VAppLayout(server, template_name="main") as self.layout:
             self.layout.root.theme = (f"{name.dark} ? 'dark' : 'light'",)
-            client.Style(_STYLE)
+            client.Style(_STYLE + view_ui.STYLE)
             with VAppBar(density="compact", flat=True, border="b"):
                 VAppBarTitle(_TITLE)
+                self._draw_switches(server)
                 VSelect(
                     v_model=(name.layout,),
                     items=(name.layouts,),
-                    label="Layout",
+                    title="Arrangement of the views (keys 1 to 4)",
+                    aria_label="Layout",
                     density="compact",
                     variant="outlined",
                     hide_details=True,
                     max_width=190,
                     classes="mr-2",
                 )
-                with VBtn(icon=True, title="Dark or light", click=f"{name.dark} = !{name.dark}"):
-                    VIcon("mdi-theme-light-dark")
+                for icon, title, click in (
+                    ("mdi-keyboard-outline", "Keys and mouse (?)", _press("help")),
+                    ("mdi-theme-light-dark", "Dark or light", f"{name.dark} = !{name.dark}"),
+                ):
+                    with VBtn(icon=True, title=title, click=click):
+                        VIcon(icon)
                 # No message over the websocket: the answer has to be there when that is closed.
                 with (
                     html.Form(action="leave", method="post"),
@@ -92,6 +109,7 @@ class PageUI:
                 VExpansionPanels(v_model=(name.sections,), multiple=True, variant="accordion", flat=True),
             ):
                 self.scan = ScanUI(server)
+                self.display = DisplayUI(server)
                 self.segment = SegmentUI(server)
                 self.review = ReviewUI(server)
                 self.correct = CorrectUI(server)
@@ -118,3 +136,29 @@ class PageUI:
                 VProgressLinear(
                     v_if=(f"{name.busy}",), indeterminate=True, absolute=True, location="top", color="primary", height=3
                 )
+            draw_help(server)
+
+    def _draw_switches(self, server: Any) -> None:
+        """Draw what is switched all the time, at hand whatever the drawer shows."""
+        compare, vessels = names_of(server, CompareState), layer_state(server.state, VESSELS).name
+        map_shown = f"({compare.compared} && {compare.shown})"
+        vessels_shown = f"(!{map_shown} && ({vessels.slices} || {vessels.three_d}))"
+        for text, action, there, shown, title in (
+            ("Vessels", "vessels", f"{vessels.there} && !{map_shown}", vessels_shown, "Show or hide the vessels (V)"),
+            ("Error map", "map", compare.compared, map_shown, "Error map, or vessels (M)"),
+        ):
+            VBtn(
+                text,
+                size="small",
+                prepend_icon=(f"{shown} ? 'mdi-eye' : 'mdi-eye-off'",),
+                variant=(f"{shown} ? 'tonal' : 'text'",),
+                disabled=(f"!({there})",),
+                title=title,
+                click=_press(action),
+                classes=f"mr-2 text-none vs-toggle-{action}",
+            )
+
+
+def _press(action: str) -> str:
+    """Return what a button does that acts as a key."""
+    return f"trigger('{TRIGGER}', ['{action}'])"

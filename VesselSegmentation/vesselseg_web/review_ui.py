@@ -8,6 +8,9 @@ from trame.widgets import html
 from trame.widgets.vuetify3 import VBtn, VSelect, VSwitch, VTable
 from undo_stack import Signal
 
+from vesselseg.error_kinds import ErrorKind
+from vesselseg_web.layer_ui import draw_layer
+from vesselseg_web.layers import kind_layer_name
 from vesselseg_web.scan_logic import REFERENCE
 from vesselseg_web.section_ui import SectionUI, action, names_of, upload_button
 from vesselseg_web.states import CompareState, ErrorListState, ScanState
@@ -26,6 +29,7 @@ class ReviewUI(SectionUI):
 
     def __init__(self, server: Any) -> None:
         super().__init__(server, "review", "Review")
+        self._server = server
         self._compare = names_of(server, CompareState)
         self._errors = names_of(server, ErrorListState)
         scan = names_of(server, ScanState)
@@ -65,11 +69,24 @@ class ReviewUI(SectionUI):
 
     def _draw_legend(self) -> None:
         name = self._compare
-        VSwitch(v_model=(name.shown,), label="Error map", density="compact", hide_details=True, color="primary")
-        with html.Div(v_for=f"entry in {name.legend}", classes="d-flex align-center text-body-2 vs-legend"):
-            html.Span(classes="vs-swatch mr-2", style=("'background:' + entry.colour",))
-            html.Span("{{ entry.title }}", classes="mr-2")
-            html.Span("{{ entry.text }}", classes=f"{_SMALL} ml-auto")
+        VSwitch(
+            v_model=(name.shown,),
+            label="Error map in place of the vessels",
+            density="compact",
+            hide_details=True,
+            color="primary",
+            title="Show the error map, or vessels and reference (M)",
+            classes="vs-map-shown",
+        )
+        for index, kind in enumerate(ErrorKind):
+            entry = f"{name.legend}[{index}]"
+            with html.Div(v_if=(entry,)):
+                with html.Div(classes="d-flex align-center text-body-2 mt-1 vs-legend"):
+                    html.Span(classes="vs-swatch mr-2", style=(f"'background:' + {entry}.colour",))
+                    html.Span(f"{{{{ {entry}.title }}}}", classes="mr-2")
+                    html.Span(f"{{{{ {entry}.text }}}}", classes=f"{_SMALL} ml-auto")
+                with html.Div(v_show=(name.shown,)):
+                    draw_layer(self._server, kind_layer_name(kind), f"{kind.title}s")
 
     def _draw_metrics(self) -> None:
         with (

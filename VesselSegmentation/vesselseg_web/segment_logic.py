@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _REST_SECONDS = 0.2
 _SAME = 1e-6
 _GIVEN_MASK = "given"
+#: What corrected vessels can be replaced by.
+_RUN, _THRESHOLD = "another segmentation", "another threshold"
 _AUTOMATIC_DEVICE = {"title": "Automatic (the fastest)", "value": "auto"}
 
 
@@ -45,7 +47,6 @@ class SegmentLogic(SectionLogic[SegmentState]):
             {
                 self.name.model: self._choose_model,
                 (self.name.threshold, self.name.min_component): self._on_moved,
-                self.name.show_3d: self._show_3d,
             }
         )
         case.scan_changed.connect(self._on_scan)
@@ -56,12 +57,29 @@ class SegmentLogic(SectionLogic[SegmentState]):
         """Answer to the clicks."""
         ui.start_clicked.connect(self.start)
         ui.cancel_clicked.connect(self.stop)
+        ui.replace_clicked.connect(self.replace)
+        ui.keep_clicked.connect(self.keep)
 
     def start(self) -> None:
-        """Start to segment the scan."""
+        """Start to segment the scan; corrected vessels only after the user has agreed."""
+        if self._job is None and not self._asks(_RUN):
+            self._start()
+
+    def replace(self) -> None:
+        """Do what corrected vessels are replaced by; that can be undone."""
+        question, self.data.question = self.data.question, ""
+        if question == _RUN:
+            self._start()
+        elif question == _THRESHOLD:
+            self._apply()
+
+    def keep(self) -> None:
+        """Keep the corrected vessels: the sliders go back to what the vessels were made with."""
+        self.data.question = ""
+        self._show_threshold()
+
+    def _start(self) -> None:
         with self.page.reporting():
-            if self._job is not None:
-                return
             choice = self.data.mask
             settings = SegmentationSettings(
                 model=self.data.model,
@@ -107,13 +125,27 @@ class SegmentLogic(SectionLogic[SegmentState]):
         wanted = (float(self.data.threshold), float(self.data.min_component))
         if applied is not None and max(abs(a - b) for a, b in zip(applied, wanted)) < _SAME:
             return
+        if not self._asks(_THRESHOLD):
+            self._apply()
+
+    def _asks(self, what: str) -> bool:
+        """Ask before corrected vessels are replaced; the answer comes by `replace` or `keep`."""
         with self.page.reporting():
-            if self.case.segmentation.edited_since_segmentation(self.case.vessels):
-                raise VesselSegError(
-                    "the vessels were edited: another threshold would undo that", "undo the edits first"
-                )
+            if self.case.has_vessels and self.case.segmentation.edited_since_segmentation(self.case.vessels):
+                self.data.question = what
+                return True
+        return False
+
+    def _apply(self) -> None:
+        wanted = float(self.data.threshold), float(self.data.min_component)
+        with self.page.reporting():
             self.case.segmentation.apply_threshold(self.case.probability_node, self.case.vessels, *wanted)
             self.page.say(f"Threshold {wanted[0]:.2f}, pieces of at least {wanted[1]:.1f} mm³.")
+
+    def _show_threshold(self) -> None:
+        applied = self.case.segmentation.threshold(self.case.vessels) if self.case.has_vessels else None
+        if applied is not None:
+            self.data.threshold, self.data.min_component = applied
 
     def update(self) -> None:
         """Say what can be done."""
@@ -136,7 +168,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def _on_scan(self) -> None:
         self.stop()
         self._moved_at = None
-        self.data.message, self.data.percent, self.data.log = "", 0.0, []
+        self.data.message, self.data.percent, self.data.log, self.data.question = "", 0.0, [], ""
         if self.data.mask == _GIVEN_MASK:
             self.data.mask = "auto"
         self._choose_model(self.data.model)
@@ -192,13 +224,12 @@ class SegmentLogic(SectionLogic[SegmentState]):
             raise job.error or VesselSegError(job.message)
         else:
             first = not self.case.has_vessels
+            if first:
+                self.case.segmentation.set_surface_shown(job.segmentation_node, True)
             self.case.take_vessels(job.segmentation_node)
-            applied = self.case.segmentation.threshold(job.segmentation_node)
-            if applied is not None:
-                self.data.threshold, self.data.min_component = applied
+            self._show_threshold()
             self.data.message = _what_ran(job.summary)
             self.page.say(f"The vessels are found. {self.data.message}")
-            self._show_3d(self.data.show_3d)
             self._views.draw_slices_anew()
             if first:
                 self._views.centre_3d()
@@ -213,11 +244,6 @@ class SegmentLogic(SectionLogic[SegmentState]):
             {"title": f"{each['name']}: {each.get('label', '')}", "value": str(each["name"])} for each in query.devices
         ]
         self.data.devices = [_AUTOMATIC_DEVICE, *devices]
-
-    def _show_3d(self, shown: bool) -> None:
-        if self.case.has_vessels:
-            with self.page.reporting():
-                self.case.segmentation.set_surface_shown(self.case.vessels, shown)
 
 
 def _what_ran(summary: dict[str, Any]) -> str:

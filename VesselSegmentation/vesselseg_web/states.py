@@ -70,8 +70,8 @@ class SegmentState:
         Smallest piece that is kept, in mm3.
     why_no_threshold : str
         Why the two cannot be changed; empty if they can.
-    show_3d : bool
-        Whether the vessels are shown in 3D.
+    question : str
+        What would replace corrected vessels if the user agreed; empty if nothing waits for an answer.
     """
 
     models: list[dict[str, str]] = field(default_factory=list)
@@ -88,7 +88,81 @@ class SegmentState:
     threshold: float = 0.5
     min_component: float = 0.0
     why_no_threshold: str = ""
-    show_3d: bool = True
+    question: str = ""
+
+
+@dataclass
+class DisplayState:
+    """How the scan is shown.
+
+    Parameters
+    ----------
+    why_not : str
+        Why nothing can be set; empty if it can.
+    lowest, highest : float
+        Intensities of the scan.
+    step : float
+        By which its window can be set.
+    window : list of float
+        Intensities shown black and white.
+    slab : float
+        Thickness of what slice views project, in mm; 0 for single slices.
+    largest_slab : float
+        In mm.
+    rendering : str
+        Style in which the scan is shown in 3D; empty if it is not.
+    rendering_opacity : float
+        Per cent.
+    outlined : bool
+        Whether slices show only outlines of vessels and errors.
+    """
+
+    why_not: str = ""
+    lowest: float = 0.0
+    highest: float = 1.0
+    step: float = 1.0
+    window: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    slab: float = 0.0
+    largest_slab: float = 60.0
+    rendering: str = ""
+    rendering_opacity: float = 100.0
+    outlined: bool = False
+
+
+@dataclass
+class LayerState:
+    """How vessels, a reference or a kind of error are shown; each has one, under a name of its own.
+
+    Parameters
+    ----------
+    there : bool
+        Whether there is anything to show.
+    slices, three_d : bool
+        Whether it is shown in slices, and in 3D.
+    slices_opacity, three_d_opacity : float
+        Per cent.
+    """
+
+    there: bool = False
+    slices: bool = True
+    three_d: bool = True
+    slices_opacity: float = 50.0
+    three_d_opacity: float = 100.0
+
+
+@dataclass
+class ShortcutState:
+    """Keys, and the sheet that lists them.
+
+    Parameters
+    ----------
+    help_shown : bool
+    keys : list of dict
+        "key" (as `shortcuts.js` names it), "shown" (as people name it), "title" and "action".
+    """
+
+    help_shown: bool = False
+    keys: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass

@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from trame_slicer.core import LayoutManager
-from trame_slicer.rca_view import register_rca_factories
+from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition
 
+from vesselseg_web.view_ui import draw_3d_view, draw_slice_view
+
 _DEFAULT_LAYOUT = "Four views"
+#: Bytes of a picture, over the network and in time, go with its quality while something moves.
+_MOVING_QUALITY = 60
+#: Pictures a second of the view under the pointer, and of the others.
+_FPS, _OTHERS_FPS = 30.0, 10.0
+#: Pixels of a 3D view in which software casts rays: more would take long.
+_RAYS = 300_000
+#: As their drivers name themselves.
+_SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "software")
 
 
 class Views:
@@ -24,13 +34,18 @@ class Views:
     ----------
     layouts : list of str
         Names of the arrangements.
+    software : bool
+        Whether no graphics card draws.
     """
 
     def __init__(self, server: Any, application: Any) -> None:
         self._application = application
         self._server = server
-        # Bytes of a picture, over the network and in time, go with its quality while something moves.
-        register_rca_factories(application.view_manager, server, interactive_quality=60)
+        options = {"target_fps": _FPS, "blur_fps": _OTHERS_FPS, "interactive_quality": _MOVING_QUALITY}
+        slices = RemoteSliceViewFactory(server, populate_view_ui_f=draw_slice_view, **options)
+        self._threed = RemoteThreeDViewFactory(server, populate_view_ui_f=draw_3d_view, **options)
+        for factory in (slices, self._threed):
+            application.view_manager.register_factory(factory)
         self._layout_manager = LayoutManager(application.scene, application.view_manager, server)
         self._layout_manager.register_layout_dict(_layouts())
         self._layout_manager.set_layout(_DEFAULT_LAYOUT)
@@ -41,6 +56,7 @@ class Views:
             view.render_window().SetMultiSamples(0)
             view.renderer().SetUseDepthPeelingForVolumes(False)
             view.set_box_visible(False)
+        self.software = self._drawn_by_software()
 
     @property
     def layout(self) -> str:
@@ -58,6 +74,7 @@ class Views:
 
     def show_scan(self, volume_node: Any) -> None:
         """Show a scan, or with None nothing, in the slice views, and turn all views to it."""
+        self._set_mouse()
         display = self._application.display_manager
         display.show_volume_in_slice_background(volume_node)
         display.show_volume_in_slice_foreground(None)
@@ -68,10 +85,26 @@ class Views:
         for view in self._application.view_manager.get_slice_views():
             view.get_view_node().Modified()
 
+    def limit_3d(self, limited: bool) -> None:
+        """Draw the 3D view with fewer pixels, so that software can cast rays through all of them, or in full again."""
+        for view in self._application.view_manager.get_threed_views():
+            adapter = self._threed.get_factory_view(view.get_singleton_tag()).view_adapter
+            adapter.max_pixel_count = _RAYS if limited and self.software else 0
+
     def centre_3d(self) -> None:
         """Turn the 3D view to what it shows."""
         for view in self._application.view_manager.get_threed_views():
             view.reset_view()
+
+    def _set_mouse(self) -> None:
+        """Let a drag in slices change the window; clearing the scene has undone that."""
+        node = self._application.app_logic.GetInteractionNode()
+        node.SetCurrentInteractionMode(node.AdjustWindowLevel)
+
+    def _drawn_by_software(self) -> bool:
+        (view, *_others) = self._application.view_manager.get_threed_views()
+        said = view.render_window().ReportCapabilities().lower()
+        return any(name in said for name in _SOFTWARE_RENDERERS)
 
 
 def _layouts() -> dict[str, Layout]:
@@ -82,8 +115,8 @@ def _layouts() -> dict[str, Layout]:
         _DEFAULT_LAYOUT: Layout(row, [Layout(column, [axial, coronal]), Layout(column, [three_d, sagittal])]),
         "3D and slices": Layout(row, [three_d, Layout(column, [axial, coronal, sagittal])], ["2", "1"]),
         "Axial and 3D": Layout(row, [axial, three_d]),
+        "3D": Layout(row, [three_d]),
         "Axial": Layout(row, [axial]),
         "Sagittal": Layout(row, [sagittal]),
         "Coronal": Layout(row, [coronal]),
-        "3D": Layout(row, [three_d]),
     }

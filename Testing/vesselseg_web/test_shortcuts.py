@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import vesselseg_web
+from vesselseg.errors import VesselSegError
+from vesselseg_web.shortcuts import LAYOUT_KEYS, SHORTCUTS, TRIGGER, Shortcuts
+from vesselseg_web.views import _layouts
+
+
+@pytest.fixture
+def pressed():
+    return []
+
+
+@pytest.fixture
+def shortcuts(page, pressed):
+    page.data.layouts = list(_layouts())
+    return Shortcuts(page, {each.action: lambda name=each.action: pressed.append(name) for each in SHORTCUTS})
+
+
+def test_every_key_is_listed_and_does_something(page, shortcuts, pressed):
+    listed = page.state["ShortcutState__keys"]
+    assert [each["action"] for each in listed] == [each.action for each in SHORTCUTS]
+    assert len({each["key"] for each in listed}) == len(listed)
+    assert all(each["shown"] and each["title"] for each in listed)
+    for each in SHORTCUTS:
+        shortcuts.press(each.action)
+    layouts = [f"layout {number}" for number in range(1, LAYOUT_KEYS + 1)]
+    assert pressed == [each.action for each in SHORTCUTS if each.action != "help"]
+    assert set(layouts) <= set(pressed)
+
+
+def test_layouts_are_those_that_the_sheet_names(page):
+    page.data.layouts = list(_layouts())
+    shortcuts = Shortcuts(page, {})
+    titles = {each.action: each.title for each in SHORTCUTS}
+    for number in range(1, LAYOUT_KEYS + 1):
+        shortcuts.press(f"layout {number}")
+        assert titles[f"layout {number}"].startswith(page.data.layout)
+
+
+def test_help(page, shortcuts):
+    for shown in (True, False):
+        shortcuts.press("help")
+        assert page.state["ShortcutState__help_shown"] is shown
+
+
+def test_unknown_actions_do_nothing(page, shortcuts, pressed):
+    shortcuts.press("rm -rf")
+    assert pressed == []
+    assert page.data.error == ""
+
+
+def test_what_goes_wrong_is_one_line(page):
+    def fail():
+        raise VesselSegError("there is nothing to undo", "make a step first")
+
+    Shortcuts(page, {"undo": fail}).press("undo")
+    assert page.data.error == "There is nothing to undo. Make a step first."
+
+
+def test_script_and_page_agree():
+    script = (Path(vesselseg_web.__file__).parent / "serve" / "shortcuts.js").read_text()
+    assert f'trigger("{TRIGGER}"' in script
+    assert re.search(r'state\.get\("ShortcutState__keys"\)', script)

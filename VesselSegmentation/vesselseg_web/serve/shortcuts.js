@@ -1,0 +1,26 @@
+// Keys of the page. Python says which there are; what is typed into a field stays there.
+(() => {
+  const TYPED = "input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, [contenteditable]";
+  const named = ({ key, ctrlKey, metaKey, shiftKey }) => {
+    if (!(ctrlKey || metaKey)) return key.toLowerCase();
+    return `ctrl+${shiftKey ? "shift+" : ""}${key.toLowerCase()}`;
+  };
+  // Before the views see it: VTK has keys of its own.
+  window.addEventListener(
+    "keydown",
+    (event) => {
+      const { target, altKey, isComposing } = event;
+      if (altKey || isComposing || !window.trame || target.closest?.(TYPED)) return;
+      const keys = window.trame.state.get("ShortcutState__keys") || [];
+      const found = keys.find(({ key }) => key === named(event));
+      if (!found) return;
+      // A question has to be answered first; the sheet itself is closed by its key.
+      const dialog = document.querySelector(".v-dialog.v-overlay--active");
+      if (dialog && !(found.action === "help" && dialog.querySelector(".vs-help"))) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      window.trame.trigger("vesselseg_shortcut", [found.action]);
+    },
+    true,
+  );
+})();
