@@ -122,6 +122,7 @@ class WebApplication:
             self.segment.stop()
 
     def _comparison_changed(self, changed: set[str]) -> None:
+        self.display.comparison_changed(changed)
         self.errors.comparison_changed(changed)
         self.correct.comparison_changed(changed)
         self.save.comparison_changed(changed)
@@ -133,6 +134,5 @@ class WebApplication:
 
 def _quiet_vtk() -> None:
     """Leave errors of VTK in the server's terminal, each once; warn about neither displays nor events of VTK's own."""
-        self.display.comparison_changed(changed)
     vtkOutputWindow.GetInstance().SetDisplayModeToNever()
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
