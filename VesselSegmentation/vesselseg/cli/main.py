@@ -32,6 +32,7 @@ COMMANDS = {
     "models": "list, describe and import models",
     "devices": "list the devices a network can run on",
     "demo": "phantom, segmentation, evaluation and error map in one go",
+    "bench": "measure how fast it runs on this machine, beside other programs",
     "web": "serve a page on which all of it is done in a browser",
 }
 

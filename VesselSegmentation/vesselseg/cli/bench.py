@@ -1,0 +1,235 @@
+"""``vesselseg bench engines|startup|metrics|edit``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vesselseg.cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vesselseg.benchmark.timing import Timing
+
+#: What people may ask for; "peer" and "peak" are what its own processes are asked for.
+_SUBJECTS = ("engines", "startup", "metrics", "edit")
+_PARTS = ("peer", "peak")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "engines: this program and others on the same weights and scan, in fresh processes that take turns, beside "
+        "what convolutions reach on this machine. startup: how soon command line, panel and page are there. "
+        "metrics, edit: how soon they answer on a large case. Nothing else should run meanwhile."
+    )
+    parser.add_argument(
+        "subject", nargs="?", choices=_SUBJECTS + _PARTS, default="engines", metavar="|".join(_SUBJECTS),
+        help="what is measured (default: engines)",
+    )  # fmt: skip
+    parser.add_argument("--model", default="", metavar="NAME", help="model to run (default: the default one)")
+    parser.add_argument(
+        "--untrained",
+        default="",
+        metavar="half-unet|full-unet|small-unet",
+        help="run this network with random weights in the place of a model: the figures of speed are the same",
+    )
+    parser.add_argument(
+        "--scan", metavar="FILE", help="scan to run on (default: a drawn one of 384 x 448 x 160 voxels)"
+    )
+    parser.add_argument(
+        "--brain-mask",
+        metavar="none|PATH",
+        help="where vessels are looked for (default: the drawn scan's brain, all of a given scan)",
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=(), metavar="NAME", help="measure only these, or those that begin like them"
+    )
+    parser.add_argument(
+        "--baseline", default="monai", metavar="NAME", help="that speed is compared with (default: monai)"
+    )
+    parser.add_argument("--rounds", type=_rounds, metavar="N", help="how often each is measured (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="once only, on 16 slices in the middle of the scan")
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="where what is drawn is kept (default: ~/.vesselseg/bench)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write everything that was measured to this file")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    # What one peer writes.
+    parser.add_argument("--output", help=argparse.SUPPRESS)
+    parser.add_argument("--probability", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace, reporter: Reporter) -> int:
+    """Measure, and show what came of it."""
+    from vesselseg.image_io import atomic_output, check_outputs
+
+    if args.subject in _PARTS:
+        (_run_peer if args.subject == "peer" else _run_peak)(args, reporter)
+        return 0
+    check_outputs((args.json,), inputs=(args.scan, args.brain_mask), overwrite=args.overwrite)
+    with tempfile.TemporaryDirectory(prefix="vesselseg-bench-") as folder:
+        work = {"engines": _engines, "startup": _startup, "metrics": _metrics, "edit": _edit}[args.subject]
+        values, text = work(args, reporter, Path(folder))
+    values = {"subject": args.subject, **_circumstances(), **values}
+    if args.json:
+        with atomic_output(args.json, overwrite=args.overwrite) as output:
+            output.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    reporter.progress(1.0, "done")
+    reporter.result(values, text)
+    return 0
+
+
+def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
+    from vesselseg.benchmark.case import QUICK_SLICES, WARM_SLICES, make_case
+    from vesselseg.benchmark.figures import rows_of
+    from vesselseg.benchmark.flops import flops_per_voxel
+    from vesselseg.benchmark.rounds import choose_contestants, run_rounds
+    from vesselseg.benchmark.table import load_warning, peaks_text, rows_text
+    from vesselseg.networks import build_network
+    from vesselseg.progress import stage
+
+    contestants = choose_contestants(args.only)
+    rounds = _rounds_of(args)
+    scan, mask, model = _files(args, reporter)
+    case = make_case(scan, mask, model, folder, slices=QUICK_SLICES if args.quick else None)
+    warm_case = make_case(scan, mask, model, folder, slices=WARM_SLICES)
+    measured = run_rounds(
+        case, warm_case, contestants, folder, rounds=rounds, progress=stage(reporter.progress, 0.02, 0.98)
+    )
+    reporter.progress(0.98, "comparing the results")
+    work = flops_per_voxel(build_network(model.architecture, **model.options))
+    rows = rows_of(measured, case, work, args.baseline)
+    warning = load_warning(rows)
+    if warning:
+        reporter.warning(warning)
+    values = {
+        "case": {"size": case.size, "slices": case.slices, "description": case.description},
+        "model": {"name": model.name, "sha256": model.sha256, "flops_per_voxel": work},
+        "rounds": rounds,
+        "baseline": args.baseline,
+        "peaks": measured.peaks,
+        "warning": warning,
+        "programs": [row.as_dict() for row in rows],
+    }
+    head = [f"model {model.name}, {work / 1e3:.1f} kFLOP a voxel; {case.description}; {_counted(rounds)}"]
+    if args.untrained:
+        head.append("random weights: what they say of speed holds, their differences are larger than a model's")
+    return values, "\n".join([*head, peaks_text(measured.peaks), "", rows_text(rows, args.baseline)])
+
+
+def _startup(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
+    from vesselseg.benchmark.startup import measure_startup
+    from vesselseg.progress import stage
+
+    scan, _, model = _files(args, reporter)
+    timings = measure_startup(
+        scan, str(model.path), folder, rounds=_rounds_of(args), progress=stage(reporter.progress, 0.02, 1.0)
+    )
+    return _timed(timings)
+
+
+def _metrics(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
+    from vesselseg.benchmark.tools import ToolCase, measure_metrics
+
+    reporter.progress(0.0, "drawing a case")
+    case = ToolCase.draw()
+    reporter.progress(0.3, "metrics")
+    return _timed(measure_metrics(case, rounds=_rounds_of(args)))
+
+
+def _edit(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
+    from vesselseg.benchmark.tools import ToolCase, measure_edits
+    from vesselseg.progress import stage
+
+    reporter.progress(0.0, "drawing a case")
+    case = ToolCase.draw()
+    return _timed(measure_edits(case, rounds=_rounds_of(args), progress=stage(reporter.progress, 0.3, 1.0)))
+
+
+def _timed(timings: Sequence[Timing]) -> tuple[dict[str, Any], str]:
+    from vesselseg.benchmark.table import timings_text
+
+    return {"timings": [timing.as_dict() for timing in timings]}, timings_text(timings)
+
+
+def _files(args: argparse.Namespace, reporter: Reporter) -> tuple[Path, Path | None, Any]:
+    """Return scan, mask and model as asked for; what is to be drawn is drawn once."""
+    from vesselseg.benchmark.case import bench_folder, drawn_scan, model_to_measure
+
+    folder = args.folder or bench_folder()
+    mask: Path | None
+    if args.scan:
+        scan, mask = Path(args.scan), None
+    else:
+        reporter.progress(0.0, "drawing a scan")
+        scan, mask = drawn_scan(folder)
+    if args.brain_mask:
+        mask = None if args.brain_mask == "none" else Path(args.brain_mask)
+    return scan, mask, model_to_measure(args.model, args.untrained, scan, folder)
+
+
+def _run_peer(args: argparse.Namespace, reporter: Reporter) -> None:
+    """Segment a scan as a peer does it: in the process that is measured."""
+    import contextlib
+
+    from vesselseg.benchmark.peers import run_peer
+    from vesselseg.image_io import atomic_output, read_label, read_volume, write_image
+    from vesselseg.models import find_model
+    from vesselseg.postprocessing import threshold_probability
+
+    reporter.progress(0.0, "reading the scan")
+    scan = read_volume(args.scan)
+    mask = None if args.brain_mask == "none" else read_label(args.brain_mask)
+    model = find_model(args.model)
+    done = run_peer(args.only[0], scan, model, mask, progress=reporter.progress)
+    label = threshold_probability(done.probability, model.threshold, model.min_component_mm3)
+    with contextlib.ExitStack() as stack:
+        for path, volume in ((args.output, label), (args.probability, done.probability)):
+            write_image(volume, stack.enter_context(atomic_output(path, overwrite=args.overwrite)))
+    reporter.progress(1.0, "done")
+    reporter.result(
+        {
+            "engine": args.only[0],
+            "precision": "f32",
+            "network_seconds": done.network_seconds,
+            "network_voxels": done.network_voxels,
+        }
+    )
+
+
+def _run_peak(args: argparse.Namespace, reporter: Reporter) -> None:
+    """Measure what convolutions reach, in a process of its own like everything that is compared with it."""
+    from dataclasses import asdict
+
+    from vesselseg.benchmark.peak import measure_peaks
+
+    peaks = measure_peaks(progress=reporter.progress)
+    reporter.result({"peaks": {peak.precision: asdict(peak) for peak in peaks}})
+
+
+def _circumstances() -> dict[str, Any]:
+    from datetime import datetime, timezone
+
+    from vesselseg.benchmark.machine import describe_machine
+
+    return {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "machine": describe_machine()}
+
+
+def _rounds_of(args: argparse.Namespace) -> int:
+    return int(args.rounds or (1 if args.quick else 3))
+
+
+def _counted(rounds: int) -> str:
+    return "1 round" if rounds == 1 else f"medians of {rounds} rounds"
+
+
+def _rounds(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least one round is needed")
+    return value
