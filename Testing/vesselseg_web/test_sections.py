@@ -56,82 +56,6 @@ def segmented(case, scan, segment_section):
     return segment_section
 
 
-def send(section, path, name, kind):
-    """Send a file as a browser does, under a name of the server's own."""
-    unnamed = path.rename(path.parent / "0123abc")
-    taken = asyncio.run(section.take_upload(unnamed, name, kind))
-    assert not list(path.parent.iterdir())
-    return taken
-
-
-def test_upload_of_a_scan(scan_section, case, views, scan, tmp_path):
-    write_volume(scan, tmp_path / "scan.nii.gz")
-    assert send(scan_section, tmp_path / "scan.nii.gz", "../../TOF head.nii.gz", SCAN)
-    assert scan_section.data.name == "TOF head"
-    assert scan_section.data.grid == "20 × 16 × 12 voxels of 0.60 × 0.60 × 0.60 mm"
-    assert views.shown is case.scan
-    assert scan_section.page.data.error == ""
-
-
-def test_upload_of_something_else_changes_nothing(scan_section, case, tmp_path):
-    (tmp_path / "virus.exe").write_bytes(b"MZ" + bytes(500))
-    assert not send(scan_section, tmp_path / "virus.exe", "virus.exe", SCAN)
-    image.Modified()
-    case.edits.poll()
-    assert case.scan is None
-    assert scan_section.page.data.error == (
-        "This file is no image that can be read here. Choose a scan as NIfTI, NRRD or MHA."
-    )
-    assert scan_section.page.data.busy == ""
-
-
-def test_broken_upload_leaves_the_scan_that_is_there(scan_section, case, scan, tmp_path):
-    segmented.start()
-    assert segmented.data.question == "another segmentation"
-    assert not segmented.data.running
-    segmented.keep()
-
-    edited = case.label().array
-    segmented.data.threshold = 0.2
-    segmented.apply_threshold()
-    segmented.replace()
-    replaced = case.label().array
-    assert np.count_nonzero(replaced) > np.count_nonzero(before)
-    case.edits.undo()
-    np.testing.assert_array_equal(case.label().array, edited)
-    case.edits.redo()
-    np.testing.assert_array_equal(case.label().array, replaced)
-    assert segmented.page.data.error == ""
-
-    case.load_scan(scan, "TOF")
-    write_volume(scan, tmp_path / "scan.nrrd", compress=False)
-    (tmp_path / "scan.nrrd").write_bytes((tmp_path / "scan.nrrd").read_bytes()[:-5000])
-    assert not send(scan_section, tmp_path / "scan.nrrd", "scan.nrrd", SCAN)
-    assert case.scan.GetName() == "TOF"
-    assert scan_section.page.data.error
-
-
-def test_files_of_the_command_line(scan_section, compare_section, case, scan, label, tmp_path):
-    paths = [str(tmp_path / "a.nii.gz"), str(tmp_path / "truth.nrrd")]
-    write_volume(scan, paths[0])
-    write_volume(label, paths[1])
-    asyncio.run(scan_section.open_files(paths))
-    assert case.scan.GetName() == "a"
-    assert compare_section.data.reference == "truth"
-
-
-def test_file_that_is_not_there(scan_section):
-    asyncio.run(scan_section.open_files(["/nowhere/scan.nii"]))
-    assert scan_section.page.data.error == "There is no file /nowhere/scan.nii. Check the path."
-
-
-def test_labels_before_the_scan_are_refused(scan_section, label, tmp_path):
-    for kind in (REFERENCE, MASK):
-        write_volume(label, tmp_path / "label.mha")
-        assert not send(scan_section, tmp_path / "label.mha", "label.mha", kind)
-        assert scan_section.page.data.error == "There is no scan yet. Load the scan first."
-
-
 def test_nothing_to_segment(segment_section):
     assert segment_section.data.why_not == "Load a scan first."
     segment_section.start()
@@ -163,6 +87,8 @@ def test_edited_vessels_are_replaced_only_if_the_user_agrees(segmented, case):
     image = case.vessels.GetBinaryLabelmapInternalRepresentation(found)
     voxels = vtk_to_numpy(image.GetPointData().GetScalars())
     voxels[np.flatnonzero(voxels)[0]] = 0
+    image.Modified()
+    case.edits.poll()
     segmented.data.threshold = 0.2
     segmented.apply_threshold()
     assert segmented.data.question == "another threshold"
@@ -170,6 +96,23 @@ def test_edited_vessels_are_replaced_only_if_the_user_agrees(segmented, case):
     segmented.keep()
     assert (segmented.data.question, segmented.data.threshold) == ("", threshold)
     assert np.count_nonzero(case.label().array != before) == 1
+
+    segmented.start()
+    assert segmented.data.question == "another segmentation"
+    assert not segmented.data.running
+    segmented.keep()
+
+    edited = case.label().array
+    segmented.data.threshold = 0.2
+    segmented.apply_threshold()
+    segmented.replace()
+    replaced = case.label().array
+    assert np.count_nonzero(replaced) > np.count_nonzero(before)
+    case.edits.undo()
+    np.testing.assert_array_equal(case.label().array, edited)
+    case.edits.redo()
+    np.testing.assert_array_equal(case.label().array, replaced)
+    assert segmented.page.data.error == ""
 
 
 def test_cancel(case, scan, segment_section, python):
