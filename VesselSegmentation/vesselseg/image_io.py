@@ -19,6 +19,8 @@ from vesselseg.volume import Volume
 if TYPE_CHECKING:
     import SimpleITK
 
+    from vesselseg.dicom_io import DicomSeries
+
 #: Endings of image files that can be written.
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 #: Of those, the ones that keep everything in a single file, so that a rename puts them in place.
@@ -79,6 +81,35 @@ def read_label(path: str | os.PathLike[str]) -> Volume:
     return volume.with_array((values != 0).astype(np.uint8))
 
 
+def read_series(series: DicomSeries, *, where: str) -> Volume:
+    """Read a scan from a DICOM series that was chosen among several.
+
+    Parameters
+    ----------
+    series : DicomSeries
+        One of `vesselseg.dicom_io.find_dicom_series`.
+    where : str
+        Name of its folder, for messages.
+
+    Returns
+    -------
+    Volume
+        Voxels as float32.
+
+    Raises
+    ------
+    VesselSegError
+        As for `read_volume`.
+    """
+    import SimpleITK as sitk
+
+    from vesselseg.dicom_io import read_dicom_series
+
+    image = read_dicom_series(series, where=where)
+    check_layout(where, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
+    return Volume.from_sitk(sitk.Cast(image, sitk.sitkFloat32))
+
+
 def _read_image(path: Path) -> SimpleITK.Image:
     import SimpleITK as sitk
 
@@ -127,7 +158,7 @@ def _read_image(path: Path) -> SimpleITK.Image:
     return image
 
 
-def check_layout(path: Path, dimension: int, size: list[int], components: int) -> None:
+def check_layout(path: Path | str, dimension: int, size: list[int], components: int) -> None:
     """Refuse an image that is not three-dimensional with one value a voxel."""
     if components != 1:
         raise VesselSegError(

@@ -59,9 +59,9 @@ class WebApplication:
         _quiet_vtk()
         self.case = Case(application.scene, python)
         # Slice views must be there before anything is shown in them.
-        views = Views(server, application)
+        self._views = views = Views(server, application)
         self.page = PageLogic(server, application, views)
-        self.scan = ScanLogic(self.page, self.case, views)
+        self.scan = ScanLogic(self.page, self.case, views, self._restored)
         self.segment = SegmentLogic(self.page, self.case, views)
         self.display = DisplayLogic(self.page, self.case, views)
         self.compare = CompareLogic(self.page, self.case, self._comparison_changed)
@@ -120,6 +120,17 @@ class WebApplication:
     def _look_after_visitor(self) -> None:
         if self._presence.seconds_away > STOP_AFTER_SECONDS and self.segment.data.running:
             self.segment.stop()
+
+    def _restored(self, reference: str) -> None:
+        """Show a session as it was left."""
+        applied = self.case.segmentation.threshold(self.case.vessels) if self.case.has_vessels else None
+        if applied is not None:
+            self.segment.data.threshold, self.segment.data.min_component = applied
+        self._views.draw_slices_anew()
+        self._views.centre_3d()
+        if reference:
+            self.compare.data.reference = reference
+            self.compare.start()
 
     def _comparison_changed(self, changed: set[str]) -> None:
         self.display.comparison_changed(changed)

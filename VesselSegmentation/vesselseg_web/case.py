@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from undo_stack import Signal
@@ -98,10 +99,7 @@ class Case:
             If there is no scan, or the label does not overlap with it.
         """
         node = self._label_node(label, name, _REFERENCE_ROLE)
-        unique, number = name, 1
-        while unique in self.references:
-            number += 1
-            unique = f"{name} ({number})"
+        unique = unlike(name, self.references)
         self.references[unique] = node
         self.labels_changed.emit()
         return unique
@@ -113,6 +111,15 @@ class Case:
             self.scene.RemoveNode(self.mask)
         self.mask = node
         self.labels_changed.emit()
+
+    def take_nodes(self, scan: Any, vessels: Any, mask: Any, references: dict[str, Any]) -> None:
+        """Go on with nodes that have come into the scene; a `VesselSegError` if the vessels cannot be edited."""
+        self.scan, self.mask, self.references = scan, mask, references
+        self.scan_changed.emit()
+        if vessels is not None:
+            self.take_vessels(vessels)
+        else:
+            self.labels_changed.emit()
 
     def take_vessels(self, segmentation_node: Any) -> None:
         """Remember which segmentation holds the vessels found; from then on they can be edited."""
@@ -186,6 +193,15 @@ class Case:
         set_segment_label(node, self.scan, on_scan, name=name, role=role, color=_REFERENCE_COLOR)
         node.GetDisplayNode().SetVisibility(False)
         return node
+
+
+def unlike(name: str, others: Container[str]) -> str:
+    """Return a name that is none of others, with a number if need be."""
+    unique, number = name, 1
+    while unique in others:
+        number += 1
+        unique = f"{name} ({number})"
+    return unique
 
 
 def grid_text(volume_node: Any) -> str:

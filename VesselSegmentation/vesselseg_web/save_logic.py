@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import write_volume
 from vesselseg.volume import Volume
 from vesselseg_web.page_logic import PageLogic, SectionLogic
+from vesselseg_web.session import write_session
 from vesselseg_web.states import SaveState
 from vesselseg_web.upload_checks import shown_name
+from VesselSegmentationLib.edit_export import export_signed
+from VesselSegmentationLib.edit_log import export_log
+from VesselSegmentationLib.review_export import export_components, export_metrics
+from VesselSegmentationLib.review_files import FigureSettings, start_figure, start_report
+from VesselSegmentationLib.worker_job import FAILED, RUNNING, WorkerJob
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
 
-LABEL, PROBABILITY, ERROR_MAP = "label", "probability", "errormap"
-#: Endings of the images that are offered.
-FORMATS = (".nii.gz", ".nrrd", ".mha")
+LABEL, PROBABILITY, ERROR_MAP, SESSION = "label", "probability", "errormap", "session"
+FIGURE, REPORT, METRICS, ERRORS, EDITS = "figure", "report", "metrics", "errors", "edits"
+#: What is offered, and the endings it can have, the usual one first.
+DOWNLOADS = {
+    SESSION: (".mrb",),
+    LABEL: (".nii.gz", ".nrrd", ".seg.nrrd", ".stl"),
+    PROBABILITY: (".nii.gz", ".nrrd"),
+    ERROR_MAP: (".nii.gz", ".nrrd"),
+    FIGURE: (".png", ".pdf", ".svg"),
+    REPORT: (".html", ".pdf"),
+    METRICS: (".csv", ".json"),
+    ERRORS: (".csv", ".json"),
+    EDITS: (".json",),
+}
+FIGURE_KINDS = (
+    {"title": "Overview", "value": "overview"},
+    {"title": "Close-ups", "value": "closeups"},
+    {"title": "Projections", "value": "projections"},
+)
+#: Metrics and errors that follow an edit take about a second.
+_LONGEST_WAIT = 120.0
+_POLL_SECONDS = 0.1
 
 
 class SaveLogic(SectionLogic[SaveState]):
@@ -34,31 +65,116 @@ class SaveLogic(SectionLogic[SaveState]):
             PROBABILITY: case.probability,
             ERROR_MAP: case.error_map,
         }
+        self._job: WorkerJob | None = None
+        self.data.figures = list(FIGURE_KINDS)
+        self.data.figure = FIGURE_KINDS[0]["value"]
         case.scan_changed.connect(self.update)
         case.labels_changed.connect(self.update)
         self.update()
 
     def update(self) -> None:
         """Say what can be saved."""
-        self.data.why_no_label = "" if self.case.has_vessels else "Segment a scan first."
+        scan = "" if self.case.scan is not None else "Load a scan first."
+        vessels = scan or ("" if self.case.has_vessels else "Segment the scan first.")
+        probability = vessels or ("" if self.case.probability_node is not None else "There is no probability map.")
         compared = self.case.review.error_map is not None
-        self.data.why_no_error_map = "" if compared else "Compare the vessels with a reference first."
+        comparison = vessels or ("" if compared else "Compare the vessels with a reference first.")
+        why_not = dict.fromkeys(DOWNLOADS, comparison)
+        why_not.update({SESSION: scan, LABEL: vessels, EDITS: vessels, PROBABILITY: probability})
+        self.data.why_not = why_not
 
     def comparison_changed(self, changed: set[str]) -> None:
         """See what can be saved."""
         self.update()
 
-    def image(self, what: str) -> tuple[Volume, str]:
-        """Return a copy of an image, and the name its file gets, without ending.
+    def stop(self) -> None:
+        """Stop drawing."""
+        if self._job is not None:
+            self._job.cancel()
+
+    async def write(self, what: str, path: Path) -> str:
+        """Write a file.
 
         Parameters
         ----------
         what : str
-            `LABEL`, `PROBABILITY` or `ERROR_MAP`.
+            One of `DOWNLOADS`.
+        path : pathlib.Path
+            With one of its endings.
+
+        Returns
+        -------
+        str
+            The name that the file gets, without ending.
 
         Raises
         ------
         VesselSegError
-            If there is no such image at present.
+            If there is no such thing at present, or it cannot be written.
         """
-        return self._images[what](), f"{shown_name(str(self.case.scan.GetName()))} {what}"
+        if self.data.why_not[what]:
+            raise VesselSegError("there is nothing to save", self.data.why_not[what])
+        name = f"{shown_name(str(self.case.scan.GetName()))} {what}"
+        if what in (FIGURE, REPORT):
+            await self._draw(what, path)
+        elif what == SESSION:
+            with self._showing("Saving the session"):
+                await self.page.show_now()
+                write_session(self.case, path)
+        else:
+            with self._showing(f"Saving {name}"):
+                await self.page.show_now()
+                await self._write(what, path)
+        self.page.say(f"{name} is saved.")
+        return name
+
+    async def _write(self, what: str, path: Path) -> None:
+        review, target = self.case.review, self.case.edits.target
+        if what == METRICS:
+            await self._wait_until(lambda: review.metrics_current)
+            export_metrics(review, path)
+        elif what == ERRORS:
+            await self._wait_until(lambda: review.listing is not None and not review.listing.pending)
+            if review.navigator is not None and review.error_map is not None:
+                export_components(review.navigator, path, review.error_map.wording)
+        elif what == EDITS:
+            export_log(self.case.vessels, self.case.scan, path)
+        elif what == LABEL and path.name.endswith((".seg.nrrd", ".stl")):
+            if target is None:
+                raise VesselSegError("there are no vessels yet", "segment the scan first")
+            export_signed(target, [path], reader="")
+        else:
+            await asyncio.to_thread(write_volume, self._images[what](), path)
+
+    async def _draw(self, what: str, path: Path) -> None:
+        if self._job is not None:
+            raise VesselSegError("another file is being made", "wait until it is there")
+        review = self.case.review
+        settings = FigureSettings(kind=self.data.figure)
+        job = self._job = start_figure(review, path, settings) if what == FIGURE else start_report(review, [path])
+        try:
+            while job.poll() == RUNNING:
+                self.data.message, self.data.percent = job.message, job.percent
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            job.cancel()
+            self._job = None
+            self.data.message, self.data.percent = "", -1.0
+        if job.state == FAILED and job.error is not None:
+            raise job.error
+        if not path.is_file():
+            raise VesselSegError("nothing was saved", "try again")
+
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the page does meanwhile."""
+        end = time.monotonic() + _LONGEST_WAIT
+        while not condition() and time.monotonic() < end:
+            await asyncio.sleep(_POLL_SECONDS)
+
+    @contextlib.contextmanager
+    def _showing(self, what: str) -> Iterator[None]:
+        self.page.data.busy = what
+        try:
+            yield
+        finally:
+            self.page.data.busy = ""

@@ -1,25 +1,42 @@
-"""Loading scans: the synthetic one, files of this machine, files that a visitor sends."""
+"""Loading scans: the synthetic one, files of this machine, and all that a visitor sends."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesselseg.image_io import read_label, read_volume
+from vesselseg.dicom_io import DicomSeries
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import read_label, read_series, read_volume
+from vesselseg.volume import Volume
+from vesselseg_web.arrivals import Arrival, find_arrival
 from vesselseg_web.case import grid_text
 from vesselseg_web.page_logic import PageLogic, SectionLogic
+from vesselseg_web.session import restore_session
+from vesselseg_web.session_scene import take_over
 from vesselseg_web.states import ScanState
-from vesselseg_web.upload_checks import check_unpacked_size, image_suffix_of, shown_name
+from vesselseg_web.upload_checks import shown_name
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
     from vesselseg_web.views import Views
 
-#: What a file that is sent can be.
+#: What files that are sent can be.
 SCAN, REFERENCE, MASK = "scan", "reference", "mask"
 UPLOADS = (SCAN, REFERENCE, MASK)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Series of which one has to be chosen, and the folder in which they wait."""
+
+    folder: Path
+    series: list[DicomSeries]
+    name: str
 
 
 class ScanLogic(SectionLogic[ScanState]):
@@ -30,16 +47,24 @@ class ScanLogic(SectionLogic[ScanState]):
     page : PageLogic
     case : Case
     views : Views
+    restored : callable, optional
+        Called when a saved session has been loaded, with the name of the reference that was compared with.
     """
 
-    def __init__(self, page: PageLogic, case: Case, views: Views) -> None:
+    def __init__(
+        self, page: PageLogic, case: Case, views: Views, restored: Callable[[str], None] | None = None
+    ) -> None:
         super().__init__(page, case, ScanState)
         self._views = views
+        self._restored = restored
+        self._choice: _Choice | None = None
         case.scan_changed.connect(self._show_scan)
 
     def set_ui(self, ui: Any) -> None:
         """Answer to the clicks."""
         ui.phantom_clicked.connect(self.load_phantom)
+        ui.series_clicked.connect(self.choose_series)
+        ui.series_dismissed.connect(self.forget_choice)
 
     async def load_phantom(self) -> None:
         """Load the synthetic scan."""
@@ -52,18 +77,22 @@ class ScanLogic(SectionLogic[ScanState]):
     async def open_files(self, paths: Sequence[str]) -> None:
         """Load files of this machine: the first is the scan, the others are vessels to compare with."""
         for index, path in enumerate(paths):
-            async with self.page.busy(f"Reading {shown_name(path)}"):
-                await self._take(Path(path), shown_name(Path(path).name), SCAN if index == 0 else REFERENCE)
+            name = shown_name(Path(path).name)
+            async with self.page.busy(f"Reading {name}"):
+                if index == 0:
+                    self._take_scan(await asyncio.to_thread(read_volume, path), name)
+                else:
+                    self._take_label(await asyncio.to_thread(read_label, path), name, REFERENCE)
             if self.page.data.error:
                 return
 
-    async def take_upload(self, path: Path, name: str, kind: str) -> bool:
-        """Take a file that a visitor has sent.
+    async def take_upload(self, folder: Path, name: str, kind: str) -> bool:
+        """Take what a visitor has sent.
 
         Parameters
         ----------
-        path : pathlib.Path
-            Where it lies now; it is removed.
+        folder : pathlib.Path
+            It holds the files, under any names, and is removed when they are no longer needed.
         name : str
             What the visitor calls it; only ever shown.
         kind : str
@@ -76,30 +105,75 @@ class ScanLogic(SectionLogic[ScanState]):
         """
         name = shown_name(name)
         taken = False
+        self.forget_choice()
         try:
             async with self.page.busy(f"Reading {name}"):
-                named = path.rename(path.with_suffix(image_suffix_of(path)))
+                files = sorted(folder.iterdir())
                 try:
-                    await asyncio.to_thread(check_unpacked_size, named)
-                    await self._take(named, name, kind)
-                    taken = True
-                finally:
-                    named.unlink(missing_ok=True)
+                    arrival = await asyncio.to_thread(find_arrival, files, folder)
+                    await self._take(arrival, name, kind, folder)
+                except VesselSegError as error:
+                    raise _without(folder, name, error) from error
+                taken = True
         finally:
-            path.unlink(missing_ok=True)
+            if self._choice is None:
+                shutil.rmtree(folder, ignore_errors=True)
         return taken
 
-    async def _take(self, path: Path, name: str, kind: str) -> None:
-        read: Callable[[Path], Any] = read_volume if kind == SCAN else read_label
-        volume = await asyncio.to_thread(read, path)
-        if kind == SCAN:
-            self.case.load_scan(volume, name)
-            self.page.say(f"{name} is loaded. Next: segment its vessels.")
-        elif kind == REFERENCE:
-            self.case.add_reference(volume, name)
+    async def choose_series(self, index: str) -> None:
+        """Load one of the series that were offered."""
+        choice = self._choice
+        if choice is None or not index.isdigit() or int(index) >= len(choice.series):
+            return
+        self._choice, self.data.series = None, []
+        try:
+            async with self.page.busy(f"Reading {choice.name}"):
+                await self._take_series(choice.series[int(index)], choice.name)
+        finally:
+            shutil.rmtree(choice.folder, ignore_errors=True)
+
+    def forget_choice(self) -> None:
+        """Offer no series any more, and remove their files."""
+        choice, self._choice = self._choice, None
+        self.data.series = []
+        if choice is not None:
+            shutil.rmtree(choice.folder, ignore_errors=True)
+
+    async def _take(self, arrival: Arrival, name: str, kind: str, folder: Path) -> None:
+        if kind != SCAN:
+            if arrival.image is None:
+                raise VesselSegError("this is no label", "send one as NIfTI, NRRD or MHA")
+            self._take_label(await asyncio.to_thread(read_label, arrival.image), name, kind)
+        elif arrival.image is not None:
+            self._take_scan(await asyncio.to_thread(read_volume, arrival.image), name)
+        elif arrival.session:
+            description = await asyncio.to_thread(take_over, arrival.session, folder)
+            reference = restore_session(self.case, description)
+            if self._restored is not None:
+                self._restored(reference)
+            self.page.say(f"The session {name} goes on.")
+        elif arrival.clear_series is not None:
+            await self._take_series(arrival.clear_series, name)
+        else:
+            self._choice = _Choice(folder, arrival.series, name)
+            self.data.series = [{"title": each.text, "value": str(i)} for i, each in enumerate(arrival.series)]
+            self.page.say("There are several series. Choose the scan.")
+
+    async def _take_series(self, series: DicomSeries, name: str) -> None:
+        volume = await asyncio.to_thread(read_series, series, where=name)
+        # What the scanner calls it is no name of a person; what the folder is called often is.
+        self._take_scan(volume, shown_name(series.description) if series.description else name)
+
+    def _take_scan(self, scan: Volume, name: str) -> None:
+        self.case.load_scan(scan, name)
+        self.page.say(f"{name} is loaded. Next: segment its vessels.")
+
+    def _take_label(self, label: Volume, name: str, kind: str) -> None:
+        if kind == REFERENCE:
+            self.case.add_reference(label, name)
             self.page.say(f"The reference {name} is loaded.")
         else:
-            self.case.set_mask(volume, name)
+            self.case.set_mask(label, name)
             self.page.say(f"The brain mask {name} is loaded.")
 
     def _show_scan(self) -> None:
@@ -107,3 +181,12 @@ class ScanLogic(SectionLogic[ScanState]):
         self._views.show_scan(scan)
         self.data.name = str(scan.GetName()) if scan is not None else ""
         self.data.grid = grid_text(scan) if scan is not None else ""
+
+
+def _without(folder: Path, name: str, error: VesselSegError) -> VesselSegError:
+    """Return an error that tells a file by the name that its sender knows, not by where it lies here."""
+    texts = []
+    for text in (error.message, error.advice):
+        words = [f"'{name}'" if word.startswith(str(folder)) else word for word in text.split(" ")]
+        texts.append(" ".join(words))
+    return VesselSegError(*texts)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from trame.widgets import html
-from trame.widgets.vuetify3 import VProgressLinear
+from trame.widgets.vuetify3 import (
+    VBtn,
+    VCard,
+    VCardActions,
+    VCardText,
+    VCardTitle,
+    VDialog,
+    VList,
+    VListItem,
+    VProgressLinear,
+    VSpacer,
+)
 from undo_stack import Signal
 
 from vesselseg_web.scan_logic import SCAN
@@ -17,21 +28,49 @@ class ScanUI(SectionUI):
     """Loading a scan."""
 
     phantom_clicked = Signal()
+    series_clicked = Signal(str)
+    series_dismissed = Signal()
 
     def __init__(self, server: Any) -> None:
         super().__init__(server, "scan", "Scan")
         name = names_of(server, ScanState)
         with self.body:
-            upload_button(server, "Open a scan", SCAN, name.upload_percent)
-            VProgressLinear(
-                v_if=(f"{name.upload_percent} >= 0",), model_value=(name.upload_percent,), color="primary", height=6
+            upload_button(
+                server, "Open a scan or a session", SCAN, name.upload_percent, variant="flat", color="primary"
             )
+            upload_button(server, "Open a DICOM folder", SCAN, name.upload_percent, is_folder=True)
+            with html.Div(v_if=(f"{name.upload_percent} >= 0",), classes="d-flex align-center ga-2 vs-uploading"):
+                VProgressLinear(model_value=(name.upload_percent,), color="primary", height=6)
+                html.Span(f"{{{{ Math.round({name.upload_percent}) }}}} %", classes="text-caption text-no-wrap")
             action("Try the synthetic scan", self.phantom_clicked, variant="text", classes="vs-phantom")
             with html.Div(v_if=(name.name,), classes="text-body-2 mt-2"):
                 html.Div(f"{{{{ {name.name} }}}}", classes="font-weight-bold text-truncate vs-scan-name")
                 html.Div(f"{{{{ {name.grid} }}}}", classes="text-medium-emphasis")
             html.Div(
-                "NIfTI, NRRD or MHA. Nothing is kept when you end.",
+                "NIfTI, NRRD, MHA, a zip of one of them or of DICOM files, or a saved session (.mrb). "
+                "Nothing is kept when you end.",
                 v_else=True,
                 classes="text-caption text-medium-emphasis mt-1",
             )
+            self._draw_choice(name)
+
+    def _draw_choice(self, name: Any) -> None:
+        with (
+            VDialog(
+                model_value=(f"{name.series}.length > 0",),
+                max_width=560,
+                persistent=True,
+            ),
+            VCard(classes="vs-series"),
+        ):
+            VCardTitle("Which series is the scan?")
+            with VCardText(), VList(density="compact"):
+                VListItem(
+                    v_for=f"each in {name.series}",
+                    key=("each.value",),
+                    title=("each.title",),
+                    click=(self.series_clicked, "[each.value]"),
+                )
+            with VCardActions():
+                VSpacer()
+                VBtn("None of them", click=self.series_dismissed)

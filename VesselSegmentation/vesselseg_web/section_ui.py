@@ -9,6 +9,10 @@ from trame.widgets.vuetify3 import VBtn, VExpansionPanel, VExpansionPanelText, V
 from trame_server.utils.typed_state import TypedState
 
 from vesselseg_web.states import PageState
+from vesselseg_web.upload_checks import MAX_FILE_BYTES, MAX_FILES
+
+_LABEL_ENDINGS = ".nii,.gz,.nrrd,.mha,.zip"
+_ENDINGS = {"scan": f"{_LABEL_ENDINGS},.dcm,.mrb", "reference": _LABEL_ENDINGS, "mask": _LABEL_ENDINGS}
 
 
 class SectionUI(VExpansionPanel):
@@ -52,14 +56,24 @@ def action(text: str, click: Any, *, why_not: str = "", **options: Any) -> None:
         VBtn(text, block=True, click=click, **{"variant": "tonal", **disabled, **options})
 
 
-def upload_button(server: Any, text: str, kind: str, percent_name: str, *, why_not: str = "") -> None:
-    """Draw a button that sends a file; see `transfers`."""
+def upload_button(
+    server: Any,
+    text: str,
+    kind: str,
+    percent_name: str,
+    *,
+    why_not: str = "",
+    is_folder: bool = False,
+    **options: Any,
+) -> None:
+    """Draw a button that sends a file, or all files of a folder; see `transfers`."""
     error_name = names_of(server, PageState).error
-    action(text, "$event.currentTarget.parentElement.nextElementSibling.click()", why_not=why_not)
+    action(text, "$event.currentTarget.parentElement.nextElementSibling.click()", why_not=why_not, **options)
+    limits = f"{{ bytes: {MAX_FILE_BYTES}, files: {MAX_FILES} }}"
     html.Input(
         type="file",
-        accept=".nii,.gz,.nrrd,.mha",
         style="display: none",
-        classes=f"vs-upload-{kind}",
-        change=f"window.vesselseg.upload($event, '{kind}', '{percent_name}', '{error_name}')",
+        classes=f"vs-upload-{kind}" + ("-folder" if is_folder else ""),
+        change=f"window.vesselseg.upload($event, '{kind}', '{percent_name}', '{error_name}', {limits})",
+        **({"raw_attrs": ["webkitdirectory"]} if is_folder else {"accept": _ENDINGS[kind]}),
     )

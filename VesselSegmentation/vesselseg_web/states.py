@@ -38,11 +38,23 @@ class PageState:
 
 @dataclass
 class ScanState:
-    """The scan: its name, its grid in words, and how far an upload is."""
+    """The scan.
+
+    Parameters
+    ----------
+    name : str
+    grid : str
+        In words.
+    upload_percent : float
+        How far an upload is; below 0 while there is none.
+    series : list of dict
+        Of which one has to be chosen, each with "title" and "value".
+    """
 
     name: str = ""
     grid: str = ""
     upload_percent: float = -1.0
+    series: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -249,8 +261,24 @@ class CorrectState:
 
 @dataclass
 class SaveState:
-    """What can be saved: why not, where it cannot."""
+    """What can be saved.
 
-    format: str = ".nii.gz"
-    why_no_label: str = ""
-    why_no_error_map: str = ""
+    Parameters
+    ----------
+    why_not : dict
+        By what is to be saved: why it cannot be; empty if it can.
+    figures : list of dict
+        Kinds of figures, each with "title" and "value".
+    figure : str
+        The value chosen.
+    percent : float
+        How far the file is that is being made; below 0 while there is none.
+    message : str
+        What is being done for it.
+    """
+
+    why_not: dict[str, str] = field(default_factory=dict)
+    figures: list[dict[str, str]] = field(default_factory=list)
+    figure: str = ""
+    percent: float = -1.0
+    message: str = ""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import write_volume
-from vesselseg_web.save_logic import ERROR_MAP, FORMATS, LABEL, PROBABILITY
+from vesselseg_web.save_logic import DOWNLOADS
 from vesselseg_web.scan_logic import UPLOADS
-from vesselseg_web.upload_checks import MAX_FILE_BYTES
+from vesselseg_web.upload_checks import MAX_FILE_BYTES, MAX_FILES
 
 if TYPE_CHECKING:
     from vesselseg_web.page_logic import PageLogic
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from vesselseg_web.scan_logic import ScanLogic
 
 _BLOCK_BYTES = 1 << 20
+_LONGEST_NAME_BYTES = 4096
+#: Of a form, beyond the files in it: names and lines between them.
+_SLACK_BYTES = 16 << 20
 
 
 class Transfers:
@@ -43,69 +47,111 @@ class Transfers:
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the server has to answer."""
-        kinds = "|".join(UPLOADS)
-        images = "|".join((LABEL, PROBABILITY, ERROR_MAP))
         return [
-            web.post(f"/upload/{{kind:{kinds}}}", self.upload),
-            web.get(f"/download/{{what:{images}}}", self.download),
+            web.post(f"/upload/{{kind:{'|'.join(UPLOADS)}}}", self.upload),
+            web.get(f"/download/{{what:{'|'.join(DOWNLOADS)}}}", self.download),
         ]
 
     async def upload(self, request: web.Request) -> web.Response:
-        """Take the body of a request as a file; its name, for people, is in the header ``X-File-Name``."""
-        path = self._folder / secrets.token_hex(8)
-        try:
+        """Take a form with the field "name", of what is sent, for people, and any number of files."""
+        folder = self._folder / secrets.token_hex(8)
+        taken = False
+        with self._reporting():
             if self._uploading:
                 raise VesselSegError("another file is on its way", "wait until it is there")
             self._uploading = True
             try:
-                await _receive(request, path)
-                name = unquote(request.headers.get("X-File-Name", ""))
-                taken = await self._scan.take_upload(path, name, request.match_info["kind"])
+                folder.mkdir()
+                name = await _receive(request, folder)
+                taken = await self._scan.take_upload(folder, name, request.match_info["kind"])
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             finally:
                 self._uploading = False
-        except VesselSegError as error:
-            self._page.show_error(error)
-            await self._page.show_now()
-            taken = False
-        finally:
-            path.unlink(missing_ok=True)
+        await self._page.show_now()
         return web.Response(status=204 if taken else 422)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
-        """Send an image; the query ``format`` is its ending."""
-        suffix = request.query.get("format", FORMATS[0])
-        if suffix not in FORMATS:
+        """Send what can be saved; the query ``format`` is its ending."""
+        what, suffix = request.match_info["what"], request.query.get("format", "")
+        if suffix not in DOWNLOADS[what]:
             return web.Response(status=404)
-        path = self._folder / f"{secrets.token_hex(8)}{suffix}"
+        folder = self._folder / secrets.token_hex(8)
+        path, name = folder / f"file{suffix}", ""
         try:
-            volume, name = self._save.image(request.match_info["what"])
-            await asyncio.to_thread(write_volume, volume, path)
-            headers = {"Cache-Control": "no-store", "Content-Disposition": _disposition(f"{name}{suffix}")}
-            # Packed images are small; streamed, the file would have to outlive this method.
-            return web.Response(body=path.read_bytes(), content_type="application/octet-stream", headers=headers)
-        except VesselSegError as error:
-            self._page.show_error(error)
+            with self._reporting():
+                folder.mkdir()
+                name = await self._save.write(what, path)
             await self._page.show_now()
-            return web.Response(status=409, text=str(error))
+            if not name:
+                return web.Response(status=409, text=self._page.data.error)
+            return await _send(request, path, f"{name}{suffix}")
         finally:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """As the page reports; a disk without space is no mistake of ours."""
+        with self._page.reporting(keep=True):
+            try:
+                yield
+            except ConnectionError:
+                raise VesselSegError("the transfer broke off", "try again") from None
+            except OSError as error:
+                raise VesselSegError(
+                    f"the server cannot keep the file: {error.strerror or error}", "tell whoever runs the server"
+                ) from error
 
 
-async def _receive(request: web.Request, path: Path) -> None:
-    too_large = VesselSegError(
-        f"this file is larger than the {MAX_FILE_BYTES >> 20} MiB that are taken here", "use the command line"
+async def _send(request: web.Request, path: Path, name: str) -> web.StreamResponse:
+    """Send a file piece by piece, while it is there."""
+    response = web.StreamResponse(
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(path.stat().st_size),
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+        }
     )
-    if (request.content_length or 0) > MAX_FILE_BYTES:
+    await response.prepare(request)
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            await response.write(block)
+    await response.write_eof()
+    return response
+
+
+async def _receive(request: web.Request, folder: Path) -> str:
+    """Write the files of a form into a folder; returns the name of what is sent."""
+    too_large = VesselSegError(
+        f"this is more than the {MAX_FILE_BYTES >> 20} MiB that are taken here", "use the command line"
+    )
+    if (request.content_length or 0) > MAX_FILE_BYTES + _SLACK_BYTES:
         raise too_large
-    size = 0
-    with open(path, "xb") as file:
-        async for block in request.content.iter_chunked(_BLOCK_BYTES):
-            size += len(block)  # what was announced need not be true
-            if size > MAX_FILE_BYTES:
-                raise too_large
-            file.write(block)
-
-
-def _disposition(name: str) -> str:
-    """Return the header that makes browsers save a file under a name."""
-    return f"attachment; filename*=UTF-8''{quote(name)}"
+    if not request.content_type.startswith("multipart/"):
+        raise VesselSegError("this is no form with files", "use the page")
+    name, size, count = "", 0, 0
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader):
+                continue
+            if part.name == "name":
+                name = (await part.read_chunk(_LONGEST_NAME_BYTES)).decode("utf-8", "replace")
+                continue
+            count += 1
+            if count > MAX_FILES:
+                raise VesselSegError(
+                    f"these are more than the {MAX_FILES:,} files that are taken here", "send one series"
+                )
+            with open(folder / f"{count:05d}", "xb") as file:
+                while block := await part.read_chunk(_BLOCK_BYTES):
+                    size += len(block)  # what was announced need not be true
+                    if size > MAX_FILE_BYTES:
+                        raise too_large
+                    file.write(block)
+    except ValueError as error:
+        raise VesselSegError("the upload broke off", "try again") from error
+    if count == 0:
+        raise VesselSegError("no file was sent", "choose one")
+    return name

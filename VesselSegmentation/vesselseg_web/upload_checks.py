@@ -9,13 +9,15 @@ from pathlib import Path
 
 from vesselseg.errors import VesselSegError
 
-#: Largest file that is taken, and most voxels that are unpacked from one: a head at 0.2 mm has 400 million.
+#: All that is taken at a time, and most voxels that are unpacked from it: a head at 0.2 mm has 400 million.
 MAX_FILE_BYTES = 1 << 30
+MAX_FILES = 5000
 MAX_VOXELS = 400_000_000
 
 _NIFTI_HEADER_BYTES = 348
 _NIFTI_MAGIC = slice(344, 348)
 _GZIP_MAGIC = b"\x1f\x8b"
+_DICOM_MAGIC = slice(128, 132)
 #: Text headers are looked at as far as this.
 _TEXT_BYTES = 1 << 16
 #: What a packed file may hold beyond its voxels: extensions of the header.
@@ -62,7 +64,9 @@ def image_suffix_of(path: Path) -> str:
             raise _not_self_contained()
         if name:
             return ".mha"
-    raise VesselSegError("this file is no image that can be read here", "choose a scan as NIfTI, NRRD or MHA")
+    if not start:
+        raise VesselSegError("this file is empty", "copy or export it again")
+    raise VesselSegError("this file is no image that can be read here", "choose DICOM, NIfTI, NRRD or MHA")
 
 
 def check_unpacked_size(path: Path) -> None:
@@ -90,20 +94,31 @@ def check_unpacked_size(path: Path) -> None:
     except RuntimeError as error:
         raise VesselSegError("the header of this image cannot be read", "export the scan again") from error
     voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    check_voxels(voxels)
+    if path.name.endswith(".gz"):
+        _check_packed(path, voxels * _MOST_BYTES_PER_VOXEL + _SLACK_BYTES)
+
+
+def check_voxels(voxels: int) -> None:
+    """Refuse what has too many voxels."""
     if voxels > MAX_VOXELS:
         raise VesselSegError(
             f"this image has {voxels:,} voxels, more than the {MAX_VOXELS:,} that are taken here",
             "use the command line, or crop it",
         )
-    if path.name.endswith(".gz"):
-        _check_packed(path, voxels * _MOST_BYTES_PER_VOXEL + _SLACK_BYTES)
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a DICOM file."""
+    with open(path, "rb") as file:
+        return file.read(_DICOM_MAGIC.stop)[_DICOM_MAGIC] == b"DICM"
 
 
 def shown_name(name: str) -> str:
     """Return the name of a file as people may see it: without folders, control characters and ending, not too long."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(character for character in name if character.isprintable()).strip()
-    for ending in (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".dcm"):
+    for ending in (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd", ".dcm", ".zip", ".mrb"):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
             break

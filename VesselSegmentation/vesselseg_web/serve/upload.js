@@ -1,21 +1,32 @@
-// Sends a file as the body of one request: a browser says how far that is, and the server can stop reading.
-window.vesselseg = {
-  async upload(event, kind, percentName, errorName) {
-    const [file] = event.target.files;
+// Sends files as the body of one request: a browser says how far that is, and the server can stop reading.
+window.vesselseg = Object.assign(window.vesselseg ?? {}, {
+  async upload(event, kind, percentName, errorName, limits) {
+    const files = [...event.target.files];
     event.target.value = ""; // the same file may be chosen again
-    if (!file) return;
+    if (!files.length) return;
     const show = (name, value) => window.trame.state.set(name, value);
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    if (size > limits.bytes || files.length > limits.files) {
+      show(
+        errorName,
+        `At most ${limits.files} files of ${limits.bytes >> 20} MiB together are taken here. ` +
+          "Choose one series, or use the command line.",
+      );
+      return;
+    }
     show(errorName, "");
     show(percentName, 0);
+    const form = new FormData();
+    form.append("name", files[0].webkitRelativePath.split("/")[0] || files[0].name);
+    files.forEach((file) => form.append("file", file, "file"));
     await new Promise((resolve) => {
       const request = new XMLHttpRequest();
       request.upload.onprogress = ({ loaded, total }) => show(percentName, (100 * loaded) / total);
       request.onloadend = resolve;
-      request.onerror = () => show(errorName, "The upload broke off. Is the server still there, and the file not too large?");
+      request.onerror = () => show(errorName, "The upload broke off. Is the server still there? Try again.");
       request.open("POST", `upload/${kind}`);
-      request.setRequestHeader("X-File-Name", encodeURIComponent(file.name));
-      request.send(file);
+      request.send(form);
     });
     show(percentName, -1);
   },
-};
+});

@@ -1,0 +1,223 @@
+"""Loading scans: what people send, and what it does to the scene."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from inputs import write_dicom
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import write_volume
+from vesselseg_web.compare_logic import CompareLogic
+from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
+
+
+@pytest.fixture
+def section(page, case, views):
+    return ScanLogic(page, case, views)
+
+
+@pytest.fixture
+def send(section, tmp_path):
+    """Send files as a browser does, under names of the server's own."""
+
+    def send(contents, name="scan", kind=SCAN):
+        folder = tmp_path / "upload"
+        folder.mkdir()
+        for index, content in enumerate(contents):
+            (folder / f"{index:05d}").write_bytes(content)
+        section.page.data.error = ""
+        taken = asyncio.run(section.take_upload(folder, name, kind))
+        assert section.page.data.busy == ""
+        assert folder.exists() == bool(section.data.series)
+        assert taken == (not section.page.data.error)
+        return section.page.data.error
+
+    return send
+
+
+@pytest.fixture
+def study(scan, tmp_path, make_scan):
+    """Write series; returns their files."""
+
+    def study(*descriptions, volume=scan, **tags):
+        files = []
+        for index, description in enumerate(descriptions):
+            folder = tmp_path / "study" / str(index)
+            write_dicom(volume, folder, series=f"1.2.3.{index}", SeriesDescription=description, **tags)
+            files += sorted(folder.iterdir())
+        return [path.read_bytes() for path in files]
+
+    return study
+
+
+@pytest.fixture
+def make_scan():
+    def make(slices=20, size=16):
+        array = np.random.default_rng(0).uniform(0, 200, (slices, size, size)).astype(np.float32)
+        from vesselseg.volume import Volume
+
+        return Volume(array, Geometry((size, size, slices), (0.5, 0.5, 0.8)))
+
+    return make
+
+
+def image_bytes(volume, suffix, tmp_path):
+    path = tmp_path / f"image{suffix}"
+    write_volume(volume, path, overwrite=True)
+    return path.read_bytes()
+
+
+def zipped(contents, **options):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, **options) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_image(send, section, case, views, scan, tmp_path, suffix):
+    assert send([image_bytes(scan, suffix, tmp_path)], "../../TOF head.nii.gz") == ""
+    assert section.data.name == "TOF head"
+    assert section.data.grid == "20 × 16 × 12 voxels of 0.60 × 0.60 × 0.60 mm"
+    assert views.shown is case.scan
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_image_in_an_archive(send, section, scan, tmp_path, suffix):
+    content = image_bytes(scan, suffix, tmp_path)
+    names = {f"../../etc/x{suffix}": content, "__MACOSX/._x": b"litter", "read me.txt": b"hello"}
+    assert send([zipped(names)], "TOF.zip") == ""
+    assert section.data.name == "TOF"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_dicom_series(send, section, case, study, make_scan, packed):
+    scan = make_scan()
+    files = [*study("TOF 3D", volume=scan), b"DICOMDIR or a letter"]
+    if packed:
+        files = [zipped({f"C:\\patient\\{index}.dcm": content for index, content in enumerate(files)})]
+    assert send(files, "Miller^Peter") == ""
+    assert section.data.name == "TOF 3D"
+    np.testing.assert_array_equal(case.segmentation.scene and _array(case), np.floor(scan.array))
+
+
+def _array(case):
+    from VesselSegmentationLib.volume_nodes import volume_from_node
+
+    return volume_from_node(case.scan).array
+
+
+def test_angiogram_of_a_study_is_taken(send, section, study, make_scan):
+    assert send(study("T2 axial", "TOF_multislab", "FLAIR", volume=make_scan())) == ""
+    assert section.data.name == "TOF_multislab"
+    assert section.data.series == []
+
+
+def test_series_can_be_chosen(send, section, case, study, make_scan, tmp_path):
+    assert send(study("tof one", "tof two", volume=make_scan())) == ""
+    assert case.scan is None
+    titles = [each["title"] for each in section.data.series]
+    assert sorted(titles) == [f"tof {n}: MR, 20 slices of 16 x 16" for n in ("one", "two")]
+    asyncio.run(section.choose_series("7"))
+    assert case.scan is None
+    chosen = next(each["value"] for each in section.data.series if "two" in each["title"])
+    asyncio.run(section.choose_series(chosen))
+    assert section.data.name == "tof two"
+    assert section.data.series == []
+    assert not (tmp_path / "upload").exists()
+
+
+def test_choice_can_be_left(send, section, case, study, make_scan, tmp_path):
+    send(study("tof one", "tof two", volume=make_scan()))
+    section.forget_choice()
+    assert section.data.series == []
+    assert not (tmp_path / "upload").exists()
+
+
+def _four_dimensional(tmp_path):
+    image = sitk.JoinSeries([sitk.Image(8, 8, 8, sitk.sitkUInt8)] * 3)
+    sitk.WriteImage(image, str(tmp_path / "4d.nii.gz"))
+    return [(tmp_path / "4d.nii.gz").read_bytes()]
+
+
+def _colours(tmp_path):
+    sitk.WriteImage(sitk.Image([8, 8, 8], sitk.sitkVectorUInt8, 3), str(tmp_path / "rgb.nrrd"))
+    return [(tmp_path / "rgb.nrrd").read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda folder: [b""], "This file is empty. Copy or export it again."),
+        (
+            lambda folder: [b"MZ" + bytes(500)],
+            "This file is no image that can be read here. Choose DICOM, NIfTI, NRRD or MHA.",
+        ),
+        (_four_dimensional, "'scan' is a series of 3 volumes."),
+        (_colours, "'scan' has 3 values a voxel (a colour or vector image)."),
+        (lambda folder: [zipped({})], "This archive is empty."),
+        (lambda folder: [zipped({"a.txt": b"hello", "b.txt": b"hello"})], "There is no image among these files."),
+        (lambda folder: [zipped({"a.zip": zipped({"b.txt": b"c"})})], "This archive holds another archive."),
+        (lambda folder: [zipped({"a": b"hello"})[:-30]], "This archive is damaged."),
+        (lambda folder: [b"hello", zipped({"a": b"hello"})], "There is an archive among these files."),
+        (lambda folder: [bytes(128) + b"DICM" + bytes(500)], "These DICOM files hold no images."),
+    ],
+)
+def test_what_is_no_scan_changes_nothing(send, case, scan, tmp_path, make, expected):
+    case.load_scan(scan, "TOF")
+    assert send(make(tmp_path)).startswith(expected)
+    assert case.scan.GetName() == "TOF"
+    assert case.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
+
+
+def test_two_images_are_not_one(send, scan, tmp_path):
+    content = image_bytes(scan, ".nrrd", tmp_path)
+    assert send([zipped({"a.nrrd": content, "b.nrrd": content})]) == "These are 2 images. Send one."
+
+
+def test_series_with_a_missing_slice(send, case, study, make_scan):
+    files = study("TOF", volume=make_scan(), leave_out=(7,))
+    assert "not evenly spaced" in send(files, "head")
+    assert case.scan is None
+
+
+def test_broken_image(send, case, scan, tmp_path):
+    write_volume(scan, tmp_path / "scan.nrrd", compress=False)
+    error = send([(tmp_path / "scan.nrrd").read_bytes()[:-5000]], "head.nrrd")
+    assert "'head'" in error
+    assert str(tmp_path) not in error
+    assert case.scan is None
+
+
+@pytest.mark.parametrize("kind", [REFERENCE, MASK])
+def test_labels(send, case, scan, label, tmp_path, kind):
+    content = image_bytes(label, ".mha", tmp_path)
+    assert send([content], "truth.mha", kind) == "There is no scan yet. Load the scan first."
+    case.load_scan(scan, "TOF")
+    assert send([content], "truth.mha", kind) == ""
+    assert (list(case.references) == ["truth"]) == (kind == REFERENCE)
+    assert (case.mask is not None) == (kind == MASK)
+    archive = zipped({"scene.mrml": b"<MRML/>"})
+    assert send([archive], "session.mrb", kind).startswith("This is no label.")
+
+
+def test_files_of_the_command_line(section, page, case, scan, label, tmp_path):
+    compare = CompareLogic(page, case, lambda changed: None)
+    paths = [str(tmp_path / "a.nii.gz"), str(tmp_path / "truth.nrrd")]
+    write_volume(scan, paths[0])
+    write_volume(label, paths[1])
+    asyncio.run(section.open_files(paths))
+    assert case.scan.GetName() == "a"
+    assert compare.data.reference == "truth"
+
+
+def test_file_that_is_not_there(section):
+    asyncio.run(section.open_files(["/nowhere/scan.nii"]))
+    assert section.page.data.error == "There is no file /nowhere/scan.nii. Check the path."

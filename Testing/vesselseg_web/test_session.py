@@ -1,0 +1,237 @@
+"""Saving a session and going on with it; sessions that were not saved here; sessions that mean harm."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from trame_slicer.core import SlicerApp
+
+from vesselseg.errors import VesselSegError
+from vesselseg_web.archives import unpack
+from vesselseg_web.case import Case
+from vesselseg_web.scan_logic import SCAN, ScanLogic
+from vesselseg_web.session import restore_session, write_session
+from vesselseg_web.session_scene import take_over
+from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED
+from VesselSegmentationLib.edit_log import read_log
+from VesselSegmentationLib.run_record import record_probability, record_threshold
+from VesselSegmentationLib.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+
+@pytest.fixture
+def case(page):
+    """With real workers."""
+    case = Case(page.scene)
+    yield case
+    case.review.stop()
+
+
+@pytest.fixture
+def worked(case, scan, label):
+    """Everything that somebody can have done: vessels, mask, references, a comparison, an accepted error."""
+    case.load_scan(scan, "TOF head / ä")
+    probability = scan.with_array(scan.array / scan.array.max())
+    node = case.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
+    set_node_volume(node, probability)
+    vessels = case.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "vessels")
+    set_segment_label(vessels, case.scan, scan.with_array((probability.array >= 0.5).astype(np.uint8)))
+    record_probability(vessels, node)
+    record_threshold(vessels, 0.5, 0.0)
+    case.take_vessels(vessels)
+    case.set_mask(scan.with_array(np.ones_like(label.array)), "brain")
+    both = label.array.copy()
+    both[0:2, 0, 0] = 1
+    for _ in range(2):
+        case.add_reference(label.with_array(both), "truth")
+    case.compare("truth (2)")
+    assert case.review.wait()
+    found = {each.voxels: each.component_id for each in case.review.navigator.components}
+    case.edits.errors.decide(found[24], ACCEPTED, "A. Reader")
+    case.edits.errors.decide(found[2], REJECTED, "A. Reader")
+    return case
+
+
+@pytest.fixture
+def other():
+    """A page elsewhere."""
+    application = SlicerApp()
+    case = Case(application.scene)
+    yield case
+    case.review.stop()
+    case.edits.stop()
+    application.scene.Clear(1)
+
+
+def reload(case, path, folder):
+    folder.mkdir()
+    return restore_session(case, take_over(unpack(path, folder), folder))
+
+
+def test_everything_goes_on(worked, other, tmp_path):
+    write_session(worked, tmp_path / "session.mrb")
+    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == "truth (2)"
+    assert other.scan.GetName() == "TOF head / ä"
+    for one, two in ((worked.scan, other.scan), (worked.probability_node, other.probability_node)):
+        before, after = volume_from_node(one), volume_from_node(two)
+        np.testing.assert_array_equal(before.array, after.array)
+        assert before.geometry.same_grid(after.geometry)
+    np.testing.assert_array_equal(worked.label().array, other.label().array)
+    assert list(other.references) == ["truth", "truth (2)"]
+    assert other.mask.GetName() == "brain"
+    assert other.segmentation.threshold(other.vessels) == (0.5, 0.0)
+    assert read_log(other.vessels) == read_log(worked.vessels) != []
+    other.compare("truth (2)")
+    assert other.review.wait()
+    (rest,) = other.review.navigator.components
+    assert other.review.navigator.mark_of(rest).decision == REJECTED
+    assert other.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == (
+        worked.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    )
+    # And once more, without the files of the first time.
+    write_session(other, tmp_path / "again.mrb")
+    other.clear()
+    reload(other, tmp_path / "again.mrb", tmp_path / "b")
+    np.testing.assert_array_equal(worked.label().array, other.label().array)
+    assert read_log(other.vessels) == read_log(worked.vessels)
+
+
+def test_nothing_of_the_page_is_in_a_session(worked, tmp_path):
+    write_session(worked, tmp_path / "session.mrb")
+    with zipfile.ZipFile(tmp_path / "session.mrb") as archive:
+        (scene,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith(".mrml"))
+    for name in ("<Slice", "<View", "<Layout", "<Crosshair", str(tmp_path)):
+        assert name not in scene
+
+
+def test_a_scan_alone(case, other, scan, tmp_path):
+    with pytest.raises(VesselSegError, match="no scan"):
+        write_session(case, tmp_path / "session.mrb")
+    case.load_scan(scan, "TOF")
+    write_session(case, tmp_path / "session.mrb")
+    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == ""
+    assert (other.scan.GetName(), other.vessels, other.references) == ("TOF", None, {})
+
+
+def test_session_that_another_program_saved(worked, other, tmp_path):
+    """Nothing says there what is what but the nodes themselves."""
+    for index in range(worked.scene.GetNumberOfNodes()):
+        for name in ("role", "name"):
+            worked.scene.GetNthNode(index).RemoveAttribute(f"vesselseg.page.{name}")
+    assert worked.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    assert reload(other, tmp_path / "scene.mrb", tmp_path / "a") == "truth (2)"
+    assert other.scan.GetName() == "TOF head / ä"
+    np.testing.assert_array_equal(worked.label().array, other.label().array)
+    assert sorted(other.references) == ["brain", "truth", "truth (2)"]
+
+
+def test_upload_of_a_session(page, views, worked, scan, tmp_path):
+    restored = []
+    section = ScanLogic(page, worked, views, restored.append)
+    expected = worked.label().array
+    folder = tmp_path / "upload"
+    folder.mkdir()
+    write_session(worked, tmp_path / "session.mrb")
+    (tmp_path / "session.mrb").rename(folder / "00000")
+    assert asyncio.run(section.take_upload(folder, "Monday.mrb", SCAN))
+    assert page.data.error == ""
+    assert page.data.status == "The session Monday goes on."
+    assert restored == ["truth (2)"]
+    np.testing.assert_array_equal(worked.label().array, expected)
+    assert not folder.exists()
+
+
+SCENE = """<?xml version="1.0" encoding="UTF-8"?>
+<MRML version="x" userTags="">
+<Volume id="vtkMRMLScalarVolumeNode1" name="TOF"
+  references="storage:vtkMRMLVolumeArchetypeStorageNode1;{more}"></Volume>
+<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" {attributes}></VolumeArchetypeStorage>
+{nodes}</MRML>"""
+
+
+@pytest.fixture
+def session(tmp_path, scan):
+    """Write a session by hand."""
+    from vesselseg.image_io import write_volume
+
+    write_volume(scan, tmp_path / "scan.nrrd")
+    data = (tmp_path / "scan.nrrd").read_bytes()
+
+    def session(attributes='fileName="Data/TOF.nrrd"', more="", nodes="", scene=None, files=None):
+        path = tmp_path / "session.mrb"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("s/s.mrml", scene or SCENE.format(attributes=attributes, more=more, nodes=nodes))
+            for name, content in (files or {"s/Data/TOF.nrrd": data}).items():
+                archive.writestr(name, content)
+        return path
+
+    return session
+
+
+def test_session_by_hand(session, other, scan, tmp_path):
+    reload(other, session(), tmp_path / "a")
+    np.testing.assert_array_equal(volume_from_node(other.scan).array, scan.array)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/hostname", "../../../etc/hostname", "Data/../../s/Data/TOF.nrrd", "file:///etc/hostname", "gone.nrrd"],
+)
+def test_files_outside_are_not_read(session, tmp_path, name):
+    with pytest.raises(VesselSegError, match="is not in it"):
+        take_over(unpack(session(f'fileName="{name}"'), _folder(tmp_path)), tmp_path / "a")
+
+
+def test_addresses_and_lists_of_files_are_not_taken_over(session, other, tmp_path):
+    attributes = 'fileName="Data/TOF.nrrd" uri="http://elsewhere.example/x.nrrd" fileListMember0="/etc/hostname"'
+    nodes = '<Script id="x" name="/etc/hostname"></Script><Color id="vtkMRMLColorNode1" name="c"></Color>'
+    description = take_over(unpack(session(attributes, nodes=nodes), _folder(tmp_path)), tmp_path / "a")
+    text = description.read_text()
+    for word in ("elsewhere", "hostname", "Script", "Color id"):
+        assert word not in text
+    restore_session(other, description)
+    assert other.scan is not None
+
+
+def test_data_that_point_elsewhere(session, tmp_path):
+    header = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\ndata file: /etc/hostname\n\n"
+    with pytest.raises(VesselSegError, match="another file"):
+        take_over(unpack(session(files={"s/Data/TOF.nrrd": header}), _folder(tmp_path)), tmp_path / "a")
+
+
+def test_damaged_data(session, tmp_path):
+    header = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 40 40 40\nencoding: raw\n\nabc"
+    with pytest.raises(VesselSegError, match="damaged"):
+        take_over(unpack(session(files={"s/Data/TOF.nrrd": header}), _folder(tmp_path)), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("scene", "expected"),
+    [
+        ("<MRML><Volume", "damaged"),
+        ("<html></html>", "damaged"),
+        ('<!DOCTYPE MRML [<!ENTITY a "aaaaaaaaaa">]><MRML>&a;</MRML>', "damaged"),
+        ("<MRML></MRML>", "no scan"),
+        ("<MRML>" + "<Volume/>" * 501 + "</MRML>", "too much"),
+    ],
+)
+def test_scenes_that_are_none(session, tmp_path, scene, expected):
+    started = time.monotonic()
+    with pytest.raises(VesselSegError, match=expected):
+        take_over(unpack(session(scene=scene), _folder(tmp_path)), tmp_path / "a")
+    assert time.monotonic() - started < 5
+
+
+def test_transforms_are_not_lost_in_silence(session, tmp_path):
+    with pytest.raises(VesselSegError, match="under a transform"):
+        take_over(unpack(session(more="transform:vtkMRMLLinearTransformNode1;"), _folder(tmp_path)), tmp_path / "a")
+
+
+def _folder(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    return folder
