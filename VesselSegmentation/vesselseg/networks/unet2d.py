@@ -86,6 +86,11 @@ class UNet2d(nn.Module):
             ConvBlock(deep + shallow, shallow, dropout, norm) for deep, shallow in deep_to_shallow
         )
         self.head = nn.Conv2d(channels[0], 1, 1)
+        if norm == "none":
+            # With torch's own smaller weights the signal dies out on the way through so many layers.
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d) and module is not self.head:
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, slices: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (N, 1, Y, X), of slices, shape (N, in_slices, Y, X); Y and X multiples of `divisor`."""
