@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -31,3 +34,13 @@ def test_nothing_is_taken_in_the_stead_of_what_is_not_there(wish: str, monkeypat
     monkeypatch.setattr(devices, "available_devices", lambda: [CPU])
     with pytest.raises(VesselSegError, match="choose auto or one of: cpu"):
         choose_device(wish)
+
+
+def test_torch_is_not_imported_where_there_is_no_gpu() -> None:
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("this machine has a GPU")
+    code = (
+        "import sys; from vesselseg.devices import choose_device; print(choose_device().name, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["cpu", "False"]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from vesselseg import devices, inference
+from vesselseg import devices, segmentation
+from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume
-from vesselseg.inference import DeviceOutOfMemoryError
 from vesselseg.models import Manifest, save_model
 from vesselseg.networks import build_network
 from vesselseg.segmentation import segment
@@ -144,6 +144,14 @@ def test_wrong_wishes_are_refused_before_the_work(make_scan: MakeScan, tiny_mode
         ({"min_component_mm3": -1.0}, "component"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"model": "nonesuch"}, "no model 'nonesuch'"),
+        ({"engine": "steam"}, "unknown engine"),
+        ({"precision": "f7"}, "unknown precision"),
+        ({"precision": "f16", "device": "cpu"}, "does not compute in f16"),
+        ({"precision": "int8"}, "has no int8 form"),
+        ({"region": (0, 49, 0, 44, 0, 24)}, "48 x 44 x 24"),
+        ({"region": (5, 5, 0, 44, 0, 24)}, "not a box"),
+        ({"region": (-1, 5, 0, 44, 0, 24)}, "not a box"),
+        ({"region": (0, 5, 0, 44)}, "not a box"),
         ({"brain_mask": "maybe"}, "unknown brain mask"),
         ({"brain_mask": scan.with_array(np.zeros_like(scan.array))}, "empty"),
         ({"brain_mask": make_scan(Geometry((48, 44, 24), (0.5, 0.6, 0.6)))}, "grid of the scan"),
@@ -157,22 +165,47 @@ def test_going_to_the_cpu_is_said(
 ) -> None:
     """A GPU whose memory is full: no GPU is at hand, so that the device's answer alone is played."""
     gpu = devices.Device("cuda:0", "Full GPU", 1 << 30)
-    cpu = devices.Device("cpu", "The CPU", 1 << 34)
-    monkeypatch.setattr(devices, "available_devices", lambda: [gpu, cpu])
-    real = inference.predict_probability
+    monkeypatch.setattr(devices, "available_devices", lambda: [gpu, devices.cpu_device()])
 
-    def full(network: object, array: np.ndarray, *, device: str, **options: object) -> np.ndarray:
-        if device != "cpu":
+    def full(plan: Plan, manifest: Manifest) -> Engine:
+        if plan.device.name != "cpu":
             raise DeviceOutOfMemoryError("full")
-        return real(network, array, device=device, **options)  # type: ignore[arg-type]
+        return make_engine(plan, manifest)
 
-    monkeypatch.setattr(inference, "predict_probability", full)
+    monkeypatch.setattr(segmentation, "make_engine", full)
     result = segment(make_scan(), model=tiny_model, brain_mask="none", device="auto")
-    assert (result.run.device, result.run.device_name, result.run.precision) == (
-        "cpu", "The CPU", inference.default_precision("cpu")
-    )  # fmt: skip
-    assert any("the CPU was used instead" in note for note in result.run.notes)
+    run = result.run
+    assert (run.device, run.device_name, run.precision) == ("cpu", devices.cpu_device().label, "f32")
+    assert run.engine == "openvino"
+    assert any("the CPU was used instead" in note for note in run.notes)
     assert "the CPU was used instead" in caplog.text
+
+
+def test_a_region_alone_is_segmented_as_in_the_whole_scan(
+    awkward_geometry: Geometry, make_scan: MakeScan, tiny_model: str
+) -> None:
+    scan = make_scan(awkward_geometry)
+    whole = segment(scan, model=tiny_model, brain_mask="none", device="cpu")
+    part = segment(scan, model=tiny_model, brain_mask="none", device="cpu", region=(5, 30, 7, 36, 3, 20))
+    inside = np.s_[3:20, 7:36, 5:30]
+    np.testing.assert_allclose(part.probability.array[inside], whole.probability.array[inside], atol=1e-5)
+    assert part.run.region == [5, 30, 7, 36, 3, 20]
+    assert whole.run.region is None
+    for volume in (part.probability, part.label):
+        assert volume.geometry == scan.geometry
+        assert volume.array[inside].any()
+        volume.array[inside] = 0
+        assert not volume.array.any()
+
+
+def test_a_region_is_where_it_is_when_the_scan_is_resampled(make_scan: MakeScan, tiny_model: str) -> None:
+    scan = make_scan(Geometry((60, 60, 20), (0.3, 0.3, 1.5), (5, 6, 7)))
+    mask = scan.with_array(np.ones(scan.array.shape, np.uint8))
+    whole = segment(scan, model=tiny_model, brain_mask=mask).probability.array
+    part = segment(scan, model=tiny_model, brain_mask=mask, region=[10, 50, 0, 33, 4, 9]).probability.array
+    inside = np.s_[4:9, 0:33, 10:50]
+    np.testing.assert_allclose(part[inside], whole[inside], atol=1e-5)
+    assert np.count_nonzero(part) == np.count_nonzero(part[inside])
 
 
 def test_progress_rises_and_can_cancel(make_scan: MakeScan, tiny_model: str) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.util
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +41,18 @@ class Device:
 
 def available_devices() -> list[Device]:
     """Return what this machine can run networks on, the fastest first; the last is always the CPU."""
+    return [*_gpus(), cpu_device()]
+
+
+def cpu_device() -> Device:
+    """Return the CPU."""
+    return Device("cpu", _cpu_name(), _machine_memory())
+
+
+def _gpus() -> list[Device]:
+    # torch takes seconds to import: it is not asked where there is plainly no GPU.
+    if not _may_have_gpu() or importlib.util.find_spec("torch") is None:
+        return []
     import torch
 
     devices = []
@@ -47,8 +62,20 @@ def available_devices() -> list[Device]:
             devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
     if torch.backends.mps.is_available():
         devices.append(Device("mps", "Apple GPU", _machine_memory()))
-    devices.append(Device("cpu", _cpu_name(), _machine_memory()))
     return devices
+
+
+def _may_have_gpu() -> bool:
+    """Whether there may be a GPU that torch can use: there is not without the library of a driver."""
+    if sys.platform == "darwin":
+        return True
+    if Path("/dev/kfd").exists():  # AMD's driver, which torch's version for ROCm uses and calls CUDA
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def choose_device(wish: str = "auto") -> Device:
@@ -64,6 +91,8 @@ def choose_device(wish: str = "auto") -> Device:
     VesselSegError
         If the device wished for is not there. Nothing else is taken in its stead.
     """
+    if wish == "cpu":
+        return cpu_device()
     devices = available_devices()
     if wish == "auto":
         return devices[0]
@@ -78,7 +107,6 @@ def _machine_memory() -> int:
     try:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):  # Windows
-        import ctypes
 
         class MemoryStatus(ctypes.Structure):
             _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [

@@ -1,233 +1,205 @@
-"""Running a network over a whole scan without seams: slice by slice, or in blocks as large as memory allows."""
+"""Running a network over a scan without seams, and only where there is something to find."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.networks import in_channels_last
+from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Traits
+from vesselseg.postprocessing import bounding_box
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.tiling import Box, Tiling
 
-if TYPE_CHECKING:
-    import torch
-
 logger = logging.getLogger("vesselseg")
 
-#: Slices given to a two-dimensional network at once, to begin with.
-_BATCH = {"cuda": 16, "mps": 8, "cpu": 2}
-#: Bytes that the features of a block may take in a three-dimensional network, to begin with. Where a scan has to be
-#: split, larger blocks waste less on their overlap; on the CPU the machine has to stay usable.
-_BLOCK_BYTES = {"cuda": 6.0e9, "mps": 2.0e9, "cpu": 1.5e9}
+_Part = tuple[Tiling, Box]
 
-_OUT_OF_MEMORY_WORDS = ("out of memory", "allocate memory", "not enough memory", "status_alloc_failed")
-
-
-class DeviceOutOfMemoryError(RuntimeError):
-    """Not even the smallest tile fits into the memory of the device."""
-
-
-def default_precision(device: str) -> str:
-    """Return the precision a device computes in.
-
-    Half precision on CUDA; bfloat16 on CPUs that compute in it natively, where it is nearly three times as fast; single
-    precision elsewhere.
-    """
-    if device.startswith("cuda"):
-        return "float16"
-    return "bfloat16" if device == "cpu" and _cpu_has_bfloat16() else "float32"
-
-
-def _cpu_has_bfloat16() -> bool:
-    import torch
-
-    # Only recent versions of torch tell; on other CPUs bfloat16 is emulated and slower than single precision.
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+#: Voxels around the brain that a two-dimensional network sees of each slice.
+_MARGIN = 16
+#: Slices that share a window: an engine prepares itself for every shape that it has not seen yet.
+_SLAB = 8
 
 
 def predict_probability(
-    network: torch.nn.Module,
+    engine: Engine,
     array: NDArray[np.float32],
     *,
-    device: str = "cpu",
-    precision: str | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    region: Box | None = None,
     progress: ProgressCallback = no_progress,
 ) -> NDArray[np.float32]:
-    """Compute the probability of a vessel in every voxel.
+    """Compute the probability of a vessel in every voxel that is asked for.
 
-    The network is fully convolutional and sees whole slices, or the whole scan, where memory allows; no voxel is left
-    out and there are no seams. Otherwise a two-dimensional network is given fewer slices at once, then tiles that
-    overlap by its reach, so that the result is the same. A three-dimensional one is given blocks that overlap by its
-    ``overlap``, which is less than its reach: the result is that of the whole scan to a few hundredths in single
-    voxels next to the faces of the blocks, to 0.01 in all but one of 10,000; bfloat16 changes more.
+    The network is fully convolutional and sees as much as memory allows at once; no voxel is left out and there are no
+    seams. A two-dimensional network is given, in each slab of 8 slices, the window of the mask with a margin of 16
+    voxels; where memory is short it is given fewer slices at once, then tiles that overlap by its reach, so that the
+    result is the same. A three-dimensional one is given blocks that overlap by what its `Traits` say, which is less
+    than its reach: the result is that of the whole scan to a few hundredths in single voxels next to the faces of the
+    blocks, to 0.01 in all but one of 10,000; bfloat16 changes more. Slices and blocks without mask are skipped.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        With ``dimensions`` 2: takes (N, in_slices, Y, X), returns logits (N, 1, Y, X), and has the attributes
-        ``in_slices``, ``divisor`` (Y and X must be multiples of it) and ``reach`` (how far, in voxels, an output
-        depends on the input). With ``dimensions`` 3: takes and returns (N, 1, Z, Y, X), and has the attributes
-        ``divisor`` (of Z, Y and X), ``overlap`` (how far, in voxels, the input matters to an output) and ``held``
-        (numbers it holds at once per voxel).
+    engine : Engine
+        See `vesselseg.engines.make_engine`.
     array : ndarray, shape (Z, Y, X), float32
         A normalised scan, axial: z across the slices.
-    device : str
-        As torch names it.
-    precision : {"float32", "float16", "bfloat16"}, optional
-        The default is `default_precision`.
+    mask : ndarray of bool, shape (Z, Y, X), optional
+        Where vessels are looked for; the default is everywhere.
+    region : tuple of slice, optional
+        Along z, y, x: the only voxels that are computed. What the network sees around them is what it would see
+        without a region, as far as it matters.
     progress : callable
         Told the share of voxels done, after every batch of slices or block; may raise to stop.
 
     Returns
     -------
     ndarray, shape (Z, Y, X), float32
-        In [0, 1].
+        In [0, 1]; 0 where nothing was computed. Near the mask some voxels outside it are computed as well.
 
     Raises
     ------
-    DeviceOutOfMemoryError
+    vesselseg.engines.DeviceOutOfMemoryError
         If not even the smallest tile fits into the memory of the device.
     """
-    import torch
-
-    try:
-        network = network.to(device).eval()
-    except RuntimeError as error:
-        if _is_out_of_memory(error):
-            raise DeviceOutOfMemoryError("not even the network fits into the memory of the device") from error
-        raise
-    in_channels_last(network)
-    precision = precision or default_precision(device)
-    runner: _Slices | _Blocks
-    runner = (_Blocks if network.dimensions == 3 else _Slices)(network, array, device, precision)
-    tiling, limit = runner.tiling, runner.limit
-    probability = np.zeros(tiling.shape, dtype=np.float32)
-    todo, done = tiling.parts(tiling.whole, limit), 0
-    autocast = _autocast(device, precision)
+    probability = np.zeros(array.shape, dtype=np.float32)
+    region = region or (slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2]))
+    cut = _slices if engine.traits.dimensions == 2 else _blocks
+    todo = list(cut(engine, array.shape, mask, region))
+    whole = sum(_size(box) for _tiling, box in todo)
+    done = 0
     while todo:
-        box = todo[0]
         try:
-            with torch.inference_mode(), autocast:
-                probability[box] = runner.predict(box)
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-            # What is done stays; what is left is cut smaller.
-            limit = tiling.voxels_seen(box) * 2 // 3
-            try:
-                todo = [part for rest in todo for part in tiling.parts(rest, limit)]
-            except ValueError:
-                text = "not even the smallest tile fits into the memory of the device"
-                raise DeviceOutOfMemoryError(text) from error
-            _free_cache(device)
+            parts = tuple(todo)
+            inputs = (_input(engine.traits, array, tiling.seen(box)) for tiling, box in parts)
+            with contextlib.closing(engine.run(inputs)) as results:
+                for (tiling, box), logits in zip(parts, results):
+                    values = logits[:, 0] if engine.traits.dimensions == 2 else logits[0, 0]
+                    probability[box] = _sigmoid(values[tiling.core(box)])
+                    del todo[0]
+                    done += 1
+                    share = 1 - sum(_size(rest) for _tiling, rest in todo) / whole
+                    progress(share, f"part {done} of {done + len(todo)}")
+        except DeviceOutOfMemoryError as error:
+            todo = _cut_smaller(todo, engine.device, error)
+    return probability
+
+
+def _cut_smaller(
+    todo: list[tuple[Tiling, Box]], device: str, error: DeviceOutOfMemoryError
+) -> list[tuple[Tiling, Box]]:
+    """Cut what is left into parts smaller than the first, which did not fit. What is done stays."""
+    tiling, box = todo[0]
+    failed = tiling.voxels_seen(box)
+    # Where a third less cannot be had for the overlap, a little less may do.
+    for limit in (failed * 2 // 3, failed - 1):
+        with contextlib.suppress(ValueError):
+            smaller = [(tiling, part) for tiling, rest in todo for part in tiling.parts(rest, limit)]
             logger.warning("%s ran out of memory: going on with at most %d voxels at a time", device, limit)
+            return smaller
+    raise DeviceOutOfMemoryError("not even the smallest tile fits into the memory of the device") from error
+
+
+def _slices(engine: Engine, shape: tuple[int, ...], mask: NDArray[np.bool_] | None, region: Box) -> Iterator[_Part]:
+    """Cut a scan into batches of slices, each within the window of its slab."""
+    divisor, reach = engine.traits.divisor, engine.traits.overlap
+    rows, columns = slice(0, shape[1]), slice(0, shape[2])
+    for start in range(0, shape[0], _SLAB):
+        slab = slice(start, min(start + _SLAB, shape[0]))
+        core, wanted = (rows, columns), list(range(slab.start, slab.stop))
+        if mask is not None:
+            brain = bounding_box(mask[slab])
+            if brain is None:
+                continue
+            core, wanted = brain[1:], [index for index in wanted if mask[index].any()]
+        window = [_window(part, side, divisor) for part, side in zip(core, shape[1:])]
+        tiling = Tiling((slab, window[0], window[1]), (1, divisor, divisor), (0, reach, reach))
+        y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(core, region[1:]))
+        wanted = [index for index in wanted if region[0].start <= index < region[0].stop]
+        if y.start >= y.stop or x.start >= x.stop:
             continue
-        del todo[0]
-        done += 1
-        share = 1 - sum(probability[rest].size for rest in todo) / probability.size
-        progress(share, f"part {done} of {done + len(todo)}")
-    return np.ascontiguousarray(probability[runner.inner])
+        for first, last in _runs(wanted, engine.batch):
+            yield tiling, (slice(first, last), y, x)
 
 
-class _Slices:
-    """Batches of slices, each with its neighbours as channels, for a two-dimensional network."""
-
-    def __init__(self, network: Any, array: NDArray[np.float32], device: str, precision: str) -> None:
-        self.network, self.device = network, device
-        half = network.in_slices // 2
-        depth, rows, columns = array.shape
-        # The border is repeated: neighbours for the outer slices, and sides that the network's poolings divide.
-        y, x = -rows % network.divisor, -columns % network.divisor
-        self.padded = _padded(array, ((half, half), (0, y), (0, x)))
-        self.tiling = Tiling(
-            (depth, rows + y, columns + x), (1, network.divisor, network.divisor), (0, network.reach, network.reach)
-        )
-        self.limit = _BATCH[_kind(device)] * (rows + y) * (columns + x)
-        self.inner = np.s_[:, :rows, :columns]
-
-    def predict(self, box: Box) -> NDArray[np.float32]:
-        """Return the probability in a box of the tiling."""
-        import torch
-
-        z, y, x = self.tiling.seen(box)
-        neighbours = self.network.in_slices
-        # unfold gives (N, Y, X, in_slices): each slice with its neighbours, without a copy.
-        stacks = self.padded[z.start : z.stop + neighbours - 1, y, x].unfold(0, neighbours, 1).permute(0, 3, 1, 2)
-        batch = stacks.to(self.device).contiguous(memory_format=torch.channels_last)
-        return _probability(self.network(batch)[:, 0][self.tiling.core(box)])
+def _window(part: slice, side: int, divisor: int) -> slice:
+    """Return the window of a brain along an axis: with its margin, from and to multiples of the divisor."""
+    end = -(-side // divisor) * divisor
+    start = max(part.start - _MARGIN, 0) // divisor * divisor
+    return slice(start, min(-(-(part.stop + _MARGIN) // divisor) * divisor, end))
 
 
-class _Blocks:
-    """Blocks of voxels, the whole scan if it is small enough, for a three-dimensional network."""
-
-    def __init__(self, network: Any, array: NDArray[np.float32], device: str, precision: str) -> None:
-        self.network, self.device = network, device
-        # Half a step on either side beyond the scan: its first and last voxels too have surroundings.
-        before = network.divisor // 2
-        sides = [before + side + before for side in array.shape]
-        after = [before + -side % network.divisor for side in sides]
-        self.padded = _padded(array, tuple((before, rest) for rest in after))
-        overlap, step = network.overlap, network.divisor
-        z, y, x = self.padded.shape
-        self.tiling = Tiling((z, y, x), (step, step, step), (overlap, overlap, overlap))
-        bytes_per_voxel = network.held * (4 if precision == "float32" else 2)
-        # However wide the network, a block is worth its overlap.
-        self.limit = max(int(_BLOCK_BYTES[_kind(device)] / bytes_per_voxel), (4 * overlap) ** 3)
-        self.inner = tuple(slice(before, before + side) for side in array.shape)
-
-    def predict(self, box: Box) -> NDArray[np.float32]:
-        """Return the probability in a box of the tiling."""
-        import torch
-
-        block = self.padded[self.tiling.seen(box)][None, None].to(self.device)
-        logits = self.network(block.contiguous(memory_format=torch.channels_last_3d))
-        return _probability(logits[0, 0][self.tiling.core(box)])
+def _runs(indices: list[int], longest: int) -> Iterator[tuple[int, int]]:
+    """Group rising indices into runs without a gap, of a largest length."""
+    for _gap, run in itertools.groupby(enumerate(indices), key=lambda pair: pair[1] - pair[0]):
+        members = [index for _position, index in run]
+        for start in range(0, len(members), longest):
+            part = members[start : start + longest]
+            yield part[0], part[-1] + 1
 
 
-def _padded(array: NDArray[np.float32], widths: Any) -> torch.Tensor:
-    """Repeat the border. The scan is held once; what the network sees are views into it, and only they travel."""
-    import torch
-
-    return torch.from_numpy(np.pad(array, widths, mode="edge"))
-
-
-def _probability(logits: torch.Tensor) -> NDArray[np.float32]:
-    import torch
-
-    return torch.sigmoid(logits.float()).cpu().numpy()
-
-
-def _kind(device: str) -> str:
-    """Return "cuda", "mps" or "cpu"; what else torch may know is treated as a CPU."""
-    kind = device.partition(":")[0]
-    return kind if kind in _BATCH else "cpu"
-
-
-def _autocast(device: str, precision: str) -> Any:
-    import torch
-
-    if precision == "float32":  # older versions of torch know no autocast for some devices, not even a disabled one
-        return contextlib.nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=getattr(torch, precision))
+def _blocks(engine: Engine, shape: tuple[int, ...], mask: NDArray[np.bool_] | None, region: Box) -> Iterator[_Part]:
+    """Cut a scan into blocks of voxels, without those that hold nothing of the mask."""
+    step, overlap = engine.traits.divisor, engine.traits.overlap
+    # Half a step on either side beyond the scan: its first and last voxels too have surroundings.
+    before = step // 2
+    z, y, x = (slice(-before, -before + -(-(side + 2 * before) // step) * step) for side in shape)
+    tiling = Tiling((z, y, x), (step, step, step), (overlap, overlap, overlap))
+    wanted = _tight(mask, region)
+    if wanted is None:
+        return
+    # However wide the network, a block is worth its overlap.
+    limit = max(engine.block_voxels, (4 * overlap) ** 3)
+    for part in tiling.parts(wanted, limit):
+        tight = _tight(mask, part)
+        if tight is not None:
+            yield tiling, tight
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    import torch
+def _tight(mask: NDArray[np.bool_] | None, box: Box) -> Box | None:
+    """Return the smallest box around the mask within a box."""
+    if mask is None:
+        return box
+    found = bounding_box(mask[box])
+    if found is None:
+        return None
+    z, y, x = (slice(own.start + inner.start, own.start + inner.stop) for own, inner in zip(box, found))
+    return z, y, x
 
-    # CUDA has an error class of its own; its libraries, MPS and the allocators of the CPU tell it only in words.
-    text = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in text for words in _OUT_OF_MEMORY_WORDS)
+
+def _input(traits: Traits, array: NDArray[np.float32], seen: Box) -> NDArray[np.float32]:
+    """Return what the network is given to see a box: slices with their neighbours as channels, or a block."""
+    if traits.dimensions == 3:
+        return _cut(array, seen)[None, None]
+    half = traits.in_slices // 2
+    z, y, x = seen
+    slices = _cut(array, (slice(z.start - half, z.stop + half), y, x))
+    neighbours = np.lib.stride_tricks.sliding_window_view(slices, traits.in_slices, axis=0)
+    return np.array(np.moveaxis(neighbours, -1, 1), order="C")  # copied: torch takes no memory that is read-only
 
 
-def _free_cache(device: str) -> None:
-    import torch
+def _cut(array: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+    """Copy a box that may reach beyond the array, whose border is repeated there."""
+    inside = tuple(slice(max(part.start, 0), min(part.stop, side)) for part, side in zip(box, array.shape))
+    beyond: Any = [(own.start - part.start, part.stop - own.stop) for part, own in zip(box, inside)]
+    if not np.any(beyond):
+        return np.ascontiguousarray(array[inside])
+    return np.pad(array[inside], beyond, mode="edge")
 
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
-    elif device == "mps":
-        torch.mps.empty_cache()
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    # Not by the engine, which may round a probability near 1 to the 8 bits of bfloat16. Below -80 exp would overflow.
+    values = np.negative(np.maximum(logits, -80, dtype=np.float32))
+    np.exp(values, out=values)
+    values += 1
+    return np.reciprocal(values, out=values)
+
+
+def _size(box: Box) -> int:
+    z, y, x = box
+    return (z.stop - z.start) * (y.stop - y.start) * (x.stop - x.start)

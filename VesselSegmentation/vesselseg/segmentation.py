@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.engines import DeviceOutOfMemoryError, Plan, make_engine, plan_run
 from vesselseg.errors import VesselSegError
-from vesselseg.models import Manifest, find_model, load_network
+from vesselseg.geometry import Geometry
+from vesselseg.inference import predict_probability
+from vesselseg.models import Manifest, find_model
 from vesselseg.postprocessing import bounding_box, check_threshold, threshold_probability
 from vesselseg.progress import ProgressCallback, no_progress, stage
+from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 logger = logging.getLogger("vesselseg")
@@ -35,8 +41,10 @@ class SegmentationRun:
         Sum of its weights.
     device, device_name : str
         Device as torch names it, and its product name.
+    engine : str
+        What computed the network: "openvino", "onnx" or "torch".
     precision : str
-        In which the network was computed.
+        In which it was computed: "f32", "bf16", "f16" or "int8".
     seconds : float
         From the scan to the label, without reading and writing.
     threshold, min_component_mm3 : float
@@ -47,6 +55,8 @@ class SegmentationRun:
         Of the label.
     vessel_ml : float
         Its volume, in ml.
+    region : list of int or None
+        x0, x1, y0, y1, z0, z1 of the only voxels that were segmented, without the upper ends; None for the whole scan.
     notes : list of str
         What was done differently from what was asked, and why.
     """
@@ -55,6 +65,7 @@ class SegmentationRun:
     model_sha256: str
     device: str
     device_name: str
+    engine: str
     precision: str
     seconds: float
     threshold: float
@@ -62,6 +73,7 @@ class SegmentationRun:
     brain_mask: str
     vessel_voxels: int
     vessel_ml: float
+    region: list[int] | None = None
     notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
@@ -125,6 +137,9 @@ def segment(
     min_component_mm3: float | None = None,
     brain_mask: str | Volume = "auto",
     device: str = "auto",
+    engine: str = "auto",
+    precision: str = "auto",
+    region: Sequence[int] | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Segmentation:
     """Segment the vessels of a TOF scan.
@@ -144,6 +159,12 @@ def segment(
         scan; a mask on the grid of the scan is taken as it is.
     device : str
         See `vesselseg.devices.choose_device`.
+    engine, precision : str
+        See `vesselseg.engines.plan_run`; the defaults are the fastest that leave the result what it is.
+    region : sequence of int, optional
+        x0, x1, y0, y1, z0, z1: only the voxels (x, y, z) of the scan with x0 <= x < x1 and so on are segmented. There
+        the probability is what it is for the whole scan (of a three-dimensional network, to a few hundredths next to
+        the faces of the region); elsewhere it is 0.
     progress : callable
         Told the share of the work done.
 
@@ -154,43 +175,60 @@ def segment(
     Raises
     ------
     VesselSegError
-        If the scan, the model, the mask or the device cannot be used.
+        If the scan, the model, the mask, the region, the device, the engine or the precision cannot be used, or they
+        do not go together.
     """
-    from vesselseg.devices import choose_device
-
     started = time.perf_counter()
     check_scan(scan)
     manifest = find_model(model)
     threshold = manifest.threshold if threshold is None else threshold
     min_component_mm3 = manifest.min_component_mm3 if min_component_mm3 is None else min_component_mm3
     check_threshold(threshold, min_component_mm3)
-    chosen = choose_device(device)
-    logger.info("model %s on %s", manifest.name, chosen)
+    within = _region_box(scan, region)
+    plan = plan_run(manifest, device=device, engine=engine, precision=precision)
+    logger.info("model %s on %s by %s in %s", manifest.name, plan.device, plan.engine, plan.precision)
     mask = _resolve_mask(scan, brain_mask, stage(progress, 0.0, 0.15))
+    if mask is not None and within is not None and not mask[within].any():
+        raise VesselSegError("there is no brain in the region", "choose another region, or the brain mask none")
     start = 0.0 if mask is None else 0.15
     notes: list[str] = []
-    probability, ran_on, precision = _probability(
-        scan, mask, manifest, chosen.name, notes, stage(progress, start, 0.97)
-    )
+    probability, plan = _probability(scan, mask, within, manifest, plan, notes, stage(progress, start, 0.97))
     progress(0.97, "threshold and components")
     label = threshold_probability(probability, threshold, min_component_mm3)
     voxels = int(np.count_nonzero(label.array))
     run = SegmentationRun(
         model=manifest.name,
         model_sha256=manifest.sha256,
-        device=ran_on,
-        device_name=chosen.label if ran_on == chosen.name else choose_device(ran_on).label,
-        precision=precision,
+        device=plan.device.name,
+        device_name=plan.device.label,
+        engine=plan.engine,
+        precision=plan.precision,
         seconds=round(time.perf_counter() - started, 2),
         threshold=threshold,
         min_component_mm3=min_component_mm3,
         brain_mask=brain_mask if isinstance(brain_mask, str) else "given",
         vessel_voxels=voxels,
         vessel_ml=round(voxels * scan.geometry.voxel_volume / 1000, 3),
-        notes=notes,
+        region=None if region is None else [int(value) for value in region],
+        notes=[*notes, *plan.notes],
     )
     progress(1.0, "done")
     return Segmentation(probability, label, run)
+
+
+def _region_box(scan: Volume, region: Sequence[int] | None) -> Box | None:
+    """Return a region of the scan as slices along z, y, x."""
+    if region is None:
+        return None
+    size = scan.geometry.size
+    shown = " ".join(str(value) for value in region)
+    if len(region) != 6 or not all(0 <= region[2 * i] < region[2 * i + 1] <= size[i] for i in range(3)):
+        raise VesselSegError(
+            f"the region {shown} is not a box within the {size[0]} x {size[1]} x {size[2]} voxels of the scan",
+            "give the first voxel and the one after the last along x, y and z",
+        )
+    x0, x1, y0, y1, z0, z1 = region
+    return slice(z0, z1), slice(y0, y1), slice(x0, x1)
 
 
 def _resolve_mask(scan: Volume, wish: str | Volume, progress: ProgressCallback) -> NDArray[np.bool_] | None:
@@ -214,47 +252,79 @@ def _resolve_mask(scan: Volume, wish: str | Volume, progress: ProgressCallback) 
 def _probability(
     scan: Volume,
     mask: NDArray[np.bool_] | None,
+    region: Box | None,
     manifest: Manifest,
-    device: str,
+    plan: Plan,
     notes: list[str],
     progress: ProgressCallback,
-) -> tuple[Volume, str, str]:
-    """Run the model in the brain's box; return the probability on the scan's grid, the device and the precision."""
-    from vesselseg.inference import DeviceOutOfMemoryError, default_precision, predict_probability
+) -> tuple[Volume, Plan]:
+    """Run the model in the brain's box; return the probability on the scan's grid, and on what it ran."""
     from vesselseg.preprocessing import normalise
     from vesselseg.resampling import AxialView, network_spacing, resample
 
-    network = load_network(manifest)
     view = AxialView.of(scan.geometry)
     whole = view.apply(scan)
     box = bounding_box(view.turn(mask), _MARGIN) if mask is not None else None
     if box is None:
         z, y, x = whole.array.shape
         box = slice(0, z), slice(0, y), slice(0, x)
-    part = Volume(normalise(whole.array, manifest.normalisation)[box], whole.geometry.cropped(box))
+    # Copied, so that the rest of the normalised scan does not stay in memory.
+    part = Volume(np.array(normalise(whole.array, manifest.normalisation)[box]), whole.geometry.cropped(box))
+    wanted = view.turn(mask)[box] if mask is not None else None
+    asked = None
+    if region is not None:
+        asked = np.zeros(scan.array.shape, dtype=bool)
+        asked[region] = True
+        asked = view.turn(asked)[box]
     spacing = network_spacing(part.geometry.spacing, manifest.spacing_mm, manifest.spacing_tolerance)
     resampled = spacing != part.geometry.spacing
+    seen = part
     if resampled:
         notes.append("resampled to " + " x ".join(f"{value:g}" for value in spacing) + " mm for the network")
         logger.info("%s", notes[-1])
-    seen = resample(part, part.geometry.resampled(spacing)) if resampled else part
-    array = np.ascontiguousarray(seen.array)
+        grid = part.geometry.resampled(spacing)
+        seen = resample(part, grid)
+        wanted, asked = (_touched(each, part, grid) for each in (wanted, asked))
+    within = bounding_box(asked) if asked is not None else None
+
+    def predict(plan: Plan) -> NDArray[np.float32]:
+        engine = make_engine(plan, manifest)
+        return predict_probability(engine, seen.array, mask=wanted, region=within, progress=progress)
+
     try:
-        precision = default_precision(device)
-        values = predict_probability(network, array, device=device, precision=precision, progress=progress)
+        values = predict(plan)
     except DeviceOutOfMemoryError:
-        if device == "cpu":
+        if plan.device.name == "cpu":
             raise VesselSegError(
                 "the memory does not suffice even for small tiles", "close other programs, or use a smaller model"
             ) from None
-        notes.append(f"{device} had too little free memory even for small tiles: the CPU was used instead")
+        notes.append(f"{plan.device.name} had too little free memory even for small tiles: the CPU was used instead")
         logger.warning("%s", notes[-1])
-        device, precision = "cpu", default_precision("cpu")
-        values = predict_probability(network, array, device=device, precision=precision, progress=progress)
+        plan = plan_run(manifest, device="cpu")
+        values = predict(plan)
     if resampled:
         values = np.clip(resample(seen.with_array(values), part.geometry).array, 0.0, 1.0)
     probability = np.zeros(scan.array.shape, dtype=np.float32)
     view.turn(probability)[box] = values
     if mask is not None:
         probability[~mask] = 0.0
-    return scan.with_array(probability), device, precision
+    if region is not None:
+        inside = probability[region].copy()
+        probability[:] = 0.0
+        probability[region] = inside
+    return scan.with_array(probability), plan
+
+
+def _touched(mask: NDArray[np.bool_] | None, part: Volume, grid: Geometry) -> NDArray[np.bool_] | None:
+    """Return the voxels of the network's grid that matter to those of a mask when they are resampled to the scan's."""
+    if mask is None:
+        return None
+    from scipy import ndimage
+
+    from vesselseg.resampling import resample
+
+    # A neighbour for the interpolation; and, where the scan is coarser, what is averaged: four standard deviations.
+    ratios = [max(old / new, 1.0) for old, new in zip(part.geometry.spacing, grid.spacing)]
+    reach = [1 + math.ceil(2 * math.sqrt(ratio**2 - 1)) for ratio in ratios[::-1]]
+    touched = resample(part.with_array(mask.astype(np.float32)), grid).array > 0
+    return ndimage.maximum_filter(touched, size=[2 * side + 1 for side in reach])

@@ -12,30 +12,25 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a grid may be cut.
+    """How a part of a scan may be cut.
 
     Parameters
     ----------
-    shape : tuple of int
-        Of the grid, along z, y, x; multiples of `step`.
+    field : tuple of slice
+        Along z, y, x: what tiles may see. Its sides are multiples of `step`. It may reach beyond the scan.
     step : tuple of int
-        Tiles start and end at multiples of it, so that the network's poolings fall on the same voxels in each.
+        What a tile sees starts and ends at multiples of it from the start of the field, so that the network's poolings
+        fall on the same voxels in each.
     overlap : tuple of int
         How far beyond its own voxels a tile must see, rounded up to `step`.
     """
 
-    shape: Triple
+    field: Box
     step: Triple
     overlap: Triple
 
-    @property
-    def whole(self) -> Box:
-        """The grid as one box."""
-        z, y, x = self.shape
-        return slice(0, z), slice(0, y), slice(0, x)
-
     def seen(self, box: Box) -> Box:
-        """Return what has to be seen to compute a box, as far as the grid goes."""
+        """Return what has to be seen to compute a box, as far as the field goes."""
         z, y, x = (self._seen(axis, box[axis].start, box[axis].stop) for axis in range(3))
         return z, y, x
 
@@ -68,18 +63,22 @@ class Tiling:
         return [(z, y, x) for z, y, x in itertools.product(*(cut[3] for cut in best))]
 
     def _seen(self, axis: int, start: int, stop: int) -> slice:
-        step = self.step[axis]
-        beyond = -(-self.overlap[axis] // step) * step
-        return slice(max(start - beyond, 0), min(stop + beyond, self.shape[axis]))
+        step, field, overlap = self.step[axis], self.field[axis], self.overlap[axis]
+        first = (start - overlap - field.start) // step * step
+        last = -(-(stop + overlap - field.start) // step) * step
+        return slice(field.start + max(first, 0), min(field.start + last, field.stop))
 
     def _cuts(self, axis: int, part: slice) -> list[tuple[int, int, int, list[slice]]]:
         """Return the ways to cut along an axis: the largest length seen, the sum of them, and the parts."""
-        step = self.step[axis]
-        steps = -(-(part.stop - part.start) // step)
+        step, origin = self.step[axis], self.field[axis].start
+        # Cut where the field's steps are, so that no part sees one step more than it needs.
+        first = origin + (part.start - origin) // step * step
+        steps = -(-(part.stop - first) // step)
         cuts = []
         # Different numbers of parts can come to the same length of a part.
         for length in sorted({-(-steps // count) * step for count in range(1, steps + 1)}):
-            parts = [slice(start, min(start + length, part.stop)) for start in range(part.start, part.stop, length)]
+            starts = range(first, part.stop, length)
+            parts = [slice(max(start, part.start), min(start + length, part.stop)) for start in starts]
             seen = [self._seen(axis, own.start, own.stop) for own in parts]
             lengths = [own.stop - own.start for own in seen]
             cuts.append((max(lengths), sum(lengths), len(parts), parts))

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 
 from vesselseg.cli.reporter import Reporter
+from vesselseg.engines import ENGINE_CHOICES, PRECISION_CHOICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", metavar="auto|cuda|mps|cpu", help="where the network runs (default: auto)"
     )
+    parser.add_argument(
+        "--region",
+        type=int,
+        nargs=6,
+        metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"),
+        help="segment only the voxels from X0 to before X1, and so on, counted from 0",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    advanced = parser.add_argument_group("advanced")
+    advanced.add_argument(
+        "--engine",
+        choices=ENGINE_CHOICES,
+        default="auto",
+        help="what computes the network (default: OpenVINO on a CPU, torch on a GPU)",
+    )
+    advanced.add_argument(
+        "--precision",
+        choices=PRECISION_CHOICES,
+        default="auto",
+        help="in which it is computed (default: the fastest that was measured to leave the result what it is)",
+    )
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
@@ -56,6 +77,9 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         min_component_mm3=args.min_component,
         brain_mask=mask,
         device=args.device,
+        engine=args.engine,
+        precision=args.precision,
+        region=args.region,
         progress=stage(reporter.progress, 0.01, 0.97),
     )
     reporter.progress(0.97, "writing")
@@ -68,6 +92,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     reporter.result(
         done.as_dict(),
         f"{args.output}: {done.vessel_ml:g} ml of vessels in {done.vessel_voxels} voxels; "
-        f"model {done.model}, {done.device} ({done.device_name}), {done.precision}, {done.seconds:.1f} s",
+        f"model {done.model}, {done.device} ({done.device_name}), {done.engine} {done.precision}, {done.seconds:.1f} s",
     )
     return 0

@@ -9,8 +9,49 @@ from typing import Any
 
 from vesselseg.errors import VesselSegError
 
+#: Precision -> lowest Dice against single precision with which a model may be computed in it.
+_LOWEST_DICE = {"bf16": 0.999, "int8": 0.998}
+#: By how much the sensitivity for arteries below 0.6 mm in radius may differ then.
+_LARGEST_CHANGE = 0.002
+
 #: Kinds of the values that cannot be seen to be wrong until the model is used.
-_KINDS: dict[str, type] = {"name": str, "architecture": str, "options": dict, "normalisation": dict, "weights": str}
+_KINDS: dict[str, type] = {
+    "name": str,
+    "architecture": str,
+    "options": dict,
+    "normalisation": dict,
+    "weights": str,
+    "precisions": dict,
+    "int8": dict,
+}
+
+
+@dataclass(frozen=True)
+class PrecisionCheck:
+    """What a low precision changes, measured on scans with known arteries by ``vesselseg models check-precision``.
+
+    Parameters
+    ----------
+    dice_to_f32 : float
+        Dice of the label against the one in single precision, averaged over the scans.
+    small_sensitivity_change : float
+        Sensitivity on the centreline of arteries below 0.6 mm in radius, less that in single precision.
+    scans : int
+        How many were measured.
+    model_sha256 : str
+        Sum of the weights that were measured; for other weights it means nothing.
+    versions : dict of str
+        Of vesselseg and of the engine.
+    """
+
+    dice_to_f32: float
+    small_sensitivity_change: float
+    scans: int
+    model_sha256: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+_CHECK_FIELDS = [each.name for each in fields(PrecisionCheck)]
 
 
 @dataclass(frozen=True)
@@ -47,6 +88,11 @@ class Manifest:
         Commands, configuration and versions that made the weights.
     evaluation : dict
         What was measured, on what, by which command.
+    precisions : dict of PrecisionCheck
+        "bf16" and "int8", as far as they were measured.
+    int8 : dict of str
+        Its quantised form, if it has one: "network", the name of OpenVINO's file beside the manifest, "sha256" of that
+        file and of its weights, and "model_sha256" of the weights it was made from.
     weights : str
         Name of the weight file; the default is the model's name with ``.safetensors``.
     path : pathlib.Path or None
@@ -67,6 +113,8 @@ class Manifest:
     min_component_mm3: float = 0.0
     training: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
+    precisions: dict[str, PrecisionCheck] = field(default_factory=dict)
+    int8: dict[str, str] = field(default_factory=dict)
     weights: str = ""
     path: Path | None = field(default=None, compare=False)
 
@@ -77,6 +125,20 @@ class Manifest:
             raise ValueError("this manifest was not read from a file")
         # Only the last part of the name is taken: a manifest must not point out of its folder.
         return self.path.parent / Path(self.weights or f"{self.name}.safetensors").name
+
+    def passes(self, precision: str) -> bool:
+        """Whether a low precision was measured for these weights, and hardly changes the result.
+
+        The Dice against single precision has to be at least 0.999 ("bf16") or 0.998 ("int8"), and the sensitivity for
+        small arteries may change by 0.002.
+        """
+        check = self.precisions.get(precision)
+        return (
+            check is not None
+            and check.model_sha256 == self.sha256
+            and check.dice_to_f32 >= _LOWEST_DICE[precision]
+            and abs(check.small_sensitivity_change) <= _LARGEST_CHANGE
+        )
 
     def to_json(self) -> str:
         """Return the text of the manifest file."""
@@ -106,12 +168,19 @@ class Manifest:
         values = {key: value for key, value in values.items() if key in known}
         try:
             values["spacing_mm"] = tuple(float(v) for v in values["spacing_mm"])
+            checks = values.get("precisions") or {}
+            values["precisions"] = {
+                # Of another version's precisions and values nothing is known here.
+                name: PrecisionCheck(**{key: check[key] for key in _CHECK_FIELDS if key in check})
+                for name, check in checks.items()
+                if name in _LOWEST_DICE
+            }
             manifest = cls(**values, path=path)
             for key, kind in _KINDS.items():
                 if not isinstance(getattr(manifest, key), kind):
                     raise TypeError(f"{key} is of the wrong kind")
             valid = len(manifest.spacing_mm) == 3 and min(manifest.spacing_mm) > 0 and 0 < manifest.threshold <= 1
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise VesselSegError(f"the model manifest {path} is not complete: {error}", advice) from error
         if not valid:
             raise VesselSegError(f"the model manifest {path} holds an impossible spacing or threshold", advice)

@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import atomic_output
 from vesselseg.models.manifest import Manifest
@@ -14,6 +17,8 @@ from vesselseg.networks import build_network
 
 if TYPE_CHECKING:
     import torch
+
+_ADVICE = "import the model again from its source"
 
 
 def file_sha256(path: Path) -> str:
@@ -23,6 +28,65 @@ def file_sha256(path: Path) -> str:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def load_weights(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
+    """Read the weights of a model; needs no torch.
+
+    Returns
+    -------
+    dict of ndarray
+        Single precision, by their names.
+
+    Raises
+    ------
+    VesselSegError
+        If the weight file is missing, has another sum than the manifest says, or cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = _checked_weights(manifest)
+    try:
+        return {name: np.asarray(values, dtype=np.float32) for name, values in load_file(path).items()}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # KeyError: of a type that numpy does not have
+        raise VesselSegError(f"the weights {path} cannot be read", _ADVICE) from error
+
+
+def int8_path(manifest: Manifest) -> Path:
+    """Return where the quantised form of a model lies.
+
+    Raises
+    ------
+    VesselSegError
+        If there is none, its sum is not the manifest's, or it was made from other weights.
+    """
+    if manifest.path is None or not manifest.int8:
+        raise VesselSegError(f"the model '{manifest.name}' has no int8 form", "choose the precision auto")
+    path = manifest.path.parent / Path(manifest.int8.get("network", "")).name
+    advice = "make it anew with 'vesselseg models quantise'"
+    if not path.is_file() or not path.with_suffix(".bin").is_file():
+        raise VesselSegError(f"the int8 form {path} of the model '{manifest.name}' is missing", advice)
+    if manifest.int8.get("model_sha256") != manifest.sha256:
+        raise VesselSegError(f"the int8 form {path} was made from other weights", advice)
+    if int8_sha256(path) != manifest.int8.get("sha256"):
+        raise VesselSegError(f"the int8 form {path} is damaged: its SHA-256 sum is not the manifest's", advice)
+    return path
+
+
+def int8_sha256(path: Path) -> str:
+    """Return the sum of a quantised form: of the two sums of its file and of the weights beside it."""
+    sums = file_sha256(path) + file_sha256(path.with_suffix(".bin"))
+    return hashlib.sha256(sums.encode()).hexdigest()
+
+
+def _checked_weights(manifest: Manifest) -> Path:
+    path = manifest.weights_path
+    if not path.is_file():
+        raise VesselSegError(f"the weights {path} of the model '{manifest.name}' are missing", _ADVICE)
+    if file_sha256(path) != manifest.sha256:
+        raise VesselSegError(f"the weights {path} are damaged: their SHA-256 sum is not the manifest's", _ADVICE)
+    return path
 
 
 def load_network(manifest: Manifest) -> torch.nn.Module:
@@ -45,19 +109,14 @@ def load_network(manifest: Manifest) -> torch.nn.Module:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = manifest.weights_path
-    advice = "import the model again from its source"
-    if not path.is_file():
-        raise VesselSegError(f"the weights {path} of the model '{manifest.name}' are missing", advice)
-    if file_sha256(path) != manifest.sha256:
-        raise VesselSegError(f"the weights {path} are damaged: their SHA-256 sum is not the manifest's", advice)
+    path = _checked_weights(manifest)
     network = build_network(manifest.architecture, **manifest.options)
     try:
         state = load_file(path)
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (SafetensorError, RuntimeError) as error:
         raise VesselSegError(
-            f"the weights {path} do not fit the architecture '{manifest.architecture}' of their manifest", advice
+            f"the weights {path} do not fit the architecture '{manifest.architecture}' of their manifest", _ADVICE
         ) from error
     return network.eval()
 

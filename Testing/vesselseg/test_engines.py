@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vesselseg import devices
+from vesselseg.devices import Device
+from vesselseg.engines import DeviceOutOfMemoryError, choice, make_engine, openvino_engine, plan_run, torch_engine
+from vesselseg.engines.graphs import graph_traits
+from vesselseg.errors import Cancelled, VesselSegError
+from vesselseg.image_io import write_volume
+from vesselseg.inference import predict_probability
+from vesselseg.models import Manifest, find_model, save_model
+from vesselseg.models.manifest import PrecisionCheck
+from vesselseg.networks import build_network
+from vesselseg.volume import Volume
+
+GPU = Device("cuda:0", "A GPU", 8 << 30)
+#: Every architecture, in its variants; five levels as the shipped models have.
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "the paper's": ("unet2d", {"channels": [8, 16, 16, 32, 32]}),
+    "2.5D": ("unet2d", {"channels": [4, 8, 16], "in_slices": 3, "norm": "batch", "dropout": 0.2}),
+    "3D": ("unet3d", {"channels": [4, 8, 8, 16, 16]}),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """A saved model whose weights, norms and statistics are all random, and whose probabilities differ widely."""
+    architecture, options = NETWORKS[request.param]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network(architecture, **options)
+        for module in network.modules():
+            if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+                for name, low, high in (
+                    ("weight", 0.5, 1.5), ("bias", -0.1, 0.1), ("running_mean", -0.1, 0.1), ("running_var", 0.5, 1.5)
+                ):  # fmt: skip
+                    nn.init.uniform_(getattr(module, name), low, high)
+            elif isinstance(module, (nn.Conv2d, nn.Conv3d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        sides = [1, options.get("in_slices", 1), *[48] * (3 if architecture == "unet3d" else 2)]
+        with torch.no_grad():  # logits that vary, by no more than those of a trained network do
+            spread = network.eval()(torch.rand(sides)).std()
+            network.get_parameter("head.weight").div_(spread.clamp(min=0.1))
+    normalisation = {"method": "foreground_median"}
+    manifest = Manifest("random", "", architecture, options, normalisation, (0.6, 0.6, 0.6), 0.5, "", "MIT")
+    return save_model(network, manifest, tmp_path_factory.mktemp("random"))
+
+
+@pytest.fixture(scope="module")
+def array() -> np.ndarray:
+    return np.random.default_rng(0).random((19, 52, 45), dtype=np.float32)
+
+
+def predict(manifest: Manifest, array: np.ndarray, **wishes: Any) -> np.ndarray:
+    options = {key: wishes.pop(key) for key in ("mask", "region", "progress") if key in wishes}
+    return predict_probability(make_engine(plan_run(manifest, **wishes), manifest), array, **options)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_engines_agree_with_eager_torch(model: Manifest, array: np.ndarray, engine: str) -> None:
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    z, y, x = np.ogrid[:19, :52, :45]
+    mask = (z - 9) ** 2 + (y - 30) ** 2 + (x - 20) ** 2 < 8**2
+    for options in ({}, {"mask": mask}, {"mask": mask, "region": np.s_[5:14, 20:33, 0:45]}):
+        expected = predict(model, array, device="cpu", engine="torch", precision="f32", **options)
+        found = predict(model, array, engine=engine, precision="f32", **options)
+        assert expected[expected > 0].std() > 0.02
+        assert np.abs(found - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_traits_are_the_networks(name: str) -> None:
+    architecture, options = NETWORKS[name]
+    traits = graph_traits(architecture, options)
+    own = torch_engine.network_traits(build_network(architecture, **options))
+    assert own == (traits if traits.dimensions == 3 else replace(traits, held=0))
+    assert traits.held > 0
+    default = torch_engine.network_traits(build_network(architecture))
+    assert graph_traits(architecture, {}).divisor == default.divisor
+
+
+def test_bfloat16_is_near_and_said(model: Manifest, array: np.ndarray) -> None:
+    if not openvino_engine.computes_natively("bf16"):
+        with pytest.raises(VesselSegError, match="does not compute in bf16"):
+            plan_run(model, device="cpu", precision="bf16")
+        return
+    plan = plan_run(model, device="cpu", precision="bf16")
+    assert plan.precision == "bf16"
+    assert any("not measured" in note for note in plan.notes)
+    exact = predict(model, array, device="cpu", precision="f32")
+    difference = np.abs(predict(model, array, device="cpu", precision="bf16") - exact)
+    assert 0 < np.mean(difference) < 0.01
+
+
+def test_several_streams_keep_the_order(array: np.ndarray, model: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = predict(model, array, device="cpu", precision="f32")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    np.testing.assert_allclose(predict(model, array, device="cpu", precision="f32"), expected, atol=1e-6)
+
+
+def test_a_cancelled_run_leaves_the_engine_usable(model: Manifest, array: np.ndarray) -> None:
+    engine = make_engine(plan_run(model, device="cpu"), model)
+    expected = predict_probability(engine, array)
+
+    def cancel(fraction: float, message: str) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        predict_probability(engine, array, progress=cancel)
+    np.testing.assert_array_equal(predict_probability(engine, array), expected)
+
+
+def test_short_memory_of_openvino_is_told(model: Manifest, array: np.ndarray) -> None:
+    """OpenVINO tells it in words only: its answer is played."""
+    engine = make_engine(plan_run(model, device="cpu"), model)
+
+    def full() -> Iterator[np.ndarray]:
+        raise RuntimeError("Exception from src/inference: std::bad_alloc")
+        yield array
+
+    with pytest.raises(DeviceOutOfMemoryError):
+        list(engine.run(full()))
+
+
+@pytest.mark.parametrize("change", [{"channels": [4, 8]}, {"channels": [4, 4, 4, 4, 4, 4]}, {"levels": 3}])
+def test_weights_that_do_not_fit_are_refused(model: Manifest, change: dict[str, Any]) -> None:
+    other = replace(model, options={**model.options, **change})
+    with pytest.raises(VesselSegError, match="architecture") as raised:
+        make_engine(plan_run(other, device="cpu"), other)
+    assert "do not fit" in raised.value.message or "does not take" in raised.value.message
+
+
+def test_torch_is_not_imported_for_a_segmentation_on_the_cpu(
+    make_scan: Callable[..., Volume], tiny_model: str, tmp_path: Path
+) -> None:
+    write_volume(make_scan(), tmp_path / "scan.nii.gz")
+    code = f"""
+        import sys
+        sys.modules["torch"] = None
+        from vesselseg.cli.main import main
+        folder = {str(tmp_path)!r}
+        sys.exit(main(["segment", folder + "/scan.nii.gz", "--output", folder + "/label.nii.gz", "--model",
+                       {tiny_model!r}, "--brain-mask", "none", "--device", "cpu", "--progress", "json"]))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["engine"], result["device"], result["precision"]) == ("openvino", "cpu", "f32")
+
+
+@pytest.fixture
+def tiny(tiny_model: str) -> Manifest:
+    return find_model(tiny_model)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "available_devices", lambda: [GPU, devices.cpu_device()])
+
+
+@pytest.mark.usefixtures("gpu")
+def test_torch_runs_on_a_gpu_and_openvino_on_the_cpu(tiny: Manifest) -> None:
+    plan = plan_run(tiny)
+    assert (plan.engine, plan.device, plan.precision, plan.notes) == ("torch", GPU, "f16", ())
+    plan = plan_run(tiny, device="cpu")
+    assert (plan.engine, plan.device.name, plan.precision, plan.notes) == ("openvino", "cpu", "f32", ())
+    # Who asks for an engine of the CPU means the CPU.
+    assert plan_run(tiny, engine="openvino").device.name == "cpu"
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"device": "cuda", "engine": "openvino"}, "OpenVINO runs on the CPU, not on cuda:0"),
+        ({"device": "cuda", "precision": "int8"}, "OpenVINO runs on the CPU"),
+        ({"engine": "torch", "precision": "int8"}, "torch does not compute in int8"),
+        ({"device": "cpu", "engine": "torch", "precision": "f16"}, "torch does not compute in f16"),
+        ({"engine": "openvino", "precision": "f16"}, "OpenVINO does not compute in f16"),
+        ({"precision": "int8"}, "has no int8 form"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(tiny: Manifest, wishes: dict[str, str], words: str) -> None:
+    with pytest.raises(VesselSegError, match=words) as raised:
+        plan_run(tiny, **wishes)
+    assert raised.value.advice
+
+
+def test_without_openvino_torch_is_taken_and_said(
+    tiny: Manifest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choice, "is_installed", lambda engine: engine == "torch")
+    with caplog.at_level("INFO", logger="vesselseg"):
+        plan = plan_run(tiny, device="cpu")
+    assert plan.engine == "torch"
+    assert plan.notes == ("OpenVINO is not installed (pip install openvino): torch was used, which is slower",)
+    assert plan.notes[0] in caplog.text
+    for engine in ("openvino", "onnx"):
+        with pytest.raises(VesselSegError, match="is not installed") as raised:
+            plan_run(tiny, engine=engine)
+        assert "pip install" in raised.value.advice
+
+
+def test_an_architecture_without_graph_runs_in_torch(tiny: Manifest) -> None:
+    own = replace(tiny, architecture="own")
+    assert any("does not know the architecture 'own'" in note for note in plan_run(own, device="cpu").notes)
+    with pytest.raises(VesselSegError, match="does not know the architecture 'own'"):
+        plan_run(own, engine="openvino")
+
+
+def measured(manifest: Manifest, dice: float, change: float = 0.0, sum_: str = "") -> Manifest:
+    check = PrecisionCheck(dice, change, 8, sum_ or manifest.sha256)
+    return replace(manifest, precisions={"bf16": check, "int8": check})
+
+
+@pytest.mark.parametrize(
+    ("dice", "change", "bf16", "int8"),
+    [(0.9995, 0.0, True, True), (0.9985, 0.0, False, True), (0.997, 0.0, False, False), (1.0, -0.003, False, False)],
+)
+def test_low_precision_needs_good_numbers(tiny: Manifest, dice: float, change: float, bf16: bool, int8: bool) -> None:
+    model = measured(tiny, dice, change)
+    assert (model.passes("bf16"), model.passes("int8")) == (bf16, int8)
+    native = openvino_engine.computes_natively("bf16")
+    assert plan_run(model, device="cpu").precision == ("bf16" if bf16 and native else "f32")
+    if native and not bf16:
+        with pytest.raises(VesselSegError, match="suffers from bf16"):
+            plan_run(model, device="cpu", precision="bf16")
+        assert plan_run(model, device="cpu", precision="bf16", gated=False).precision == "bf16"
+
+
+def test_numbers_of_other_weights_do_not_count(tiny: Manifest) -> None:
+    assert not measured(tiny, 1.0, sum_="of another model").passes("bf16")
+    assert not tiny.passes("bf16")
+
+
+def test_torch_knows_what_the_cpu_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, expected in [("avx512_bf16", True), ("amx_bf16", True), ("avx2", False)]:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name: {name: True}, raising=False)
+        assert torch_engine.computes_natively("bf16", "cpu") is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in older versions of torch
+    assert not torch_engine.computes_natively("bf16", "cpu")
+    assert torch_engine.computes_natively("f32", "cpu")
+    assert torch_engine.computes_natively("f16", "mps")

@@ -1,0 +1,212 @@
+"""Which engine and which precision a model runs in."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vesselseg.devices import Device, choose_device
+from vesselseg.engines.graphs import has_graph
+from vesselseg.engines.interface import Engine
+from vesselseg.errors import VesselSegError
+
+if TYPE_CHECKING:
+    from vesselseg.models import Manifest
+
+logger = logging.getLogger("vesselseg")
+
+#: Values of the options ``--engine`` and ``--precision``.
+ENGINE_CHOICES = ("auto", "openvino", "onnx", "torch")
+PRECISION_CHOICES = ("auto", "f32", "bf16", "f16", "int8")
+
+#: Engine -> what it is called, the modules it needs, how to install them.
+_ENGINES = {
+    "openvino": ("OpenVINO", ("openvino",), "pip install openvino"),
+    "onnx": ("ONNX Runtime", ("onnxruntime", "onnx"), "pip install 'vesselseg[onnx]'"),
+    "torch": ("torch", ("torch",), "pip install torch"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a model will run on.
+
+    Parameters
+    ----------
+    engine : str
+        "openvino", "onnx" or "torch".
+    device : Device
+    precision : str
+        "f32", "bf16", "f16" or "int8".
+    notes : tuple of str
+        What is done differently from what was asked or would be best, and why.
+    """
+
+    engine: str
+    device: Device
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+def is_installed(engine: str) -> bool:
+    """Whether the packages of an engine are there; none of them is imported."""
+    return all(importlib.util.find_spec(module) is not None for module in _ENGINES[engine][1])
+
+
+def plan_run(
+    manifest: Manifest, *, device: str = "auto", engine: str = "auto", precision: str = "auto", gated: bool = True
+) -> Plan:
+    """Choose device, engine and precision for a model.
+
+    On a GPU torch runs, in half precision on CUDA; on the CPU OpenVINO, which was measured to be the fastest there for
+    every architecture (per voxel, one core: 1.4 times as fast as torch in single precision and 1.15 times in bfloat16
+    for the half U-Net, 3 times and 1.7 times for the shipped three-dimensional one). bfloat16 is taken by itself where
+    the CPU computes in it natively and the model was measured not to suffer from it, int8 only where it is asked for.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of the model.
+    device : str
+        See `vesselseg.devices.choose_device`.
+    engine, precision : str
+        One of `ENGINE_CHOICES` and `PRECISION_CHOICES`.
+    gated : bool
+        Whether a low precision has to have been measured; false for the measurement itself.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    VesselSegError
+        If what is asked for is not there, does not go together, or the model was measured to suffer from the precision.
+    """
+    if engine not in ENGINE_CHOICES:
+        raise VesselSegError(f"unknown engine '{engine}'", f"choose one of: {', '.join(ENGINE_CHOICES)}")
+    if precision not in PRECISION_CHOICES:
+        raise VesselSegError(f"unknown precision '{precision}'", f"choose one of: {', '.join(PRECISION_CHOICES)}")
+    if precision == "int8" and engine == "auto":
+        engine = "openvino"  # no other has it
+    chosen = choose_device("cpu" if device == "auto" and engine in ("openvino", "onnx") else device)
+    notes: list[str] = []
+    if engine == "auto":
+        engine = _best_engine(manifest, chosen, precision, notes)
+    else:
+        _check_engine(manifest, engine, chosen)
+    if precision == "auto":
+        precision = _best_precision(manifest, engine, chosen)
+    else:
+        _check_precision(engine, chosen, precision)
+        if gated:
+            notes += _gate(manifest, precision)
+    if precision == "int8" and not manifest.int8:
+        raise VesselSegError(
+            f"the model '{manifest.name}' has no int8 form", "make one with 'vesselseg models quantise', or choose auto"
+        )
+    return Plan(engine, chosen, precision, tuple(notes))
+
+
+def make_engine(plan: Plan, manifest: Manifest) -> Engine:
+    """Load a model into the engine of a plan.
+
+    Raises
+    ------
+    VesselSegError
+        If the weights are missing, damaged or do not fit.
+    vesselseg.engines.DeviceOutOfMemoryError
+        If not even the network fits into the memory of the device.
+    """
+    from vesselseg.models.weights import int8_path, load_network, load_weights
+
+    if plan.engine == "torch":
+        from vesselseg.engines.torch_engine import TorchEngine
+
+        return TorchEngine(load_network(manifest), plan.device.name, plan.precision)
+    if plan.engine == "onnx":
+        from vesselseg.engines.onnx_engine import OnnxEngine
+
+        return OnnxEngine(manifest.architecture, manifest.options, load_weights(manifest))
+    from vesselseg.engines.graphs import graph_traits
+    from vesselseg.engines.openvino_engine import OpenVinoEngine, openvino_model, read_openvino_model
+
+    if plan.precision == "int8":
+        traits = graph_traits(manifest.architecture, manifest.options)
+        return OpenVinoEngine(read_openvino_model(int8_path(manifest)), traits, "int8")
+    model, traits = openvino_model(manifest.architecture, manifest.options, load_weights(manifest))
+    return OpenVinoEngine(model, traits, plan.precision)
+
+
+def _best_engine(manifest: Manifest, device: Device, precision: str, notes: list[str]) -> str:
+    if device.name != "cpu":
+        return "torch"
+    if not has_graph(manifest.architecture):
+        reason = f"OpenVINO does not know the architecture '{manifest.architecture}'"
+    elif not is_installed("openvino"):
+        reason = f"OpenVINO is not installed ({_ENGINES['openvino'][2]})"
+    else:
+        return "openvino"
+    _check_engine(manifest, "torch", device)
+    notes.append(f"{reason}: torch was used, which is slower")
+    logger.info("%s", notes[-1])
+    return "torch"
+
+
+def _check_engine(manifest: Manifest, engine: str, device: Device) -> None:
+    title, _modules, install = _ENGINES[engine]
+    if not is_installed(engine):
+        raise VesselSegError(f"the engine {title} is not installed", f"install it with: {install}")
+    if engine == "torch":
+        return
+    if device.name != "cpu":
+        raise VesselSegError(f"the engine {title} runs on the CPU, not on {device.name}", "choose --device cpu")
+    if not has_graph(manifest.architecture):
+        raise VesselSegError(
+            f"the engine {title} does not know the architecture '{manifest.architecture}'", "choose the engine torch"
+        )
+
+
+def _best_precision(manifest: Manifest, engine: str, device: Device) -> str:
+    if device.name.startswith("cuda"):
+        return "f16"
+    if manifest.passes("bf16") and device.name == "cpu" and _is_native(engine, device, "bf16"):
+        return "bf16"
+    return "f32"
+
+
+def _check_precision(engine: str, device: Device, precision: str) -> None:
+    if precision == "f32" or _is_native(engine, device, precision):
+        return
+    # Said of what is not there as much as of what would be emulated: that would be many times slower.
+    raise VesselSegError(
+        f"{_ENGINES[engine][0]} does not compute in {precision} on {device.label}", "choose the precision auto or f32"
+    )
+
+
+def _is_native(engine: str, device: Device, precision: str) -> bool:
+    if engine == "torch":
+        from vesselseg.engines import torch_engine
+
+        return torch_engine.computes_natively(precision, device.name)
+    if engine == "openvino":
+        from vesselseg.engines import openvino_engine
+
+        return openvino_engine.computes_natively(precision)
+    return False
+
+
+def _gate(manifest: Manifest, precision: str) -> list[str]:
+    """Refuse a low precision that was measured to be worse; return the note for one that was not measured."""
+    if precision not in ("bf16", "int8") or manifest.passes(precision):
+        return []
+    measured = manifest.precisions.get(precision)
+    if measured is None:
+        return [f"what {precision} changes was not measured for the model '{manifest.name}'"]
+    raise VesselSegError(
+        f"the model '{manifest.name}' suffers from {precision}: Dice {measured.dice_to_f32:.4f} against f32, "
+        f"small-artery sensitivity {measured.small_sensitivity_change:+.4f}",
+        "choose the precision auto or f32",
+    )

@@ -1,0 +1,204 @@
+"""The architectures as graphs of few operations, for engines that compute without torch.
+
+Each function repeats the ``forward`` of the module of the same name in `vesselseg.networks`, from the weight file
+alone: neither torch nor a conversion is needed to segment, and compiling the graph takes a tenth of a second, so that
+nothing has to be kept in a cache. Tests hold both against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.engines.interface import Traits
+from vesselseg.errors import VesselSegError
+
+Weights = dict[str, NDArray[np.float32]]
+
+#: What torch adds to the variance in batch normalisation.
+_EPSILON = 1e-5
+
+
+class Operations(Protocol):
+    """Makes the nodes of an engine's graph."""
+
+    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
+        """Convolve, with zeros around; the weight has the shape (outputs, inputs, [Z,] Y, X), odd sides."""
+        ...
+
+    def max_pool(self, features: Any) -> Any:
+        """Take the largest of each 2 x 2 (x 2) values."""
+        ...
+
+    def upsample(self, features: Any) -> Any:
+        """Repeat each value 2 x 2 (x 2) times."""
+        ...
+
+    def relu(self, features: Any) -> Any:
+        """Replace negative values by 0."""
+        ...
+
+    def add(self, one: Any, other: Any) -> Any:
+        """Add the features of two nodes."""
+        ...
+
+    def concatenate(self, one: Any, other: Any) -> Any:
+        """Join the features of two nodes along the channels."""
+        ...
+
+
+class _Layers:
+    """Convolutions by the names of their weights, in which batch normalisation is contained."""
+
+    def __init__(self, operations: Operations, weights: Weights) -> None:
+        self._operations, self._weights = operations, weights
+        self.unused = {name for name in weights if not name.endswith("num_batches_tracked")}
+
+    def convolution(self, features: Any, name: str, norm: str = "") -> Any:
+        weight = self._take(f"{name}.weight")
+        if not norm:
+            return self._operations.convolution(features, weight, self._take(f"{name}.bias"))
+        # In double precision, so that nothing is lost: float32 engines then differ from torch by rounding only.
+        parts = ("weight", "bias", "running_mean", "running_var")
+        gain, shift, mean, variance = (self._take(f"{norm}.{part}").astype(np.float64) for part in parts)
+        scale = gain / np.sqrt(variance + _EPSILON)
+        folded = (weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))).astype(np.float32)
+        return self._operations.convolution(features, folded, (shift - mean * scale).astype(np.float32))
+
+    def _take(self, name: str) -> NDArray[np.float32]:
+        self.unused.discard(name)
+        return self._weights[name]
+
+
+def _unet2d(
+    operations: Operations,
+    layers: _Layers,
+    slices: Any,
+    channels: Sequence[int],
+    in_slices: int = 1,
+    norm: str = "none",
+    dropout: float = 0.0,
+) -> Any:
+    def block(features: Any, name: str) -> Any:
+        for position in (0, 4):
+            normalised = f"{name}.{position + 1}" if norm == "batch" else ""
+            features = operations.relu(layers.convolution(features, f"{name}.{position}", normalised))
+        return features
+
+    features, skips = slices, []
+    for level in range(len(channels)):
+        features = block(features if level == 0 else operations.max_pool(features), f"encoder.{level}")
+        skips.append(features)
+    for index, skip in enumerate(skips[-2::-1]):
+        features = block(operations.concatenate(skip, operations.upsample(features)), f"decoder.{index}")
+    return layers.convolution(features, "head")
+
+
+def _unet3d(operations: Operations, layers: _Layers, blocks: Any, channels: Sequence[int]) -> Any:
+    def block(features: Any, name: str) -> Any:
+        first = operations.relu(layers.convolution(features, f"{name}.first.0", f"{name}.first.1"))
+        second = layers.convolution(first, f"{name}.second.0", f"{name}.second.1")
+        return operations.relu(operations.add(first, second))
+
+    features, skips = blocks, []
+    for level in range(len(channels)):
+        features = block(features if level == 0 else operations.max_pool(features), f"encoder.{level}")
+        skips.append(features)
+    for index, skip in enumerate(skips[-2::-1]):
+        narrow = layers.convolution(features, f"narrow.{index}")
+        features = block(operations.add(skip, operations.upsample(narrow)), f"decoder.{index}")
+    return layers.convolution(features, "head")
+
+
+def _unet2d_traits(channels: Sequence[int], in_slices: int = 1, norm: str = "none", dropout: float = 0.0) -> Traits:
+    divisor = 2 ** (len(channels) - 1)
+    return Traits(2, divisor, 7 * divisor - 5, 8 * channels[0], in_slices)
+
+
+def _unet3d_traits(channels: Sequence[int]) -> Traits:
+    divisor = 2 ** (len(channels) - 1)
+    return Traits(3, divisor, min(2 * max(divisor, 16), 7 * divisor - 5), 7 * channels[0])
+
+
+_GRAPHS: dict[str, tuple[Callable[..., Any], Callable[..., Traits]]] = {
+    "unet2d": (_unet2d, _unet2d_traits),
+    "unet3d": (_unet3d, _unet3d_traits),
+}
+#: What the modules of `vesselseg.networks` take if a manifest leaves it out.
+_CHANNELS = {"unet2d": (32, 64, 128, 256, 512), "unet3d": (16, 32, 64, 128)}
+
+
+def has_graph(architecture: str) -> bool:
+    """Whether an architecture can be computed without torch."""
+    return architecture in _GRAPHS
+
+
+def graph_traits(architecture: str, options: dict[str, Any]) -> Traits:
+    """Return what has to be known of a network to cut a scan for it.
+
+    Parameters
+    ----------
+    architecture : str
+        One for which `has_graph` is true.
+    options : dict
+        As in a model's manifest.
+
+    Raises
+    ------
+    VesselSegError
+        If the architecture does not take these options.
+    """
+    return _apply(_GRAPHS[architecture][1], architecture, options)
+
+
+def build_graph(architecture: str, options: dict[str, Any], weights: Weights, operations: Operations, scan: Any) -> Any:
+    """Make the nodes of a network.
+
+    Parameters
+    ----------
+    architecture : str
+        One for which `has_graph` is true.
+    options : dict
+        As in a model's manifest.
+    weights : dict of ndarray
+        By the names of the weight file.
+    operations : Operations
+        The engine's.
+    scan : node
+        The engine's node of the input, shape (N, in_slices, Y, X) or (N, 1, Z, Y, X).
+
+    Returns
+    -------
+    node
+        The logits.
+
+    Raises
+    ------
+    VesselSegError
+        If the weights do not fit the architecture and its options.
+    """
+    layers = _Layers(operations, weights)
+    try:
+        logits = _apply(_GRAPHS[architecture][0], architecture, options, operations, layers, scan)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise _misfit(architecture) from error
+    if layers.unused:
+        raise _misfit(architecture)
+    return logits
+
+
+def _apply(function: Callable[..., Any], architecture: str, options: dict[str, Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments, **{"channels": _CHANNELS[architecture], **options})
+    except TypeError as error:
+        raise VesselSegError(f"the architecture '{architecture}' does not take these options: {error}") from error
+
+
+def _misfit(architecture: str) -> VesselSegError:
+    return VesselSegError(
+        f"the weights do not fit the architecture '{architecture}' of their manifest",
+        "import the model again from its source",
+    )

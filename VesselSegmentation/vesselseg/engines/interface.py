@@ -1,0 +1,107 @@
+"""What every engine offers: one way to compute a network, whatever computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Memory that what a network holds may take on a CPU, in bytes: the machine has to stay usable.
+CPU_BYTES = 1.5e9
+
+#: What an engine computes; closed where not all of it is wanted.
+Results = Generator[NDArray[np.float32], None, None]
+
+_OUT_OF_MEMORY_WORDS = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "status_alloc_failed",
+    "bad_alloc",
+    "bad allocation",
+)
+
+
+class DeviceOutOfMemoryError(RuntimeError):
+    """What was asked for does not fit into the memory of the device."""
+
+
+def tells_of_short_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out: most libraries tell it only in words."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY_WORDS)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What has to be known of a network to cut a scan for it.
+
+    Parameters
+    ----------
+    dimensions : int
+        2 for a network of slices, 3 for one of blocks.
+    divisor : int
+        The sides of the input must be multiples of it.
+    overlap : int
+        How far, in voxels, the input matters to an output.
+    held : int
+        Numbers per voxel of the input that are held at once while it is computed.
+    in_slices : int
+        Neighbouring slices that a two-dimensional network takes as channels, odd.
+    """
+
+    dimensions: int
+    divisor: int
+    overlap: int
+    held: int
+    in_slices: int = 1
+
+
+class Engine(Protocol):
+    """A network that is ready to be computed on a device.
+
+    Attributes
+    ----------
+    name : str
+        "openvino", "onnx" or "torch".
+    device : str
+        As torch names it.
+    precision : str
+        In which it computes: "f32", "bf16", "f16" or "int8".
+    traits : Traits
+        Of the network.
+    batch : int
+        Slices to give to it at once.
+    block_voxels : int
+        Voxels to give to it at once, to begin with: what fits into memory.
+    """
+
+    name: str
+    device: str
+    precision: str
+    traits: Traits
+    batch: int
+    block_voxels: int
+
+    def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
+        """Compute the network.
+
+        Parameters
+        ----------
+        inputs : iterable of ndarray, shape (N, in_slices, Y, X) or (N, 1, Z, Y, X), float32
+            Taken as they are needed, several before the first result if the engine works on several at once.
+
+        Yields
+        ------
+        ndarray, shape (N, 1, Y, X) or (N, 1, Z, Y, X), float32
+            Logits, in the order of the inputs.
+
+        Raises
+        ------
+        DeviceOutOfMemoryError
+            If an input does not fit into the memory of the device. What was yielded before is right.
+        """
+        ...

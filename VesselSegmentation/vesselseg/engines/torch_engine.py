@@ -1,0 +1,151 @@
+"""torch: on GPUs, and on the CPU where OpenVINO is missing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.engines.interface import CPU_BYTES, DeviceOutOfMemoryError, Results, Traits, tells_of_short_memory
+from vesselseg.networks import in_channels_last
+
+if TYPE_CHECKING:
+    import torch
+
+#: Slices given to a two-dimensional network at once.
+_BATCH = {"cuda": 8, "mps": 8, "cpu": 2}
+#: Memory that what a three-dimensional network holds may take. Where a scan has to be split, larger blocks waste less
+#: on their overlap.
+_BLOCK_BYTES = {"cuda": 6.0e9, "mps": 2.0e9, "cpu": CPU_BYTES}
+
+_TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+
+
+def computes_natively(precision: str, device: str) -> bool:
+    """Whether a device computes in a precision without emulating it."""
+    import torch
+
+    if precision == "f32":
+        return True
+    if precision == "f16":
+        return _kind(device) != "cpu"
+    if precision != "bf16":
+        return False
+    if _kind(device) == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Only recent versions of torch tell; on other CPUs bfloat16 is emulated and slower than single precision.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+class TorchEngine:
+    """A network in torch; see `vesselseg.engines.interface.Engine`.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With ``dimensions`` 2: takes (N, in_slices, Y, X), returns logits (N, 1, Y, X), and has the attributes
+        ``in_slices``, ``divisor`` (Y and X must be multiples of it) and ``reach`` (how far, in voxels, an output
+        depends on the input). With ``dimensions`` 3: takes and returns (N, 1, Z, Y, X), and has the attributes
+        ``divisor`` (of Z, Y and X), ``overlap`` (how far, in voxels, the input matters to an output) and ``held``
+        (numbers it holds at once per voxel).
+    device : str
+        As torch names it.
+    precision : {"f32", "f16", "bf16"}
+
+    Raises
+    ------
+    DeviceOutOfMemoryError
+        If not even the network fits into the memory of the device.
+    """
+
+    name = "torch"
+
+    def __init__(self, network: torch.nn.Module, device: str = "cpu", precision: str = "f32") -> None:
+        self.device, self.precision = device, precision
+        self.traits = network_traits(network)
+        self.batch = _BATCH[_kind(device)]
+        held = max(1, self.traits.held) * (4 if precision == "f32" else 2)
+        self.block_voxels = int(_BLOCK_BYTES[_kind(device)] / held)
+        with self._short_memory("not even the network fits into the memory of the device"):
+            self._network = in_channels_last(network.to(device).eval())
+
+    def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
+        """Compute the network; see `vesselseg.engines.interface.Engine.run`."""
+        waiting = None
+        for array in inputs:
+            with self._short_memory("the memory of the device does not suffice"):
+                started = self._start(array)
+                finished = None if waiting is None else _fetched(*waiting)
+            if finished is not None:
+                yield finished
+            waiting = started
+        if waiting is not None:
+            with self._short_memory("the memory of the device does not suffice"):
+                finished = _fetched(*waiting)
+            yield finished
+
+    def _start(self, array: NDArray[np.float32]) -> tuple[torch.Tensor, Any]:
+        """Return the logits and, where they are still being computed, the event to wait for."""
+        import torch
+
+        batch = torch.from_numpy(array)
+        on_cuda = _kind(self.device) == "cuda"
+        if on_cuda:
+            batch = batch.pin_memory()
+        layout = torch.channels_last if self.traits.dimensions == 2 else torch.channels_last_3d
+        with torch.inference_mode(), self._autocast():
+            batch = batch.to(self.device, non_blocking=on_cuda).contiguous(memory_format=layout)
+            logits = self._network(batch).float()
+        if not on_cuda:
+            return logits.cpu(), None
+        # The GPU goes on with the next batch while this one is copied and used.
+        copied = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True).copy_(logits, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(logits.device))
+        return copied, event
+
+    def _autocast(self) -> Any:
+        import torch
+
+        if self.precision == "f32":  # older versions know no autocast for some devices, not even a disabled one
+            return contextlib.nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=getattr(torch, _TYPES[self.precision]))
+
+    @contextlib.contextmanager
+    def _short_memory(self, text: str) -> Iterator[None]:
+        import torch
+
+        try:
+            yield
+        except RuntimeError as error:
+            # CUDA has an error class of its own; its libraries, MPS and the allocators of the CPU tell it in words.
+            if not isinstance(error, torch.cuda.OutOfMemoryError) and not tells_of_short_memory(error):
+                raise
+            if self.device.startswith("cuda"):
+                torch.cuda.empty_cache()
+            elif self.device == "mps":
+                torch.mps.empty_cache()
+            raise DeviceOutOfMemoryError(text) from error
+
+
+def _fetched(logits: torch.Tensor, event: Any) -> NDArray[np.float32]:
+    if event is not None:
+        event.synchronize()
+    return logits.numpy()
+
+
+def network_traits(network: Any) -> Traits:
+    """Return what has to be known of a network in torch to cut a scan for it."""
+    if network.dimensions == 3:
+        return Traits(3, network.divisor, network.overlap, network.held)
+    return Traits(2, network.divisor, network.reach, 0, network.in_slices)
+
+
+def _kind(device: str) -> str:
+    """Return "cuda", "mps" or "cpu"; what else torch may know is treated as a CPU."""
+    kind = device.partition(":")[0]
+    return kind if kind in _BATCH else "cpu"
