@@ -16,8 +16,6 @@ from vesselseg.benchmark.measuring import Measurement
 from vesselseg.benchmark.peers import PEERS
 from vesselseg.benchmark.rounds import REFERENCE, SAME_WINDOWS, Outcome, Rounds
 
-#: Load by others above which a measurement is doubtful, as a share of the usable cores.
-BUSY = 0.1
 #: With fewer parts the network's time cannot be told from the progress.
 _FEWEST_PARTS = 8
 

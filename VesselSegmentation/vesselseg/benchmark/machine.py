@@ -5,22 +5,22 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 #: Packages whose versions decide on the figures.
 _PACKAGES = ("numpy", "SimpleITK", "openvino", "onnxruntime", "torch", "monai", "nnunetv2")
+
+#: Load by others above which a measurement is doubtful, as a share of the usable cores.
+BUSY = 0.1
 
 _STATISTICS = Path("/proc/stat")
 
 
 def usable_cores() -> int:
     """Return the number of processor cores this process may run on."""
-    return len(_usable_cores()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _usable_cores() -> set[int]:
-    return os.sched_getaffinity(0)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine() -> dict[str, object]:
@@ -42,59 +42,60 @@ def describe_machine() -> dict[str, object]:
     }
 
 
-@dataclass(frozen=True)
-class ProcessorTime:
-    """Processor time that has been used on the cores this process may run on, by anybody.
+class OthersMeter:
+    """Tells how much of the usable cores other processes take, from its making on.
 
-    Parameters
-    ----------
-    busy : float
-        Seconds, of all these cores together, since the machine was started. What a hypervisor took away counts.
+    What this process and those it has started and waited for take is not counted; what a hypervisor takes away is.
     """
 
-    busy: float
+    def __init__(self) -> None:
+        self._busy, self._own, self._started = _busy_seconds(), _own_seconds(), time.monotonic()
 
-    @classmethod
-    def now(cls) -> ProcessorTime | None:
-        """Return the time used so far; None where the system does not tell it as Linux does."""
-        if not (_STATISTICS.is_file() and hasattr(os, "sched_getaffinity")):
+    def share(self) -> float | None:
+        """Return the share so far, in [0, 1]; None where the system does not tell it as Linux does."""
+        busy, seconds = _busy_seconds(), time.monotonic() - self._started
+        if busy is None or self._busy is None or seconds <= 0:
             return None
-        names = {f"cpu{core}" for core in _usable_cores()}
-        ticks = 0
-        for line in _STATISTICS.read_text(encoding="ascii").splitlines():
-            name, *numbers = line.split()
-            if name in names:
-                # user, nice, system, idle, waiting, interrupts (two kinds), stolen; guests are counted as users.
-                user, nice, system, _idle, _waiting, *rest = (int(number) for number in numbers[:8])
-                ticks += user + nice + system + sum(rest)
-        return cls(ticks / os.sysconf("SC_CLK_TCK"))
+        others = busy - self._busy - (_own_seconds() - self._own)
+        return min(max(others / (seconds * usable_cores()), 0.0), 1.0)
 
 
-def load_by_others(
-    before: ProcessorTime | None, after: ProcessorTime | None, own_seconds: float | None, seconds: float
-) -> float | None:
-    """Return the share of the usable cores that other processes took meanwhile.
+def load_warning(shares: Sequence[float | None]) -> str:
+    """Return what must be said if other processes disturbed measurements; empty if none did.
 
     Parameters
     ----------
-    before, after : ProcessorTime or None
-        At the beginning and at the end.
-    own_seconds : float or None
-        Processor time of what was measured.
-    seconds : float
-        How long it took.
+    shares : sequence of float or None
+        Of each measurement; see `OthersMeter.share`.
 
     Returns
     -------
-    float or None
-        In [0, 1]; None where it could not be measured.
-
-    Examples
-    --------
-    >>> load_by_others(ProcessorTime(100.0), ProcessorTime(100.0 + 3.0 * usable_cores()), 0.0, 4.0)
-    0.75
+    str
     """
-    if before is None or after is None or own_seconds is None or seconds <= 0:
+    busy = [share for share in shares if share is not None and share > BUSY]
+    if not busy:
+        return ""
+    return (
+        f"other processes took up to {100 * max(busy):.0f} % of the cores during {len(busy)} of {len(shares)} "
+        "measurements: the figures are too slow; repeat them on a free machine"
+    )
+
+
+def _own_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _busy_seconds() -> float | None:
+    """Return the processor time used on the usable cores by anybody since the machine was started."""
+    if not (_STATISTICS.is_file() and hasattr(os, "sched_getaffinity")):
         return None
-    share = (after.busy - before.busy - own_seconds) / (seconds * usable_cores())
-    return min(max(share, 0.0), 1.0)
+    names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    ticks = 0
+    for line in _STATISTICS.read_text(encoding="ascii").splitlines():
+        name, *numbers = line.split()
+        if name in names:
+            # user, nice, system, idle, waiting, interrupts (two kinds), stolen; guests are counted as users.
+            user, nice, system, _idle, _waiting, *rest = (int(number) for number in numbers[:8])
+            ticks += user + nice + system + sum(rest)
+    return ticks / os.sysconf("SC_CLK_TCK")

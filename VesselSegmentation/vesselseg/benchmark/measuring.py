@@ -17,7 +17,7 @@ from typing import Any
 
 import vesselseg
 from vesselseg.benchmark import launcher
-from vesselseg.benchmark.machine import ProcessorTime, load_by_others
+from vesselseg.benchmark.machine import OthersMeter
 
 #: Python with this very version of the program.
 VESSELSEG = (sys.executable, "-m", "vesselseg")
@@ -99,7 +99,7 @@ def measure(
     events: list[tuple[float, Event]] = []
     with tempfile.TemporaryDirectory(prefix="vesselseg-bench-") as folder:
         report, errors = Path(folder, "report.json"), Path(folder, "errors.txt")
-        before, own = ProcessorTime.now(), time.process_time()
+        meter = OthersMeter()
         with open(errors, "wb") as stream, _started(report, command, stream) as process:
             for line in process.stdout or ():
                 moment = time.monotonic()
@@ -112,21 +112,19 @@ def measure(
                 if until is not None and until(event):
                     _end(process)
             process.wait()
-        after = ProcessorTime.now()
-        own = time.process_time() - own
+        others = meter.share()
         text = errors.read_text(encoding="utf-8", errors="replace")
         # A launcher that was killed has left none.
         values = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     started = values.get("started", events[0][0] if events else time.monotonic())
     ended = values.get("ended", time.monotonic())
-    used = values.get("processor_seconds")
     return Measurement(
         seconds=ended - started,
         events=tuple((moment - started, event) for moment, event in events),
         exit_code=values.get("exit_code", -signal.SIGTERM),
         peak_bytes=values.get("peak_bytes"),
-        processor_seconds=used,
-        others=load_by_others(before, after, None if used is None else used + own, ended - started),
+        processor_seconds=values.get("processor_seconds"),
+        others=others,
         errors=text,
     )
 

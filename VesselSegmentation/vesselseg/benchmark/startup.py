@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 import time
 import urllib.request
@@ -17,6 +16,9 @@ from vesselseg.progress import ProgressCallback, no_progress
 
 #: Promised for ``vesselseg --help``, in seconds.
 HELP_LIMIT_S = 0.3
+
+#: How long a page may take to come up, in seconds.
+_PAGE_PATIENCE_S = 60.0
 
 #: What the panel asks for before it is shown, as far as it can be had without 3D Slicer's windows.
 _PANEL_IMPORTS = "import json; import VesselSegmentationLib.edit_logic, VesselSegmentationLib.review_logic"
@@ -45,12 +47,7 @@ def measure_startup(
     Returns
     -------
     list of Timing
-        What cannot run here says why.
-
-    Raises
-    ------
-    VesselSegError
-        If one of the commands fails.
+        What cannot run here, or fails, says why.
     """
     segment = [
         *VESSELSEG, "segment", str(scan), "--output", str(folder / "label.nii.gz"), "--model", model, "--brain-mask",
@@ -75,8 +72,11 @@ def measure_startup(
         if lacking:
             timings.append(Timing(name, limit_s=limit, skipped=lacking))
             continue
-        start()
-        timings.append(Timing(name, tuple(start() for _ in range(rounds)), limit))
+        try:
+            start()
+            timings.append(Timing(name, tuple(start() for _ in range(rounds)), limit))
+        except VesselSegError as error:
+            timings.append(Timing(name, limit_s=limit, skipped=error.message))
     return timings
 
 
@@ -111,13 +111,18 @@ def _page() -> float:
     def ask(event: Event) -> bool:
         if event["event"] != "result":
             return False
-        with urllib.request.urlopen(event["address"], timeout=60) as answer:
-            answer.read()
+        try:
+            # With cookies, like a browser: by them the server knows its visitors.
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with browser.open(event["address"], timeout=_PAGE_PATIENCE_S) as answer:
+                answer.read()
+        except OSError as error:
+            raise VesselSegError(f"the page does not answer: {error}") from error
         answered.append(time.monotonic())
         return True
 
     begun = time.monotonic()
     measurement = measure([*VESSELSEG, "web", "--port", "0", *_JSON], until=ask)
     if not answered:
-        raise VesselSegError(f"the page did not come up: {measurement.failure or json.dumps(measurement.result)}")
+        raise VesselSegError(f"the page did not come up: {measurement.failure or 'it said nothing'}")
     return answered[0] - begun

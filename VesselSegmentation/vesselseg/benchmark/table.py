@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vesselseg.benchmark.figures import BUSY, Row
+from vesselseg.benchmark.figures import Row
 from vesselseg.benchmark.measuring import Event
 from vesselseg.benchmark.timing import Timing
 
@@ -69,18 +69,6 @@ def peaks_text(peaks: dict[str, Event]) -> str:
             f"(3 x 3 convolutions, {channels} channels of {rows} x {columns}, {peak['library']})"
         )
     return "\n".join(lines)
-
-
-def load_warning(rows: Sequence[Row]) -> str:
-    """Return what must be said if other processes disturbed the measurements; empty if none did."""
-    runs = [run for row in rows for run in row.runs if run.others is not None]
-    busy = [run.others for run in runs if run.others is not None and run.others > BUSY]
-    if not busy:
-        return ""
-    return (
-        f"other processes took up to {100 * max(busy):.0f} % of the cores during {len(busy)} of {len(runs)} runs: "
-        "the figures are too slow; repeat them on a free machine"
-    )
 
 
 def timings_text(timings: Sequence[Timing]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vesselseg.cli.reporter import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vesselseg.benchmark.timing import Timing
 
@@ -89,7 +89,7 @@ def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     from vesselseg.benchmark.figures import rows_of
     from vesselseg.benchmark.flops import flops_per_voxel
     from vesselseg.benchmark.rounds import choose_contestants, run_rounds
-    from vesselseg.benchmark.table import load_warning, peaks_text, rows_text
+    from vesselseg.benchmark.table import peaks_text, rows_text
     from vesselseg.networks import build_network
     from vesselseg.progress import stage
 
@@ -104,9 +104,7 @@ def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     reporter.progress(0.98, "comparing the results")
     work = flops_per_voxel(build_network(model.architecture, **model.options))
     rows = rows_of(measured, case, work, args.baseline)
-    warning = load_warning(rows)
-    if warning:
-        reporter.warning(warning)
+    warning = _warned(reporter, [run.others for row in rows for run in row.runs])
     values = {
         "case": {"size": case.size, "slices": case.slices, "description": case.description},
         "model": {"name": model.name, "sha256": model.sha256, "flops_per_voxel": work},
@@ -127,10 +125,10 @@ def _startup(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     from vesselseg.progress import stage
 
     scan, _, model = _files(args, reporter)
-    timings = measure_startup(
-        scan, str(model.path), folder, rounds=_rounds_of(args), progress=stage(reporter.progress, 0.02, 1.0)
+    progress = stage(reporter.progress, 0.02, 1.0)
+    return _timed(
+        reporter, lambda: measure_startup(scan, str(model.path), folder, rounds=_rounds_of(args), progress=progress)
     )
-    return _timed(timings)
 
 
 def _metrics(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
@@ -139,7 +137,7 @@ def _metrics(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     reporter.progress(0.0, "drawing a case")
     case = ToolCase.draw()
     reporter.progress(0.3, "metrics")
-    return _timed(measure_metrics(case, rounds=_rounds_of(args)))
+    return _timed(reporter, lambda: measure_metrics(case, rounds=_rounds_of(args)))
 
 
 def _edit(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
@@ -148,13 +146,28 @@ def _edit(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[d
 
     reporter.progress(0.0, "drawing a case")
     case = ToolCase.draw()
-    return _timed(measure_edits(case, rounds=_rounds_of(args), progress=stage(reporter.progress, 0.3, 1.0)))
+    progress = stage(reporter.progress, 0.3, 1.0)
+    return _timed(reporter, lambda: measure_edits(case, rounds=_rounds_of(args), progress=progress))
 
 
-def _timed(timings: Sequence[Timing]) -> tuple[dict[str, Any], str]:
+def _timed(reporter: Reporter, measure: Callable[[], Sequence[Timing]]) -> tuple[dict[str, Any], str]:
+    from vesselseg.benchmark.machine import OthersMeter
     from vesselseg.benchmark.table import timings_text
 
-    return {"timings": [timing.as_dict() for timing in timings]}, timings_text(timings)
+    meter = OthersMeter()
+    timings = measure()
+    warning = _warned(reporter, [meter.share()])
+    return {"timings": [timing.as_dict() for timing in timings], "warning": warning}, timings_text(timings)
+
+
+def _warned(reporter: Reporter, others: Sequence[float | None]) -> str:
+    """Return the warning that the load by others asks for, and show it."""
+    from vesselseg.benchmark.machine import load_warning
+
+    warning = load_warning(others)
+    if warning:
+        reporter.warning(warning)
+    return warning
 
 
 def _files(args: argparse.Namespace, reporter: Reporter) -> tuple[Path, Path | None, Any]:
