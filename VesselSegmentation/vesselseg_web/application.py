@@ -84,6 +84,8 @@ class WebApplication:
                 "accept": lambda: self.correct.decide(ACCEPTED),
                 "reject": lambda: self.correct.decide(REJECTED),
                 "seen": lambda: self.correct.decide(REVIEWED),
+                "apply": self.correct.tools.apply,
+                "cancel": self.correct.tools.cancel,
                 "undo": self.correct.undo,
                 "redo": self.correct.redo,
                 "map": self.compare.toggle_map,

@@ -1,13 +1,18 @@
-"""Correcting the vessels: errors are accepted or rejected, every step can be undone."""
+"""Correcting the vessels: tools, decisions about errors, and one history in which every step can be undone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from trame_server.utils.typed_state import TypedState
+
+from vesselseg_web.free_hand_logic import FreeHandLogic
 from vesselseg_web.page_logic import PageLogic, SectionLogic
-from vesselseg_web.states import CorrectState
+from vesselseg_web.states import CorrectState, SegmentState
+from vesselseg_web.tools_logic import ToolsLogic
 from VesselSegmentationLib.component_marks import ACCEPTED, DECISIONS, REJECTED
+from VesselSegmentationLib.edit_history import AUTOMATIC
 from VesselSegmentationLib.review_logic import COMPONENTS
 
 if TYPE_CHECKING:
@@ -26,11 +31,21 @@ class CorrectLogic(SectionLogic[CorrectState]):
     case : Case
     compared : callable
         Called with what has changed in the comparison on the way.
+
+    Attributes
+    ----------
+    tools : ToolsLogic
+    free_hand : FreeHandLogic
     """
 
     def __init__(self, page: PageLogic, case: Case, compared: Callable[[set[str]], None]) -> None:
         super().__init__(page, case, CorrectState)
         self._compared = compared
+        self._measured: Any = None
+        self._segment = TypedState(self.state, SegmentState).data
+        self.free_hand = FreeHandLogic(page, case)
+        self.tools = ToolsLogic(page, case, self.free_hand, self._after_step)
+        self.bind_changes({self.name.reader: self._set_reader})
         case.scan_changed.connect(self.update)
         case.labels_changed.connect(self.update)
         self.update()
@@ -40,6 +55,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
         ui.decided.connect(self.decide)
         ui.undo_clicked.connect(self.undo)
         ui.redo_clicked.connect(self.redo)
+        self.tools.set_ui(ui.tools)
 
     def decide(self, decision: str) -> None:
         """Accept the chosen error, which corrects it, or reject it, or say that it was seen; then show the next one."""
@@ -65,7 +81,14 @@ class CorrectLogic(SectionLogic[CorrectState]):
         """Notice steps that others have made, such as a threshold."""
         self.case.edits.poll()
         self._take_changes()
+        self.tools.poll()
         self._show_steps()
+
+    def stop(self) -> None:
+        """Put the tool down, and forget who has edited."""
+        self.tools.stop()
+        self.data.reader = ""
+        self._set_reader("")
 
     def update(self) -> None:
         """Say what can be done."""
@@ -77,14 +100,36 @@ class CorrectLogic(SectionLogic[CorrectState]):
         self._show_steps()
 
     def comparison_changed(self, changed: set[str]) -> None:
-        """See what can be done."""
+        """Measure edits against what the vessels are compared with, and see what can be done."""
+        error_map, edits = self.case.review.error_map, self.case.edits
+        if error_map is not self._measured and edits.target is not None:
+            self._measured = error_map
+            with self.page.reporting(keep=True):
+                applies = edits.errors is not None and edits.errors.applies
+                edits.measure_against(error_map.sources[1] if error_map is not None and applies else None)
+        self.update()
+
+    def _set_reader(self, reader: str) -> None:
+        self.case.edits.reader = reader
+
+    def _after_step(self) -> None:
+        self._take_changes()
         self.update()
 
     def _step(self, step: Callable[[], EditStep], word: str) -> None:
         with self.page.reporting():
-            self.page.say(f"{word}: {step().description}.")
+            done = step()
+            self.page.say(f"{word}: {done.description}.")
+            if done.tool == AUTOMATIC:
+                self._show_threshold()
             self._take_changes()
         self.update()
+
+    def _show_threshold(self) -> None:
+        """Let the sliders of the section "Segment" say what made the vessels that are there again."""
+        applied = self.case.segmentation.threshold(self.case.vessels)
+        if applied is not None:
+            self._segment.threshold, self._segment.min_component = applied
 
     def _take_changes(self) -> None:
         errors = self.case.edits.errors
@@ -94,6 +139,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
 
     def _show_steps(self) -> None:
         edits = self.case.edits
-        self.data.can_undo, self.data.can_redo = edits.can_undo, edits.can_redo
+        free = not self._segment.running
+        self.data.can_undo, self.data.can_redo = free and edits.can_undo, free and edits.can_redo
         steps = edits.target.history.steps if edits.target is not None else []
         self.data.steps = [step.description for step in reversed(steps)]

@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from trame.widgets import html
-from trame.widgets.vuetify3 import VTextField
+from trame.widgets.vuetify3 import VDivider, VTextField
 from undo_stack import Signal
 
 from vesselseg_web.section_ui import SectionUI, action, names_of
 from vesselseg_web.states import CorrectState, ErrorListState
+from vesselseg_web.tools_ui import ToolsUI
 from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED
 
 
 class CorrectUI(SectionUI):
-    """Decisions about the chosen error, and the steps made."""
+    """Tools, decisions about the chosen error, and the steps made.
+
+    Attributes
+    ----------
+    tools : ToolsUI
+    """
 
     decided = Signal(str)
     undo_clicked = Signal()
@@ -26,12 +32,7 @@ class CorrectUI(SectionUI):
         why_not = f"{name.why_no_decision} || ({errors.chosen} ? '' : 'Choose an error in the list above.')"
         with self.body:
             VTextField(v_model=(name.reader,), label="Reader", density="compact", variant="outlined", hide_details=True)
-            for text, decision, options in (
-                ("Accept: correct this error", ACCEPTED, {"color": "primary", "variant": "flat"}),
-                ("Reject: the reference is wrong", REJECTED, {}),
-                ("Seen", REVIEWED, {}),
-            ):
-                action(text, (self.decided, f"['{decision}']"), why_not=why_not, classes=f"vs-{decision}", **options)
+            self.tools = ToolsUI(server)
             with html.Div(classes="d-flex ga-2"):
                 for text, click, possible in (
                     ("Undo", self.undo_clicked, name.can_undo),
@@ -45,3 +46,11 @@ class CorrectUI(SectionUI):
                             classes=f"vs-{text.lower()}",
                         )
             html.Div("{{ step }}", v_for=f"step in {name.steps}", classes="text-caption text-medium-emphasis vs-step")
+            VDivider(classes="my-3")
+            html.Div("The chosen error", classes="text-caption text-medium-emphasis")
+            for text, decision, options in (
+                ("Accept: correct this error", ACCEPTED, {"color": "primary", "variant": "flat"}),
+                ("Reject: the reference is wrong", REJECTED, {}),
+                ("Seen", REVIEWED, {}),
+            ):
+                action(text, (self.decided, f"['{decision}']"), why_not=why_not, classes=f"vs-{decision}", **options)

@@ -47,6 +47,8 @@ SHORTCUTS = (
     Shortcut("a", "Accept: correct the chosen error", "accept"),
     Shortcut("x", "Reject: the reference is wrong there", "reject"),
     Shortcut("s", "Seen", "seen"),
+    Shortcut("enter", "Do what a tool shows", "apply", "Return"),
+    Shortcut("escape", "Take back what a tool shows, or put it down", "cancel", "Esc"),
     Shortcut("ctrl+z", "Undo", "undo", "Ctrl Z"),
     Shortcut("ctrl+shift+z", "Redo", "redo", "Ctrl Shift Z"),
     Shortcut("ctrl+y", "Redo", "redo", "Ctrl Y"),

@@ -260,6 +260,89 @@ class CorrectState:
 
 
 @dataclass
+class ToolsState:
+    """The tools that correct vessels by clicks and strokes in the views.
+
+    Parameters
+    ----------
+    tools : list of dict
+        "name", "title", "group", "icon", "tip" and "why_not" of each: empty where it can be used.
+    tool : str
+        Name of the one in the hand; empty for none.
+    hint : str
+        What the next click does, or what is shown in the views.
+    settings : list of str
+        What can be set of that tool.
+    why_no_apply, why_no_cancel : str
+        Why there is nothing to apply or to cancel; empty if there is.
+    threshold : float
+        Lowest probability of a vessel, in (0, 1].
+    length, radius, calibre : float
+        How far a region grows, the radius of the sphere, the radius of a traced vessel (0: as measured), in mm.
+    volume : float
+        Smallest piece that is kept, in mm3.
+    vessels, extents, changes, decisions : list of dict
+        Choices, each with "title" and "value".
+    vessel, extent, change, decision : str
+        The values chosen.
+    """
+
+    tools: list[dict[str, str]] = field(default_factory=list)
+    tool: str = ""
+    hint: str = ""
+    settings: list[str] = field(default_factory=list)
+    why_no_apply: str = ""
+    why_no_cancel: str = ""
+    threshold: float = 0.3
+    length: float = 20.0
+    radius: float = 5.0
+    calibre: float = 0.0
+    volume: float = 5.0
+    vessels: list[dict[str, str]] = field(default_factory=list)
+    vessel: str = ""
+    extents: list[dict[str, str]] = field(default_factory=list)
+    extent: str = ""
+    changes: list[dict[str, str]] = field(default_factory=list)
+    change: str = ""
+    decisions: list[dict[str, str]] = field(default_factory=list)
+    decision: str = ""
+
+
+@dataclass
+class FreeHandState:
+    """How strokes are made.
+
+    Parameters
+    ----------
+    brush : float
+        Diameter in mm.
+    sphere : bool
+        Whether the brush is a sphere, else a disc in the slice.
+    masked : bool
+        Whether only voxels in the range of intensities are painted.
+    mask : list of float
+        Lowest and highest of them.
+    mask_limits : list of float
+        Of the scan.
+    cuts : list of dict
+        What scissors can do, each with "title" and "value".
+    cut : str
+        The value chosen.
+    depth : float
+        How thick scissors cut in a slice view, in mm; 0: through everything.
+    """
+
+    brush: float = 3.0
+    sphere: bool = True
+    masked: bool = True
+    mask: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    mask_limits: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    cuts: list[dict[str, str]] = field(default_factory=list)
+    cut: str = ""
+    depth: float = 0.0
+
+
+@dataclass
 class SaveState:
     """What can be saved.
 

@@ -1,0 +1,119 @@
+"""Tools that the page offers beside those of `VesselSegmentationLib.edit_tools`: islands, and errors by click."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vesselseg.editing import Edit, edit_between
+from vesselseg.error_components import ErrorComponent
+from vesselseg.error_kinds import ErrorKind
+from vesselseg.errors import VesselSegError
+from vesselseg.postprocessing import bounding_box, remove_small_components
+from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED
+from VesselSegmentationLib.edit_logic import Place
+from VesselSegmentationLib.edit_steps import EditStep
+from VesselSegmentationLib.edit_target import EditTarget
+from VesselSegmentationLib.edit_tools import CorrectError, EditTool, ToolSettings
+
+#: What can be set of these tools.
+VOLUME, DECISION = "volume", "decision"
+
+
+@dataclass(frozen=True)
+class PageToolSettings(ToolSettings):
+    """What a user has set, also of these tools.
+
+    Parameters
+    ----------
+    volume_mm3 : float
+        Smallest piece that is kept.
+    decision : str
+        `ACCEPTED` or `REJECTED`.
+    """
+
+    volume_mm3: float = 5.0
+    decision: str = ACCEPTED
+
+
+class KeepPiece(EditTool):
+    """Remove everything but the connected piece (26-connected) at a click.
+
+    Not Slicer's effect for islands: to that, voxels that touch at an edge or a corner only are separate islands, of
+    which a thin artery has many. Keeping one would remove most of the vessel.
+    """
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that removes everything else."""
+        piece = self.edits.preview_remove_piece(points[-1])
+        label = _target(self).label()
+        kept = np.zeros(label.shape, bool)
+        kept[piece.box] = piece.removed
+        return edit_between(label, kept, tool="keep piece", description="remove everything but one connected piece")
+
+
+class RemoveSmallPieces(EditTool):
+    """Remove all connected pieces (26-connected) below a volume; no click is needed."""
+
+    settings = (VOLUME,)
+    clicks = 0
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that removes them."""
+        target = _target(self)
+        smallest = _page_settings(settings).volume_mm3
+        found = target.label() != 0
+        box = bounding_box(found) or (slice(0, 1), slice(0, 1), slice(0, 1))
+        # The tiny share keeps a piece of exactly the smallest volume despite rounding.
+        voxels = int(np.ceil(smallest / target.geometry.voxel_volume - 1e-6))
+        return edit_between(
+            found[box],
+            remove_small_components(found[box], voxels),
+            tool="remove small pieces",
+            description=f"remove connected pieces below {smallest:.1f} mm³",
+            offset=(box[0].start, box[1].start, box[2].start),
+            measures={"below_mm3": smallest},
+        )
+
+
+class DecideError(CorrectError):
+    """Accept the error at a click, which corrects it, or reject it, which leaves the label as it is."""
+
+    settings = (DECISION,)
+
+    def describe(self, edit: Edit, settings: ToolSettings) -> str:
+        """Return what would be done."""
+        if _page_settings(settings).decision == REJECTED:
+            return f"reject this {_kind(edit).title}, keep the label"
+        return edit.description
+
+    def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
+        """Correct it and mark it as accepted, or only mark it as rejected."""
+        errors = self.edits.errors
+        if errors is None or _page_settings(settings).decision != REJECTED:
+            return super().commit(edit, points, settings)
+        return errors.decide(_component(errors.components(), edit).component_id, REJECTED, self.edits.reader)
+
+
+def _component(components: list[ErrorComponent], edit: Edit) -> ErrorComponent:
+    box = tuple((part.start, part.stop - 1) for part in edit.box[::-1])
+    voxels = edit.voxels_added + edit.voxels_removed
+    for component in components:
+        if (component.kind, component.voxels, tuple(zip(*component.box))) == (_kind(edit), voxels, box):
+            return component
+    raise VesselSegError("this error is not in the list", "wait until the list is made, or click on another one")
+
+
+def _kind(edit: Edit) -> ErrorKind:
+    return ErrorKind.FALSE_POSITIVE if edit.removed.any() else ErrorKind.FALSE_NEGATIVE
+
+
+def _page_settings(settings: ToolSettings) -> PageToolSettings:
+    return settings if isinstance(settings, PageToolSettings) else PageToolSettings()
+
+
+def _target(tool: EditTool) -> EditTarget:
+    if tool.edits.target is None:
+        raise VesselSegError("nothing is edited", "segment a scan first")
+    return tool.edits.target
