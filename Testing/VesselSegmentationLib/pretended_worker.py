@@ -49,6 +49,7 @@ def segment(arguments):
         model=option.get("--model", "pretended"),
         device="cpu",
         device_name='pretended: 2 cores; "quick"',
+        engine="openvino",
         precision="fp32",
         seconds=1.5,
         threshold=threshold,

@@ -24,6 +24,7 @@ _SHOWN: dict[str, type | tuple[type, ...]] = {
     "model": str,
     "device": str,
     "device_name": str,
+    "engine": str,
     "precision": str,
     "seconds": (int, float),
 }
@@ -61,7 +62,7 @@ def recorded_threshold(segmentation_node: Any) -> tuple[float, float] | None:
 
 
 def record_summary(segmentation_node: Any, summary: dict[str, Any]) -> None:
-    """Remember what ran: model, device, precision, seconds and so on."""
+    """Remember what ran: model, device, engine, precision, seconds and so on."""
     segmentation_node.SetAttribute(_SUMMARY_ATTRIBUTE, json.dumps(summary))
 
 
@@ -71,6 +72,8 @@ def recorded_summary(segmentation_node: Any) -> dict[str, Any]:
         summary = json.loads(segmentation_node.GetAttribute(_SUMMARY_ATTRIBUTE) or "{}")
     except ValueError:
         return {}
-    # One of another version of the program may lack what this one shows.
+    # One of another version of the program may lack what this one shows. The first versions had one engine.
+    if isinstance(summary, dict):
+        summary.setdefault("engine", "torch")
     fits = isinstance(summary, dict) and all(isinstance(summary.get(key), kind) for key, kind in _SHOWN.items())
     return summary if fits else {}

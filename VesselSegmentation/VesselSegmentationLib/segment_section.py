@@ -168,7 +168,7 @@ class SegmentSection(PanelSection):
         run = self.logic.runSummary(self.parameters.outputSegmentation)
         if not run:
             return ""
-        text = _("{model}, {device} ({device_name}), {precision}, {seconds:.1f} s").format(**run)
+        text = _("{model}, {device} ({device_name}), {engine} {precision}, {seconds:.1f} s").format(**run)
         return "; ".join([text, *run.get("notes", [])])
 
     def _choose_device(self, index: int) -> None:
@@ -179,7 +179,7 @@ class SegmentSection(PanelSection):
             self.parameters.brainMaskNode = node
 
     def _on_advanced(self, shown: bool) -> None:
-        # Asked for only now: it takes a process that imports torch.
+        # Asked for only now: it takes a process, which imports torch where there may be a GPU.
         if shown and self._device_query is None and self.ui.deviceComboBox.findData("cpu") < 0:
             with slicer.util.tryWithErrorDisplay(_("The devices could not be listed.")):
                 self._device_query = self.logic.startDeviceQuery()

@@ -75,8 +75,8 @@ class SegmentationJob(WorkerJob):
     Attributes
     ----------
     summary : dict
-        What the worker reported of the run: "model", "device", "device_name", "precision", "seconds", "threshold",
-        "min_component_mm3", "vessel_voxels", "vessel_ml", "notes". Empty until the job is done.
+        What the worker reported of the run: "model", "device", "device_name", "engine", "precision", "seconds",
+        "threshold", "min_component_mm3", "vessel_voxels", "vessel_ml", "notes". Empty until the job is done.
 
     Raises
     ------
