@@ -2,90 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from PIL import Image  # noqa: E402
-
-import views  # noqa: E402
-from served_page import serving  # noqa: E402
-from vesselseg.error_kinds import STANDARD_PALETTE  # noqa: E402
-from vesselseg.image_io import read_label, write_volume  # noqa: E402
-from vesselseg.phantom import make_phantom  # noqa: E402
-from VesselSegmentationLib.segmentation_nodes import ARTERY_COLOR  # noqa: E402
+import views
+from chromium import Visit, launched
+from served_page import serving
+from vesselseg.error_kinds import STANDARD_PALETTE
+from vesselseg.image_io import read_label, write_volume
+from vesselseg.phantom import make_phantom
+from VesselSegmentationLib.segmentation_nodes import ARTERY_COLOR
 
 pytestmark = pytest.mark.slow
-
-#: Milliseconds that a step may take on a machine that is busy with other things.
-_PATIENCE = 240_000
-_ARTEFACTS = Path(__file__).parents[2] / "artefacts" / "web"
 
 
 @pytest.fixture
 def chromium():
-    """The system's Chromium; Playwright brings only the driver."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("needs Chromium (Debian package chromium)")
-    with playwright.sync_playwright() as driver:
-        # Chromium's sandbox does not start as root, as which containers run.
-        sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=path, args=sandbox)
+    with launched() as browser:
         yield browser
-        browser.close()
-
-
-class Visit:
-    """A tab in a browser of its own."""
-
-    def __init__(self, chromium, address):
-        self.page = chromium.new_context(viewport={"width": 1280, "height": 720}).new_page()
-        self.page.set_default_timeout(_PATIENCE)
-        self.requests, self.mistakes = [], []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.mistakes.append(str(error)))
-        self.page.goto(address)
-
-    def click(self, selector):
-        self.page.click(selector)
-
-    def see(self, selector):
-        return self.page.wait_for_selector(selector)
-
-    def choose_layout(self, name):
-        self.click(".v-app-bar .v-select")
-        self.click(f".v-overlay .v-list-item-title:text-is('{name}')")
-
-    def open_section(self, name):
-        self.click(f".vs-{name} .v-expansion-panel-title")
-
-    def picture(self, name="", until=lambda pixels: True):
-        """Return the pixels of the views, once they show what is waited for; kept under a name for people."""
-        for _ in range(100):
-            shot = self.page.locator(".layout-grid-container").first.screenshot()
-            pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
-            if until(pixels):
-                break
-            self.page.wait_for_timeout(200)
-        if name:
-            self.page.wait_for_timeout(1500)  # pictures are sharp once nothing moves
-            _ARTEFACTS.mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=_ARTEFACTS / f"{name}.png")
-        return pixels
-
-    def download(self, what, path):
-        with self.page.expect_download() as download:
-            self.click(f".vs-download-{what}")
-        download.value.save_as(path)
-        return download.value.suggested_filename
 
 
 def kinds_shown(pixels):

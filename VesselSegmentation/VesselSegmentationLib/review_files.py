@@ -136,7 +136,7 @@ def _start(
         "segmentation": segmentation,
         "reference": reference,
         "scan": volume_from_node(error_map.volume_node),
-        "probability": review.probability(),
+        "probability": None if map_needed else review.probability(),  # of each error, which figures do not list
         "mask": None if map_needed else review.mask(),
         "compare": None if other is None else other.label_on(error_map.volume_node, "second method")[0],
     }
