@@ -16,7 +16,14 @@ import slicer
 
 from vesselseg.editing import Edit
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.edit_segment import SegmentVoxels, edit_of_change, image_time, read_voxels, same_voxels
+from VesselSegmentationLib.edit_segment import (
+    SegmentVoxels,
+    edit_of_change,
+    image_time,
+    read_voxels,
+    same_voxels,
+    surfaces_following,
+)
 from VesselSegmentationLib.edit_steps import (
     Companion,
     EditStep,
@@ -151,14 +158,16 @@ class EditHistory:
         made: list[EditStep] = []
         self._writing = True
         try:
-            yield made
-        except BaseException:
-            self._collect()
-            failed = self._closed("", "", {}, companions)
-            if failed is not None:
-                failed.undo(self.node)
-                self._refresh()
-            raise
+            with surfaces_following(self.node):
+                try:
+                    yield made
+                except BaseException:
+                    self._collect()
+                    failed = self._closed("", "", {}, companions)
+                    if failed is not None:
+                        failed.undo(self.node)
+                        self._refresh()
+                    raise
         finally:
             self._writing = False
         self._collect()
@@ -226,7 +235,8 @@ class EditHistory:
     def _restore(self, change: Callable[[Any], None]) -> None:
         self._writing = True
         try:
-            change(self.node)
+            with surfaces_following(self.node):
+                change(self.node)
         finally:
             self._writing = False
             self._refresh()

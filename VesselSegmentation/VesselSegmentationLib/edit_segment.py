@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,8 +168,22 @@ def _pasted(voxels: SegmentVoxels, low: NDArray[np.int64], shape: NDArray[np.int
     return array
 
 
+@contextlib.contextmanager
+def surfaces_following(segmentation_node: Any) -> Iterator[None]:
+    """Let surfaces that are shown follow what the block changes, once at its end."""
+    shown = surface_shown(segmentation_node)
+    try:
+        yield
+    finally:
+        # Changed voxels throw the surfaces away. A 3D view may have made them again already; then this costs nothing.
+        if shown and segmentation_node.GetSegmentation().GetNumberOfSegments():
+            segmentation_node.CreateClosedSurfaceRepresentation()
+
+
 def change_voxels(segmentation_node: Any, segment_id: str, edit: Edit, matrix: NDArray[np.float64]) -> None:
-    """Change the voxels of a segment in a box; every other voxel, segment and surface stays as it is.
+    """Change the voxels of a segment in a box; every other voxel and segment stays as it is.
+
+    Surfaces are thrown away: see `surfaces_following`.
 
     Parameters
     ----------
@@ -204,7 +220,6 @@ def change_voxels(segmentation_node: Any, segment_id: str, edit: Edit, matrix: N
             f"the grid of the segment '{segment.GetName()}' has been changed", "undo that, or use the tool again"
         )
     box = tuple(slice(part.start + move, part.stop + move) for part, move in zip(edit.box, shift))
-    shown = surface_shown(segmentation_node)
     _grow_image(image, box)
     inside = tuple(slice(part.start - low, part.stop - low) for part, low in zip(box, image.GetExtent()[4::-2]))
     voxels = _voxels_of(image)[inside]
@@ -212,11 +227,10 @@ def change_voxels(segmentation_node: Any, segment_id: str, edit: Edit, matrix: N
     voxels[edit.removed] = 0
     image.GetPointData().GetScalars().Modified()
     image.Modified()
-    _follow_in_3d(segmentation_node, shown)
 
 
 def replace_voxels(segmentation_node: Any, segment_id: str, voxels: SegmentVoxels) -> None:
-    """Give a segment other voxels, on whatever grid they lie."""
+    """Give a segment other voxels, on whatever grid they lie; as for surfaces, see `surfaces_following`."""
     find_segment(segmentation_node, segment_id)
     segmentation_node.GetSegmentation().SeparateSegmentLabelmap(segment_id)
     _replace_image(segmentation_node, segment_id, voxels)
@@ -225,18 +239,10 @@ def replace_voxels(segmentation_node: Any, segment_id: str, voxels: SegmentVoxel
 def _replace_image(segmentation_node: Any, segment_id: str, voxels: SegmentVoxels) -> None:
     segmentation = segmentation_node.GetSegmentation()
     segment = segmentation.GetSegment(segment_id)
-    shown = surface_shown(segmentation_node)
     segment.SetLabelValue(1)
     mask = voxels.mask if not voxels.is_empty else np.zeros((1, 1, 1), bool)
     segment.AddRepresentation(_LABELMAP, oriented_image(mask, voxels.matrix, voxels.first[::-1]))
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, segment_id)
-    _follow_in_3d(segmentation_node, shown)
-
-
-def _follow_in_3d(segmentation_node: Any, shown: bool) -> None:
-    # Changed voxels throw the surfaces away. A 3D view may have made them again already; then this costs nothing.
-    if shown:
-        segmentation_node.CreateClosedSurfaceRepresentation()
 
 
 def _matrix_of(image: Any) -> NDArray[np.float64]:
