@@ -184,7 +184,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def cleanup(self) -> None:
         """Stop everything, when the application closes or the module is reloaded."""
-        for section in self._sections:
+        for section in reversed(self._sections):
             section.close()
         self.setParameterNode(None)
         self.removeObservers()
@@ -209,7 +209,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Let go of the scene just before it is closed."""
-        for section in self._sections:
+        for section in reversed(self._sections):
             section.let_go()
         self.setParameterNode(None)
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("PySide6", reason="the stand-in host needs PySide6")
 pytest.importorskip("slicer", reason="the stand-in host needs slicer-core")
 
 import host
+from module.correcting_actions import SHAPE, drawn, settle
 
 _PRETENDED_WORKER = Path(__file__).resolve().parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
 
@@ -108,3 +110,59 @@ def artefacts() -> Path:
     folder = Path(__file__).resolve().parents[2] / "artefacts"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def correcting(panel: Any, add_scan: Callable[..., Any]) -> Any:
+    """The panel with vessels that a model found, their probability, and the section Correct open."""
+    import slicer
+
+    from VesselSegmentationLib.run_record import record_probability, record_threshold
+    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+    scan = add_scan()
+    found, truth = drawn()
+    volume = volume_from_node(scan)
+    noise = np.random.default_rng(0).normal(20, 2, SHAPE)
+    set_node_volume(scan, volume.with_array((noise + 100 * (truth | found)).astype(np.float32)))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "TOF vessels")
+    set_segment_label(node, scan, volume.with_array(found))
+    probability = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF vessel probability")
+    values = np.where(found, 0.9, np.where(truth, 0.4, 0.001)).astype(np.float32)
+    set_node_volume(probability, volume.with_array(values))
+    record_probability(node, probability)
+    record_threshold(node, 0.5, 0.0)
+    panel._parameterNode.inputVolume = scan
+    panel._parameterNode.outputSegmentation = node
+    panel._parameterNode.probabilityVolume = probability
+    panel.ui.correctCollapsibleButton.collapsed = False
+    panel.ui.readerLineEdit.text = "Dr. Reader"
+    return panel
+
+
+@pytest.fixture
+def comparing(correcting: Any) -> Any:
+    """The panel with the vessels compared with the truth."""
+    import slicer
+
+    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.volume_nodes import volume_from_node
+
+    scan = correcting._parameterNode.inputVolume
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reader 1")
+    set_segment_label(node, scan, volume_from_node(scan).with_array(drawn()[1]), name="Manual", role="manual")
+    correcting.ui.referenceSelector.setCurrentNode(node)
+    correcting.ui.compareButton.click()
+    settle(correcting)
+    return correcting
+
+
+@pytest.fixture
+def editor(correcting: Any) -> Any:
+    """The embedded Segment Editor, opened by its group box."""
+    import slicer
+
+    correcting.ui.freeHandGroupBox.collapsed = False
+    (widget,) = correcting.parent.findChildren(slicer.qMRMLSegmentEditorWidget)
+    return widget

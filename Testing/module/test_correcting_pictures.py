@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="its views render without a display")
 
+from module.correcting_actions import MISSED, click, remove_piece
 from module.pictures import render_3d, render_slice, save
-from module.test_correcting import MISSED, click, comparing, correcting, remove_piece  # noqa: F401 (fixtures)
 from module.test_pictures import check_layout, grab, themed
 from VesselSegmentationLib.volume_nodes import volume_geometry
 from views import share_of
@@ -20,7 +20,7 @@ CYAN = (0.1, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_section_and_a_preview(comparing: Any, artefacts: Path, theme: str) -> None:  # noqa: F811
+def test_the_section_and_a_preview(comparing: Any, artefacts: Path, theme: str) -> None:
     ui = comparing.ui
     for name in ("scan", "segment", "review"):
         getattr(ui, f"{name}CollapsibleButton").collapsed = True
@@ -44,7 +44,7 @@ def test_the_section_and_a_preview(comparing: Any, artefacts: Path, theme: str) 
     assert share_of(vessels, CYAN) > 0.005
 
 
-def test_the_offer_after_a_crash(correcting: Any, artefacts: Path) -> None:  # noqa: F811
+def test_the_offer_after_a_crash(correcting: Any, artefacts: Path) -> None:
     import slicer
 
     remove_piece(correcting)

@@ -31,6 +31,9 @@ class BatchSection(PanelSection):
         self._kinds = (None, ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE)
         for text in (_("Of both kinds"), _("False positives"), _("False negatives")):
             ui.batchKindComboBox.addItem(text)
+        self._rims = (None, True, False)
+        for text in (_("Rims along vessels, too"), _("Only rims along vessels"), _("No rims along vessels")):
+            ui.batchRimsComboBox.addItem(text)
         ui.previewBatchButton.connect("clicked(bool)", self.preview)
 
     def update(self, running: bool) -> None:
@@ -58,9 +61,14 @@ class BatchSection(PanelSection):
             batch = errors.preview_batch(
                 kind=self._kinds[ui.batchKindComboBox.currentIndex],
                 below_mm3=ui.batchVolumeSlider.value or None,
+                at_least_mm3=ui.batchLeastSlider.value or None,
+                rims=self._rims[ui.batchRimsComboBox.currentIndex],
                 outside_brain=ui.outsideBrainCheckBox.isEnabled() and ui.outsideBrainCheckBox.checked,
             )
             if batch.components:
-                self._offer(batch.edit, batch.text, lambda: errors.commit_batch(batch, self.logic.edits.reader))
+                text, listing = batch.text, self.logic.review.listing
+                if listing is not None and listing.count > len(errors.components()):
+                    text = _("{text}, of those that are listed; there are more").format(text=text)
+                self._offer(batch.edit, text, lambda: errors.commit_batch(batch, self.logic.edits.reader))
             else:
                 say(ui.toolHintLabel, _("There are no such errors."))

@@ -19,7 +19,7 @@ from VesselSegmentationLib.label_source import LabelSource, segment_names
 from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, make_timer, say
 from VesselSegmentationLib.run_record import probability_of
 from VesselSegmentationLib.segmentation_nodes import segment_with_role
-from VesselSegmentationLib.tool_choices import ToolChoice, fill_extents, fill_vessels, tool_choices
+from VesselSegmentationLib.tool_choices import ToolChoice, fill_changes, fill_extents, fill_vessels, tool_choices
 
 _POLL_MILLISECONDS = 200
 #: How long a slider must rest before the preview follows it.
@@ -70,6 +70,7 @@ class CorrectSection(PanelSection):
             self._button(choice).connect("toggled(bool)", lambda on, one=choice: self.choose(one.name if on else ""))
         fill_vessels(ui.toolVesselComboBox)
         fill_extents(ui.toolExtentComboBox)
+        fill_changes(ui.toolChangeComboBox)
         panel = ui.correctCollapsibleButton.parent()
         # Not the buttons' own shortcuts: undoing must work while the section is closed, too.
         self._shortcuts = [qt.QShortcut(qt.QKeySequence(keys), panel) for keys in ("Ctrl+Z", "Ctrl+Shift+Z")]
@@ -83,7 +84,7 @@ class CorrectSection(PanelSection):
         self._on_reader(ui.readerLineEdit.text)
         for slider in (ui.toolThresholdSlider, ui.toolLengthSlider, ui.toolRadiusSlider, ui.toolCalibreSlider):
             slider.connect("valueChanged(double)", self._on_setting)
-        for combo_box in (ui.toolVesselComboBox, ui.toolExtentComboBox):
+        for combo_box in (ui.toolVesselComboBox, ui.toolExtentComboBox, ui.toolChangeComboBox):
             combo_box.connect("activated(int)", self._on_setting)
         self._show_settings()
         say(ui.toolHintLabel, "")
@@ -219,10 +220,11 @@ class CorrectSection(PanelSection):
         tool, points = self._tool, self._clicks.points
         if tool is None:
             return
-        if tool.clicks == 1 and len(points) > 1:
+        another = tool.clicks == 1 and len(points) > 1  # be it at the same place
+        if another:
             self._clicks.keep_last()
             points = points[-1:]
-        if points == self._points:
+        if points == self._points and not another:
             if self._offer is None and not self._clicks.placing:
                 self.choose("")  # the user has taken something else into the hand
             return
@@ -278,8 +280,9 @@ class CorrectSection(PanelSection):
             length_mm=ui.toolLengthSlider.value,
             radius_mm=ui.toolRadiusSlider.value,
             calibre_mm=ui.toolCalibreSlider.value,
-            vessel=str(ui.toolVesselComboBox.itemData(ui.toolVesselComboBox.currentIndex)),
-            extent=str(ui.toolExtentComboBox.itemData(ui.toolExtentComboBox.currentIndex)),
+            vessel=_chosen(ui.toolVesselComboBox),
+            extent=_chosen(ui.toolExtentComboBox),
+            change=_chosen(ui.toolChangeComboBox),
         )
 
     def _withdraw(self) -> None:
@@ -394,7 +397,7 @@ class CorrectSection(PanelSection):
 
     def _show_settings(self) -> None:
         shown = self._tool.settings if self._tool is not None else ()
-        for name in ("Threshold", "Length", "Radius", "Calibre", "Vessel", "Extent"):
+        for name in ("Threshold", "Length", "Radius", "Calibre", "Vessel", "Extent", "Change"):
             for kind in ("Label", "Slider", "ComboBox"):
                 widget = getattr(self.ui, f"tool{name}{kind}", None)
                 if widget is not None:
@@ -413,3 +416,7 @@ class CorrectSection(PanelSection):
     def _on_setting(self, value: Any) -> None:
         if self._tool is not None and self._points:
             self._rest_timer.start()
+
+
+def _chosen(combo_box: Any) -> str:
+    return str(combo_box.itemData(combo_box.currentIndex))

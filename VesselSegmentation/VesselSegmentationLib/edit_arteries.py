@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
+from numpy.typing import NDArray
 
 from vesselseg.editing import Edit, moved_to, remove_branch, remove_piece
+from vesselseg.editing.pieces import SNAP_MM
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.edit_target import EditTarget
 from VesselSegmentationLib.segment_voxels import find_segment
-from VesselSegmentationLib.segmentation_nodes import ROLE_TAG, segment_with_role
+from VesselSegmentationLib.segmentation_nodes import ARTERY_PREFIX, ROLE_TAG, named_arteries, segment_with_role
 
-_ROLE_PREFIX = "artery."
-_CATEGORIES = "Segmentation category and type - 3D Slicer General Anatomy list"
+_VEIN_PREFIX = "vein."
 _REGIONS = "Anatomic codes - DICOM master list"
-_ARTERY, _VEIN = "SCT^51114001^Artery", "SCT^29092000^Vein"
+#: 3D Slicer's list, category and type; only the DICOM list has a side for veins, there as a structure of the body.
+_ARTERY = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^51114001^Artery"
+_VEIN = "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure~SCT^29092000^Vein"
 _SIDES = {"left": "SCT^7771000^Left", "right": "SCT^24028007^Right", "": "^^"}
 
 
@@ -54,18 +58,15 @@ class NamedVessel:
     @property
     def terminology(self) -> str:
         """3D Slicer's serialised terminology entry."""
-        region = self.region or "^^"
-        kind = _VEIN if self.is_vein else _ARTERY
-        parts = [_CATEGORIES, "SCT^85756007^Tissue", kind, "^^", _REGIONS, region, _SIDES[self.side]]
         if self.is_vein:
             # There is no region for the veins of one side of the brain: the side belongs to the type.
-            parts[3], parts[6] = _SIDES[self.side], "^^"
-        return "~".join(parts)
+            return "~".join([_VEIN, _SIDES[self.side], _REGIONS, "^^", "^^"])
+        return "~".join([_ARTERY, "^^", _REGIONS, self.region, _SIDES[self.side]])
 
     @property
     def role(self) -> str:
         """Value of the role tag of its segment."""
-        return _ROLE_PREFIX + self.key
+        return (_VEIN_PREFIX if self.is_vein else ARTERY_PREFIX) + self.key
 
 
 def _pair(
@@ -84,6 +85,8 @@ NAMED_VESSELS = (
     *_pair("MCA", "SCT^17232002^Middle Cerebral Artery", (0.98, 0.86, 0.36)),
     *_pair("ACA", "SCT^60176003^Anterior Cerebral Artery", (0.94, 0.55, 0.75)),
     *_pair("PCA", "SCT^70382005^Posterior Cerebral Artery", (0.66, 0.47, 0.91)),
+    NamedVessel("ACom", "SCT^8012006^Anterior Communicating Artery", "", (0.93, 0.72, 0.66)),
+    *_pair("PCom", "SCT^43119007^Posterior Communicating Artery", (0.56, 0.62, 0.93)),
     NamedVessel("basilar", "SCT^59011009^Basilar Artery", "", (0.45, 0.85, 0.80)),
     *_pair("vertebral", "SCT^85234005^Vertebral artery", (0.73, 0.60, 0.45)),
     *_pair("veins", "", (0.0, 0.59, 0.81), is_vein=True),
@@ -110,7 +113,7 @@ class ArteryEditor:
 
     def __init__(self, target: EditTarget) -> None:
         self._target = target
-        target.parts = self._parts
+        target.parts = lambda: named_arteries(target.node)
 
     def segment_of(self, key: str) -> str | None:
         """Return the ID of the segment of a vessel, by its key; None if there is none yet."""
@@ -120,6 +123,21 @@ class ArteryEditor:
         """Return the IDs of the segments of all named vessels that there are, by their keys."""
         found = {vessel.key: self.segment_of(vessel.key) for vessel in NAMED_VESSELS}
         return {key: segment_id for key, segment_id in found.items() if segment_id is not None}
+
+    def segment_at(self, point: tuple[float, float, float]) -> str:
+        """Return the ID of the segment that a click is meant for: the one that is edited, or a named vessel."""
+        return self._target.nearest_segment(point, list(self.segments().values()), SNAP_MM)
+
+    def name_of(self, segment_id: str) -> str:
+        """Return the name of the segment of a named vessel; nothing for the segment that is edited."""
+        if segment_id == self._target.segment_id:
+            return ""
+        return str(find_segment(self._target.node, segment_id).GetName())
+
+    def all_vessels(self) -> NDArray[np.uint8]:
+        """Return all vessels, named or not, veins as well: what tools add must not overlap with any. Read-only."""
+        label, named = self._target.label(), self.segments()
+        return self._target.label_with(list(named.values())) if named else label
 
     def preview(
         self,
@@ -172,16 +190,29 @@ class ArteryEditor:
         VesselSegError
             If the label has changed since, or it is in that segment already.
         """
+        source_id = source_id or self._target.segment_id
+        self.check_move(key, source_id)
         vessel = named_vessel(key)
-        there = self.segment_of(key)
-        if there == (source_id or self._target.segment_id):
-            raise VesselSegError(f"the branch is in '{vessel.name}' already", "choose another vessel")
-        return self._move(edit, vessel.name, source_id or self._target.segment_id, there, vessel)
+        return self._move(edit, vessel.name, source_id, self.segment_of(key), vessel)
 
     def move_back(self, edit: Edit, source_id: str) -> EditStep | None:
-        """Move what a preview takes away from a named vessel back to the segment that is edited; one step."""
+        """Move what a preview takes away from a named vessel back to the segment that is edited; one step.
+
+        Raises
+        ------
+        VesselSegError
+            As for `move`.
+        """
+        self.check_move(None, source_id)
         name = str(find_segment(self._target.node, self._target.segment_id).GetName())
         return self._move(edit, name, source_id, self._target.segment_id, None)
+
+    def check_move(self, key: str | None, source_id: str) -> None:
+        """Refuse to move a branch to the segment in which it is; None: to the one that is edited."""
+        if key is None and source_id == self._target.segment_id:
+            raise VesselSegError("the branch has no name yet", "click on a branch that has one")
+        if key is not None and source_id == self.segment_of(key):
+            raise VesselSegError(f"the branch is in '{named_vessel(key).name}' already", "choose another vessel")
 
     def whole_label(self) -> Volume:
         """Return the segment that is edited together with all named arteries, as one label: uint8, 0 or 1.
@@ -190,9 +221,6 @@ class ArteryEditor:
         """
         self._target.history.settle()
         return Volume(self._target.whole_label(), self._target.geometry)
-
-    def _parts(self) -> list[str]:
-        return [segment_id for key, segment_id in self.segments().items() if not named_vessel(key).is_vein]
 
     def _move(
         self, edit: Edit, name: str, source_id: str, there: str | None, vessel: NamedVessel | None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vesselseg.editing import Edit, correct_component, correct_components, correct_error_at, edit_of, select_components
 from vesselseg.error_components import ErrorComponent
@@ -125,13 +126,13 @@ class ErrorEditor:
             If there is no such error any more, or another label is compared.
         """
         errors = self._map().errors
-        return correct_component(self._target.label(), errors.array, errors.geometry, self._find(component_id))
+        return correct_component(self._label(), errors.array, errors.geometry, self._find(component_id))
 
     def preview_at(self, point: tuple[float, float, float]) -> Edit:
         """Return what correcting the error at a click (mm, RAS of the world) would do; raises as `preview`."""
         errors = self._map().errors
         voxel = self._target.voxel_of(point)
-        return correct_error_at(self._target.label(), errors.array, errors.geometry, voxel)
+        return correct_error_at(self._label(), errors.array, errors.geometry, voxel)
 
     def decide(self, component_id: str, decision: str, reader: str) -> EditStep | None:
         """Say what an error is, and correct it if it was accepted; one step.
@@ -179,16 +180,16 @@ class ErrorEditor:
         *,
         kind: ErrorKind | None = None,
         below_mm3: float | None = None,
+        at_least_mm3: float | None = None,
+        rims: bool | None = None,
         outside_brain: bool = False,
     ) -> BatchPreview:
         """Choose errors that all conditions hold for, and return what correcting them would do.
 
         Parameters
         ----------
-        kind : ErrorKind, optional
-            Of this kind only.
-        below_mm3 : float, optional
-            Smaller than this volume.
+        kind, below_mm3, at_least_mm3, rims
+            As for `vesselseg.editing.select_components`.
         outside_brain : bool
             Only those whose centre is outside the brain mask of the comparison.
 
@@ -204,11 +205,19 @@ class ErrorEditor:
             if mask is None:
                 raise VesselSegError("no brain mask is known", "choose one for the comparison")
             brain = mask.array
-        chosen = select_components(self.components(), errors.geometry, kind=kind, below_mm3=below_mm3, outside=brain)
+        chosen = select_components(
+            self.components(),
+            errors.geometry,
+            kind=kind,
+            below_mm3=below_mm3,
+            at_least_mm3=at_least_mm3,
+            rims=rims,
+            outside=brain,
+        )
         if not chosen:
             nothing = np.zeros((0, 0, 0), bool)
             return BatchPreview((), edit_of(nothing, nothing, tool="correct errors", description="no such errors"))
-        edit = correct_components(self._target.label(), errors.array, errors.geometry, chosen)
+        edit = correct_components(self._label(), errors.array, errors.geometry, chosen)
         return BatchPreview(tuple(chosen), edit)
 
     def commit_batch(self, batch: BatchPreview, reader: str) -> EditStep | None:
@@ -224,17 +233,22 @@ class ErrorEditor:
         return self._commit(batch.edit, batch.components, ACCEPTED, reader)
 
     def _commit(self, edit: Edit, components: Sequence[ErrorComponent], decision: str, reader: str) -> EditStep | None:
-        self._target.check(edit)
+        self._target.check_whole(edit)
         node = self._map().node
         before = read_marks(node)
         old = {component.component_id: before.get(component.component_id) for component in components}
         marks = set_marks(node, components, decision, reader)
         change = MarkChange(node, old, {mark.component_id: mark for mark in marks})
         try:
-            return self._target.commit({self._target.segment_id: edit}, edit, [change] if marks else [])
+            return self._target.commit(self._target.shares(edit), edit, [change] if marks else [])
         except BaseException:
             put_marks(node, old)
             raise
+
+    def _label(self) -> NDArray[np.uint8]:
+        """Return what is compared: the segment that is edited, with the arteries that were taken out of it by name."""
+        self._target.history.settle()
+        return self._target.whole_label()
 
     def _map(self) -> ErrorMapNode:
         """Return the error map, as the labels are now."""

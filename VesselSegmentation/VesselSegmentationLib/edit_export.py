@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import slicer
 
@@ -25,8 +28,11 @@ from VesselSegmentationLib.edit_target import EditTarget
 from VesselSegmentationLib.node_geometry import matrix_between
 from VesselSegmentationLib.run_record import recorded_summary
 from VesselSegmentationLib.segmentation_nodes import segment_tag
+from VesselSegmentationLib.worker_job import DONE, FAILED, RUNNING
 
 _SEG_NRRD, _DICOM = ".seg.nrrd", ".dcm"
+#: What a poll lets the writing thread have.
+_YIELD_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -48,21 +54,15 @@ class SignedOutput:
     automatic: Path | None
 
 
-def export_signed(
-    target: EditTarget,
-    paths: Sequence[str | os.PathLike[str]],
-    *,
-    reader: str,
-    overwrite: bool = False,
-    coordinates: str = LPS,
-    dicom_folder: str | os.PathLike[str] | None = None,
-    file_of: Callable[[str], str] | None = None,
-) -> SignedOutput:
+class SignedJob:
     """Write the corrected label, the log of its edits and the automatic result, all of them or none.
 
     Everything is in the coordinates of the scan, as they were in its file: parent transforms are left aside. Label
     images and surfaces hold the segment that is edited together with all named arteries; .seg.nrrd and DICOM hold each
     as a segment of its own. Log and automatic result lie beside the first file, named after it.
+
+    What is written is the label as it is when the job is made. A front end calls `poll` from a timer and shows
+    `message`; a script calls `wait`. Files are written by a thread: it needs a second for DICOM.
 
     Parameters
     ----------
@@ -79,66 +79,161 @@ def export_signed(
     dicom_folder, file_of
         Where the images of the scan are; see `edit_dicom_seg.find_source_files`.
 
-    Returns
-    -------
-    SignedOutput
+    Attributes
+    ----------
+    state : str
+        "running", "done" or "failed", as of a `WorkerJob`.
+    message : str
+        What is being done, or how it ended.
+    output : SignedOutput
+        What has been written, once it is done.
+    error : VesselSegError or None
+        Why it failed; no file is left then.
 
     Raises
     ------
     VesselSegError
-        If a file exists or cannot be written, its ending is unknown, or a DICOM segmentation cannot be made.
+        If a file exists, its ending is unknown, or the DICOM images of the scan are not known.
     """
-    if not paths:
-        raise VesselSegError("no file is named", "name one, for example vessels.nii.gz")
-    files = [Path(path) for path in paths]
-    stem, suffix = _split(files[0])
-    label = ArteryEditor(target).whole_label()
-    automatic = original_label(target.node, target.volume_node)
-    log_path = files[0].with_name(f"{stem}_edits.json")
-    automatic_path = files[0].with_name(f"{stem}_automatic{suffix if _is_image(suffix) else '.nii.gz'}")
-    every = [*files, log_path, *([automatic_path] if automatic is not None else [])]
-    check_outputs(every, overwrite=overwrite)
-    sources = []
-    if any(_split(path)[1] == _DICOM for path in files):
-        sources = find_source_files(target.volume_node, folder=dicom_folder, file_of=file_of)
-    with contextlib.ExitStack() as stack:
-        temporaries = [stack.enter_context(atomic_output(path, overwrite=overwrite)) for path in every]
-        for path, temporary in zip(files, temporaries):
-            _write(target, label, path, temporary, coordinates, sources, reader)
+
+    def __init__(
+        self,
+        target: EditTarget,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        reader: str,
+        overwrite: bool = False,
+        coordinates: str = LPS,
+        dicom_folder: str | os.PathLike[str] | None = None,
+        file_of: Callable[[str], str] | None = None,
+    ) -> None:
+        if not paths:
+            raise VesselSegError("no file is named", "name one, for example vessels.nii.gz")
+        self.state, self.message = RUNNING, "preparing"
+        self.error: VesselSegError | None = None
+        self._files = [Path(path) for path in paths]
+        self._coordinates, self._overwrite = coordinates, overwrite
+        stem, suffix = _split(self._files[0])
+        automatic = original_label(target.node, target.volume_node)
+        log = self._files[0].with_name(f"{stem}_edits.json")
+        automatic_path = self._files[0].with_name(f"{stem}_automatic{suffix if _is_image(suffix) else '.nii.gz'}")
+        self.output = SignedOutput(tuple(self._files), log, automatic_path if automatic is not None else None)
+        check_outputs([*self._files, log, *([automatic_path] if automatic is not None else [])], overwrite=overwrite)
+        # From here on nothing asks the scene, which the user may go on editing.
+        self._label = ArteryEditor(target).whole_label()
+        suffixes = {_split(path)[1] for path in self._files}
+        self._writers: dict[Path, Callable[[Path], None]] = {}
+        if _SEG_NRRD in suffixes:
+            write_segments = _seg_nrrd_writer(target)
+        if _DICOM in suffixes:
+            sources = find_source_files(target.volume_node, folder=dicom_folder, file_of=file_of)
+            write_dicom = _dicom_writer(target, sources, reader)
+        for path in self._files:
+            suffix = _split(path)[1]
+            if suffix == _SEG_NRRD:
+                self._writers[path] = write_segments
+            elif suffix == _DICOM:
+                self._writers[path] = write_dicom
+            elif suffix not in SURFACE_SUFFIXES:
+                self._writers[path] = functools.partial(write_image, self._label)
         document = {**log_document(target.node, target.volume_node), "signed_by": reader.strip()}
-        document["files"] = [path.name for path in files]
+        document["files"] = [path.name for path in self._files]
         document["surface_coordinates"] = coordinates
         document["before_edits"] = original_kind(target.node) or None
-        text = json.dumps(document, indent=1, ensure_ascii=False)
-        temporaries[len(files)].write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        self._writers[log] = lambda path: _write_text(path, text)
         if automatic is not None:
-            write_image(automatic, temporaries[-1])
-    return SignedOutput(tuple(files), log_path, automatic_path if automatic is not None else None)
+            self._writers[automatic_path] = functools.partial(write_image, automatic)
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def poll(self) -> str:
+        """Go on, for a few hundredths of a second but for surfaces; returns the state."""
+        if self.state != RUNNING:
+            return self.state
+        if self._thread is None:
+            try:
+                self._start()
+            except BaseException as error:
+                self._end(error)
+        elif self._thread.is_alive():
+            # Inside 3D Slicer, threads of Python only run while others wait.
+            self._thread.join(_YIELD_SECONDS)
+        else:
+            self._end(self._failure)
+        return self.state
+
+    def wait(self) -> SignedOutput:
+        """Wait until everything is written; returns what, or raises what went wrong."""
+        while self.poll() == RUNNING:
+            pass
+        if self.error is not None:
+            raise self.error
+        return self.output
+
+    def _start(self) -> None:
+        with contextlib.ExitStack() as stack:
+            temporaries = {
+                path: stack.enter_context(atomic_output(path, overwrite=self._overwrite))
+                for path in [*self._files, *(path for path in self._writers if path not in self._files)]
+            }
+            for path in self._files:
+                if _split(path)[1] in SURFACE_SUFFIXES:
+                    # Surfaces go through nodes of the scene's library, which no thread may use.
+                    write_surface(self._label, temporaries[path], coordinates=self._coordinates)
+            rest = {path: temporaries[path] for path in self._writers}
+            arguments = (stack.pop_all(), rest)
+            self._thread = threading.Thread(target=self._write, args=arguments, name="vesselseg save", daemon=True)
+            self._thread.start()
+
+    def _write(self, stack: contextlib.ExitStack, temporaries: dict[Path, Path]) -> None:
+        try:
+            with stack:
+                for path, temporary in temporaries.items():
+                    self.message = f"writing {path.name}"
+                    self._writers[path](temporary)
+        except BaseException as error:  # handed to `poll`
+            self._failure = error
+
+    def _end(self, failure: BaseException | None) -> None:
+        if failure is None:
+            self.state, self.message = DONE, "done"
+            return
+        self.state = FAILED
+        if isinstance(failure, VesselSegError):
+            self.error, self.message = failure, failure.message
+            return
+        # A mistake of ours: it ends the job, and is seen in full where it happened.
+        self.error = VesselSegError(f"the files could not be written: {failure}", "report this to the developers")
+        self.message = self.error.message
+        raise failure
 
 
-def _write(
-    target: EditTarget,
-    label: Volume,
-    path: Path,
-    temporary: Path,
-    coordinates: str,
-    sources: list[Path],
-    reader: str,
-) -> None:
-    suffix = _split(path)[1]
-    if suffix in SURFACE_SUFFIXES:
-        write_surface(label, temporary, coordinates=coordinates)
-    elif suffix == _SEG_NRRD:
-        to_scan = matrix_between(target.node, target.volume_node)
-        wanted = _segment_ids(target)
-        segments = [each for each in saved_segments(target.history, to_scan) if each.segment_id in wanted]
-        conversion = str(target.node.GetSegmentation().SerializeAllConversionParameters())
-        with open(temporary, "wb") as file:
+def export_signed(target: EditTarget, paths: Sequence[str | os.PathLike[str]], **options: Any) -> SignedOutput:
+    """Write the corrected label and wait: see `SignedJob`, which takes the same."""
+    return SignedJob(target, paths, **options).wait()
+
+
+def _seg_nrrd_writer(target: EditTarget) -> Callable[[Path], None]:
+    wanted = _segment_ids(target)
+    saved = saved_segments(target.history, matrix_between(target.node, target.volume_node))
+    segments = [each for each in saved if each.segment_id in wanted]
+    conversion = str(target.node.GetSegmentation().SerializeAllConversionParameters())
+
+    def write(path: Path) -> None:
+        with open(path, "wb") as file:
             write_seg_nrrd(file, segments, conversion=conversion)
-    elif suffix == _DICOM:
-        write_dicom_seg(temporary, _dicom_segments(target), sources, reader=reader, run=recorded_summary(target.node))
-    else:
-        write_image(label, temporary)
+
+    return write
+
+
+def _dicom_writer(target: EditTarget, sources: list[Path], reader: str) -> Callable[[Path], None]:
+    segments, run = _dicom_segments(target), recorded_summary(target.node)
+    return lambda path: write_dicom_seg(path, segments, sources, reader=reader, run=run)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _segment_ids(target: EditTarget) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,12 +174,21 @@ class EditLogic:
         if self._autosave is not None:
             self._autosave.poll()
 
-    def preview_remove_piece(self, point: Place) -> Edit:
-        """Return the edit that removes the connected piece at a click; see `vesselseg.editing.remove_piece`."""
-        target = self._target()
-        return remove_piece(target.label(), target.geometry, target.voxel_of(point))
+    def preview_remove_piece(self, point: Place, *, segment_id: str | None = None) -> Edit:
+        """Return the edit that removes the connected piece at a click; see `vesselseg.editing.remove_piece`.
 
-    def preview_remove_branch(self, point: Place, *, at_click: bool = False, other_side: bool = False) -> Edit:
+        Parameters
+        ----------
+        point : tuple of float
+        segment_id : str, optional
+            From a named vessel (see `ArteryEditor.segment_at`); from the segment that is edited unless given.
+        """
+        target = self._target()
+        return remove_piece(self._label_of(segment_id), target.geometry, target.voxel_of(point))
+
+    def preview_remove_branch(
+        self, point: Place, *, at_click: bool = False, other_side: bool = False, segment_id: str | None = None
+    ) -> Edit:
         """Return the edit that removes a branch from the fork, or from the click, on.
 
         Parameters
@@ -186,16 +196,19 @@ class EditLogic:
         point : tuple of float
         at_click, other_side : bool
             As for `vesselseg.editing.remove_branch`.
+        segment_id : str, optional
+            As for `preview_remove_piece`.
         """
         target = self._target()
-        voxel = target.voxel_of(point)
-        return remove_branch(target.label(), target.geometry, voxel, at_click=at_click, other_side=other_side)
+        voxel, label = target.voxel_of(point), self._label_of(segment_id)
+        return remove_branch(label, target.geometry, voxel, at_click=at_click, other_side=other_side)
 
     def prepare_growth(self, point: Place, *, length_mm: float = 20.0) -> Growth:
         """Return what can grow from a click, to be tried at one threshold after another with `Growth.edit`."""
         target = self._target()
         probability = self._needed_probability()
-        return prepare_growth(target.label(), probability, target.geometry, target.voxel_of(point), length_mm=length_mm)
+        voxel = target.voxel_of(point)
+        return prepare_growth(self._all_vessels(), probability, target.geometry, voxel, length_mm=length_mm)
 
     def preview_grow(self, point: Place, *, threshold: float | None = None, length_mm: float = 20.0) -> Edit:
         """Return the edit that adds what hangs together with a click; see `vesselseg.editing.grow`."""
@@ -208,7 +221,7 @@ class EditLogic:
         voxels = [target.voxel_of(point) for point in points]
         probability = self.probability()
         return trace_path(
-            target.label(),
+            self._all_vessels(),
             target.geometry,
             voxels,
             scan=volume_from_node(target.volume_node).array,
@@ -218,35 +231,51 @@ class EditLogic:
     def preview_path(self, path: TracedPath, *, radius_mm: float | None = None) -> Edit:
         """Return the edit that draws a traced path; see `vesselseg.editing.draw_path`."""
         target = self._target()
-        return draw_path(target.label(), target.geometry, path, radius_mm=radius_mm)
+        return draw_path(self._all_vessels(), target.geometry, path, radius_mm=radius_mm)
 
     def preview_trace(self, points: Sequence[Place], *, radius_mm: float | None = None) -> Edit:
         """Return the edit that draws a vessel through clicks: `trace_path`, then `preview_path`."""
         return self.preview_path(self.trace_path(points), radius_mm=radius_mm)
 
     def preview_threshold_brush(
-        self, point: Place, threshold: float, *, radius_mm: float = 5.0, adds: bool = True, removes: bool = True
+        self,
+        point: Place,
+        threshold: float,
+        *,
+        radius_mm: float = 5.0,
+        adds: bool = True,
+        removes: bool = True,
+        segment_id: str | None = None,
     ) -> Edit:
-        """Return the edit that thresholds the probability anew in a sphere; see `vesselseg.editing.rethreshold`."""
-        target = self._target()
-        return rethreshold(
-            target.label(),
-            self._needed_probability(),
-            target.geometry,
-            target.voxel_of(point),
-            threshold=threshold,
-            radius_mm=radius_mm,
-            adds=adds,
-            removes=removes,
-        )
+        """Return the edit that thresholds the probability anew in a sphere; see `vesselseg.editing.rethreshold`.
+
+        Parameters
+        ----------
+        point : tuple of float
+        threshold, radius_mm, adds, removes
+            As for `vesselseg.editing.rethreshold`.
+        segment_id : str, optional
+            As for `preview_remove_piece`; what belongs to other segments stays theirs.
+        """
+        target, probability = self._target(), self._needed_probability()
+        options = {"threshold": threshold, "radius_mm": radius_mm}
+        voxel, vessels = target.voxel_of(point), self._all_vessels()
+        edit = rethreshold(vessels, probability, target.geometry, voxel, adds=adds, removes=removes, **options)
+        return replace(edit, removed=edit.removed & (self._label_of(segment_id)[edit.box] != 0))
 
     def show_preview(self, edit: Edit, *, three_d: bool = True) -> None:
         """Show what an edit would do; `commit`, `undo` and `redo` take it away, and so does `preview.remove`."""
         target = self._target()
         self.preview.show(edit, target.geometry, target.volume_node, three_d=three_d)
 
-    def commit(self, edit: Edit) -> EditStep | None:
+    def commit(self, edit: Edit, *, segment_id: str | None = None) -> EditStep | None:
         """Do an edit, as one step; None if it changes nothing.
+
+        Parameters
+        ----------
+        edit : Edit
+        segment_id : str, optional
+            The segment from which it was made; the one that is edited unless given.
 
         Raises
         ------
@@ -255,8 +284,8 @@ class EditLogic:
         """
         target = self._target()
         self.preview.remove()
-        target.check(edit)
-        return target.commit({target.segment_id: edit}, edit)
+        target.check(edit, segment_id)
+        return target.commit({segment_id or target.segment_id: edit}, edit)
 
     def undo(self) -> EditStep:
         """Take the last step back, whoever made it; returns it. A `VesselSegError` if there is none."""
@@ -335,6 +364,14 @@ class EditLogic:
                 "the probability of this segmentation is not in the scene", "segment the scan again, or trace by clicks"
             )
         return probability.array
+
+    def _label_of(self, segment_id: str | None) -> NDArray[np.uint8]:
+        target = self._target()
+        return target.label() if segment_id is None else target.label_of(segment_id)
+
+    def _all_vessels(self) -> NDArray[np.uint8]:
+        target = self._target()
+        return target.label() if self.arteries is None else self.arteries.all_vessels()
 
     def _target(self) -> EditTarget:
         if self.target is None:

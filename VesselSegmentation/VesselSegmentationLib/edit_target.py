@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import slicer
 from numpy.typing import NDArray
 
 from vesselseg.editing import Edit
+from vesselseg.editing.picking import box_around, distances_mm
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
@@ -105,6 +107,38 @@ class EditTarget:
         """Return any segment as it is now, be it in the middle of a step; a copy."""
         return segment_label(self.node, segment_id, self.volume_node).array
 
+    def nearest_segment(self, point: tuple[float, float, float], segment_ids: Sequence[str], within_mm: float) -> str:
+        """Return which segment a click is meant for.
+
+        Parameters
+        ----------
+        point : tuple of float
+            In mm, RAS of the world.
+        segment_ids : sequence of str
+            Segments to choose from.
+        within_mm : float
+            How far from the click it may be.
+
+        Returns
+        -------
+        str
+            The nearest one; the segment that is edited if it is as near, or none is that near.
+        """
+        self.history.settle()
+        voxel, grid = self.voxel_of(point), self.geometry
+        box = box_around([voxel], within_mm, grid)
+        if any(part.stop <= part.start for part in box):
+            return self.segment_id  # beside the scan
+        distances = distances_mm(voxel, box, grid)
+        nearest, least = self.segment_id, within_mm
+        for segment_id in [self.segment_id, *segment_ids]:
+            label = np.zeros(distances.shape, np.uint8)
+            self._add(segment_id, label, box)
+            distance = float(distances[label != 0].min(initial=np.inf))
+            if distance < least:
+                nearest, least = segment_id, distance
+        return nearest
+
     def voxel_of(self, point: tuple[float, float, float]) -> tuple[float, float, float]:
         """Return where a place lies in the arrays.
 
@@ -122,14 +156,38 @@ class EditTarget:
         i, j, k, _ = np.linalg.inv(to_world) @ np.append(np.asarray(point, dtype=float), 1.0)
         return float(k), float(j), float(i)
 
-    def check(self, edit: Edit) -> None:
-        """Refuse an edit that was made from another state of the segment."""
-        label = self.label()
+    def check(self, edit: Edit, segment_id: str | None = None) -> None:
+        """Refuse an edit made from another state of a segment; the default is the one that is edited."""
+        self._check(edit, self.label() if segment_id is None else self.label_of(segment_id))
+
+    def check_whole(self, edit: Edit) -> None:
+        """Refuse an edit made from another state of the segment together with its `parts`."""
+        self.history.settle()
+        self._check(edit, self.whole_label())
+
+    def _check(self, edit: Edit, label: NDArray[np.uint8]) -> None:
         if any(part.start < 0 or part.stop > size for part, size in zip(edit.box, label.shape)):
             raise VesselSegError(f"'{edit.tool}' was made for a larger label", "use the tool again on this label")
         voxels = label[edit.box]
         if voxels[edit.added].any() or not voxels[edit.removed].all():
             raise VesselSegError(f"the label has changed since '{edit.tool}' was prepared", "use the tool again")
+
+    def shares(self, edit: Edit) -> dict[str, Edit]:
+        """Return what an edit of the segment together with its `parts` does to each of them.
+
+        What is added goes to the segment itself; what is removed is taken from whichever has it.
+        """
+        parts = self.parts()
+        if not parts:
+            return {self.segment_id: edit}
+        nothing = np.zeros_like(edit.added)
+        shares = {}
+        for segment_id in (self.segment_id, *parts):
+            removed = edit.removed & (self.label_of(segment_id)[edit.box] != 0)
+            shares[segment_id] = replace(
+                edit, added=edit.added if segment_id == self.segment_id else nothing, removed=removed
+            )
+        return shares
 
     def commit(
         self, edits: Mapping[str, Edit], edit: Edit, companions: list[Companion] | None = None
@@ -184,10 +242,27 @@ class EditTarget:
 
     def whole_label(self) -> NDArray[np.uint8]:
         """Return the segment together with its `parts`, as `label` does; a copy."""
+        return self.label_with(self.parts())
+
+    def label_with(self, segment_ids: Sequence[str]) -> NDArray[np.uint8]:
+        """Return the segment together with others, as `label` does; a copy."""
         label = self._current_label().copy()
-        for segment_id in self.parts():
-            np.maximum(label, self.label_in_step(segment_id), out=label)
+        for segment_id in segment_ids:
+            self._add(segment_id, label, tuple(slice(0, size) for size in label.shape))
         return label
+
+    def _add(self, segment_id: str, label: NDArray[np.uint8], box: tuple[slice, ...]) -> None:
+        """Add a segment to the label of a box of the scan."""
+        voxels = self.history.voxels(segment_id)
+        if voxels is None or voxels.is_empty:
+            return
+        move = lattice_shift(matrix_between(self.node, self.volume_node) @ voxels.matrix, self.geometry.ijk_to_ras())
+        if move is None:
+            np.maximum(label, self.label_in_step(segment_id)[box], out=label)
+            return
+        starts = np.add(voxels.first, move) - [part.start for part in box]
+        there, here = _places(label.shape, starts, voxels.mask.shape)
+        label[there][voxels.mask[here]] = 1
 
     def before(self, step: EditStep) -> Volume | None:
         """Return the label before the last step; None if the step has changed the grid or the segment itself."""
@@ -252,7 +327,7 @@ class EditTarget:
     def _count(self, edit: Edit, move: tuple[int, int, int]) -> None:
         if self._counts is None or self._truth is None:
             return
-        there, here = _places(self._truth[1].shape, edit, move)
+        there, here = _places_of(self._truth[1].shape, edit, move)
         truth, added, removed = self._truth[1][there], edit.added[here], edit.removed[here]
         hits = int(np.count_nonzero(truth & added)) - int(np.count_nonzero(truth & removed))
         more = int(np.count_nonzero(added)) - int(np.count_nonzero(removed))
@@ -280,20 +355,26 @@ def _overlap(label: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[int, i
     return both, int(np.count_nonzero(label)) - both, int(np.count_nonzero(truth)) - both
 
 
-def _places(
+def _places_of(
     shape: tuple[int, ...], edit: Edit, move: tuple[int, int, int]
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return the part of an array that an edit reaches, and the part of the edit that lies in the array."""
+    return _places(shape, [part.start + shift for part, shift in zip(edit.box, move)], edit.added.shape)
+
+
+def _places(
+    shape: tuple[int, ...], starts: Sequence[int] | NDArray[np.int64], sizes: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the part of an array that a smaller one reaches from a place on, and the part of it that lies inside."""
     there, here = [], []
-    for part, shift, size in zip(edit.box, move, shape):
-        low, high = max(part.start + shift, 0), min(part.stop + shift, size)
+    for start, size, limit in zip(starts, sizes, shape):
+        low, high = max(int(start), 0), min(int(start) + size, limit)
         there.append(slice(low, max(low, high)))
-        here.append(slice(low - part.start - shift, max(low, high) - part.start - shift))
+        here.append(slice(low - int(start), max(low, high) - int(start)))
     return tuple(there), tuple(here)
 
 
 def _write(label: NDArray[np.uint8], edit: Edit, move: tuple[int, int, int]) -> None:
-    there, here = _places(label.shape, edit, move)
+    there, here = _places_of(label.shape, edit, move)
     voxels = label[there]
     voxels[edit.added[here]] = 1
     voxels[edit.removed[here]] = 0

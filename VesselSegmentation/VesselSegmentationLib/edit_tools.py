@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from VesselSegmentationLib.edit_steps import EditStep
 
 #: What can be set of a tool; a front end shows what the chosen one has.
-THRESHOLD, LENGTH, RADIUS, CALIBRE, VESSEL, EXTENT = "threshold", "length", "radius", "calibre", "vessel", "extent"
+THRESHOLD, LENGTH, RADIUS, CALIBRE = "threshold", "length", "radius", "calibre"
+VESSEL, EXTENT, CHANGE = "vessel", "extent", "change"
 
 #: How much of a vessel the tools for branches take.
 BRANCH, FROM_CLICK, OTHER_SIDE, WHOLE_PIECE = "branch", "from click", "other side", "whole piece"
 EXTENTS = (BRANCH, FROM_CLICK, OTHER_SIDE, WHOLE_PIECE)
+#: What the brush may do.
+BOTH, ADD_ONLY, REMOVE_ONLY = "both", "add", "remove"
+CHANGES = (BOTH, ADD_ONLY, REMOVE_ONLY)
+#: In place of the key of a named vessel: back to the segment that is edited.
+UNNAMED = "unnamed"
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,11 @@ class ToolSettings:
     calibre_mm : float
         Radius of a traced vessel; 0: as measured along it.
     vessel : str
-        Key of a named vessel; see `edit_arteries.NAMED_VESSELS`.
+        Key of a named vessel, see `edit_arteries.NAMED_VESSELS`, or `UNNAMED`.
     extent : str
         One of `EXTENTS`.
+    change : str
+        One of `CHANGES`.
     """
 
     threshold: float = 0.3
@@ -48,6 +56,7 @@ class ToolSettings:
     calibre_mm: float = 0.0
     vessel: str = ""
     extent: str = BRANCH
+    change: str = BOTH
 
 
 class EditTool:
@@ -91,24 +100,50 @@ class EditTool:
         return self.edits.commit(edit)
 
 
-class RemovePiece(EditTool):
-    """Remove the connected piece at a click."""
+class SegmentTool(EditTool):
+    """A tool that works on the segment at the click: the one that is edited, or a vessel that was given a name."""
+
+    def __init__(self, edits: EditLogic) -> None:
+        super().__init__(edits)
+        self._segment_id = ""
 
     def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return what would be done to the segment at the last click."""
+        self._segment_id = str(_needed(self.edits.arteries).segment_at(points[-1]))
+        return self.preview_in(self._segment_id, points[-1], settings)
+
+    def preview_in(self, segment_id: str, point: Place, settings: ToolSettings) -> Edit:
+        """Return what would be done to a segment; a `VesselSegError` if nothing can be."""
+        raise NotImplementedError
+
+    def describe(self, edit: Edit, settings: ToolSettings) -> str:
+        """Return in a line what a preview would do, and to which segment if it is a named one."""
+        name = _needed(self.edits.arteries).name_of(self._segment_id)
+        return f"{edit.description} from {name}" if name else edit.description
+
+    def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
+        """Do what was previewed, as one step."""
+        return self.edits.commit(edit, segment_id=self._segment_id)
+
+
+class RemovePiece(SegmentTool):
+    """Remove the connected piece at a click."""
+
+    def preview_in(self, segment_id: str, point: Place, settings: ToolSettings) -> Edit:
         """Return the edit that removes it."""
-        return self.edits.preview_remove_piece(points[-1])
+        return self.edits.preview_remove_piece(point, segment_id=segment_id)
 
 
-class RemoveBranch(EditTool):
+class RemoveBranch(SegmentTool):
     """Remove the branch at a click, or the part of it beyond the click."""
 
     settings = (EXTENT,)
 
-    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+    def preview_in(self, segment_id: str, point: Place, settings: ToolSettings) -> Edit:
         """Return the edit that removes it."""
         if settings.extent == WHOLE_PIECE:
-            return self.edits.preview_remove_piece(points[-1])
-        return self.edits.preview_remove_branch(points[-1], **_branch(settings.extent))
+            return self.edits.preview_remove_piece(point, segment_id=segment_id)
+        return self.edits.preview_remove_branch(point, segment_id=segment_id, **_branch(settings.extent))
 
 
 class Grow(EditTool):
@@ -155,35 +190,48 @@ class Trace(EditTool):
         return self.edits.preview_path(self._traced[1], radius_mm=settings.calibre_mm or None)
 
 
-class ThresholdBrush(EditTool):
+class ThresholdBrush(SegmentTool):
     """Threshold the probability anew around a click."""
 
-    settings = (THRESHOLD, RADIUS)
+    settings = (THRESHOLD, RADIUS, CHANGE)
     needs_probability = True
 
-    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+    def preview_in(self, segment_id: str, point: Place, settings: ToolSettings) -> Edit:
         """Return the edit that does it."""
-        return self.edits.preview_threshold_brush(points[-1], settings.threshold, radius_mm=settings.radius_mm)
+        return self.edits.preview_threshold_brush(
+            point,
+            settings.threshold,
+            radius_mm=settings.radius_mm,
+            adds=settings.change != REMOVE_ONLY,
+            removes=settings.change != ADD_ONLY,
+            segment_id=segment_id,
+        )
 
 
-class NameVessel(EditTool):
-    """Move the branch at a click to the segment of a named vessel."""
+class NameVessel(SegmentTool):
+    """Move the branch at a click to the segment of a named vessel, or back."""
 
     settings = (VESSEL, EXTENT)
 
-    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+    def preview_in(self, segment_id: str, point: Place, settings: ToolSettings) -> Edit:
         """Return what would be moved."""
-        extent = settings.extent
-        arteries = _needed(self.edits.arteries)
-        return arteries.preview(points[-1], whole_piece=extent == WHOLE_PIECE, **_branch(extent))
+        arteries, extent = _needed(self.edits.arteries), settings.extent
+        arteries.check_move(settings.vessel if settings.vessel != UNNAMED else None, segment_id)
+        return arteries.preview(point, source_id=segment_id, whole_piece=extent == WHOLE_PIECE, **_branch(extent))
 
     def describe(self, edit: Edit, settings: ToolSettings) -> str:
         """Return what would be moved, and to which vessel."""
-        return edit.description.replace("remove", "move", 1) + f" to {named_vessel(settings.vessel).name}"
+        text = super().describe(edit, settings).replace("remove", "move", 1)
+        if settings.vessel == UNNAMED:
+            return f"{text} back to the vessels without a name"
+        return f"{text} to {named_vessel(settings.vessel).name}"
 
     def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
         """Move it."""
-        return _needed(self.edits.arteries).move(edit, settings.vessel)
+        arteries = _needed(self.edits.arteries)
+        if settings.vessel == UNNAMED:
+            return arteries.move_back(edit, self._segment_id)
+        return arteries.move(edit, settings.vessel, source_id=self._segment_id)
 
 
 class CorrectError(EditTool):

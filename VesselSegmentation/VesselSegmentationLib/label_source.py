@@ -13,7 +13,7 @@ from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.node_geometry import grid_offset, matrix_between
 from VesselSegmentationLib.segment_voxels import find_segment, on_grid, segment_voxels
-from VesselSegmentationLib.segmentation_nodes import segment_with_role
+from VesselSegmentationLib.segmentation_nodes import named_arteries, segment_with_role
 from VesselSegmentationLib.volume_nodes import volume_from_node, volume_geometry
 
 _NODE_CLASSES = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
@@ -29,7 +29,7 @@ class LabelSource:
         Of a volume, every voxel other than 0 belongs to the label.
     segment_id : str
         The segment. Empty: the vessels that this program found, if the segmentation holds them, else all segments
-        together.
+        together. Arteries that were given names belong to the vessels, veins do not.
     """
 
     node: Any
@@ -53,9 +53,11 @@ class LabelSource:
         """Return the IDs of the segments that make up the label; none for a volume."""
         if not self.is_segmentation:
             return []
-        vessels = self.segment_id or segment_with_role(self.node)
-        if vessels:
-            return [vessels]
+        vessels = segment_with_role(self.node)
+        if vessels and self.segment_id in ("", vessels):
+            return [vessels, *named_arteries(self.node)]
+        if self.segment_id:
+            return [self.segment_id]
         segmentation = self.node.GetSegmentation()
         return [str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments())]
 

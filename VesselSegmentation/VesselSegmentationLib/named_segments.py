@@ -9,6 +9,7 @@ import numpy as np
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.node_geometry import matrix_between
 from VesselSegmentationLib.segment_voxels import segment_voxels
+from VesselSegmentationLib.segmentation_nodes import segment_with_role
 
 
 class NamedSegments:
@@ -53,9 +54,11 @@ class NamedSegments:
             if not source.is_segmentation:
                 continue
             compared, segmentation = source.segment_ids(), source.node.GetSegmentation()
+            vessels = segment_with_role(source.node)
             for index in range(segmentation.GetNumberOfSegments()):
                 segment_id = str(segmentation.GetNthSegmentID(index))
-                tree = self._tree(source.node, segment_id) if compared != [segment_id] else None
+                named = compared != [segment_id] and segment_id != vessels
+                tree = self._tree(source.node, segment_id) if named else None
                 if tree is not None:
                     found.append((float(tree.query(position)[0]), str(segmentation.GetSegment(segment_id).GetName())))
         if not found:

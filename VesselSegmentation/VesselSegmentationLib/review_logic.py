@@ -274,7 +274,7 @@ class ReviewLogic:
         source = self._comparison().sources[0]
         logic = SegmentationLogic(self.scene)
         vessels = logic.vessel_segment_id(source.node) if source.is_segmentation else None
-        if vessels is None or source.segment_ids() != [vessels] or self._probability_node is None:
+        if vessels is None or source.segment_ids()[:1] != [vessels] or self._probability_node is None:
             raise VesselSegError(
                 f"'{source.name}' was not made from a probability here", "compare the vessels that were found"
             )

@@ -25,6 +25,8 @@ ARTERY_TERMINOLOGY = (
 ARTERY_COLOR = (216 / 255, 101 / 255, 79 / 255)
 #: Value of the role tag of the segment that holds the vessels found.
 VESSELS_ROLE = "vessels"
+#: How the roles of segments begin that hold arteries taken out of the vessels by name.
+ARTERY_PREFIX = "artery."
 
 # Tags of a segment travel with it into files, copies and the undo history; attributes of the node would not.
 #: Tag with the role of a segment.
@@ -46,6 +48,13 @@ def segment_with_role(segmentation_node: Any, role: str = VESSELS_ROLE) -> str |
         if segment_tag(segmentation_node, segmentation.GetNthSegmentID(index), ROLE_TAG) == role:
             return str(segmentation.GetNthSegmentID(index))
     return None
+
+
+def named_arteries(segmentation_node: Any) -> list[str]:
+    """Return the IDs of the segments with arteries that were taken out of the vessels by name; not those of veins."""
+    segmentation = segmentation_node.GetSegmentation()
+    ids = [str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments())]
+    return [each for each in ids if segment_tag(segmentation_node, each, ROLE_TAG).startswith(ARTERY_PREFIX)]
 
 
 def segment_tag(segmentation_node: Any, segment_id: str, tag: str) -> str:

@@ -8,14 +8,16 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from VesselSegmentationLib.edit_export import export_signed
-from VesselSegmentationLib.panel_section import PanelSection, allow, ask_for_file, say
+from VesselSegmentationLib.edit_export import SignedJob
+from VesselSegmentationLib.panel_section import PanelSection, allow, ask_for_file, make_timer, say
+from VesselSegmentationLib.worker_job import RUNNING
 
 _SURFACE = ".stl"
+_POLL_MILLISECONDS = 50
 
 
 class SignedSection(PanelSection):
-    """Label, log of the edits and automatic result, all of them or none.
+    """Label, log of the edits and automatic result, all of them or none. The views stay alive meanwhile.
 
     Parameters
     ----------
@@ -27,6 +29,11 @@ class SignedSection(PanelSection):
     def __init__(self, ui: Any, logic: Any) -> None:
         super().__init__(ui, logic)
         self._folder = os.path.expanduser("~")
+        self._running = False
+        self._job: SignedJob | None = None
+        #: What was saved: if it has been edited since, the edits are still not saved.
+        self._saving: Any = None
+        self._timer = make_timer(_POLL_MILLISECONDS, self.poll)
         for text, ending, kinds in (
             (_("Segmentation"), ".seg.nrrd", _("Segmentations (*.seg.nrrd)")),
             (_("NIfTI"), ".nii.gz", _("Label images (*.nii.gz *.nii)")),
@@ -38,8 +45,11 @@ class SignedSection(PanelSection):
 
     def update(self, running: bool) -> None:
         """Bring the widgets up to date."""
+        self._running = running
         reason = ""
-        if running:
+        if self._job is not None:
+            reason = _("Wait until the label is written.")
+        elif running:
             reason = _("Wait until the segmentation is done, or cancel it.")
         elif self.logic.edits.target is None:
             reason = _("There are no vessels yet: segment a scan first.")
@@ -61,15 +71,60 @@ class SignedSection(PanelSection):
         if ui.signedSurfaceCheckBox.checked:
             stem = path[: -len(ending)] if path.lower().endswith(ending) else os.path.splitext(path)[0]
             paths.append(stem + _SURFACE)
+        self._start(target, paths)
+
+    def poll(self) -> None:
+        """Go on writing, and say how it ended."""
+        job = self._job
+        if job is None:
+            self._timer.stop()
+            return
+        with slicer.util.tryWithErrorDisplay(_("The label could not be saved.")):
+            try:
+                if job.poll() == RUNNING:
+                    return
+            finally:
+                if job.state != RUNNING:
+                    self._end(job)
+            if job.error is not None:
+                raise job.error
+
+    def let_go(self) -> None:
+        """Finish writing: what is written is named after what is in the scene."""
+        self._finish()
+
+    def close(self) -> None:
+        """Finish writing; the panel goes."""
+        self._finish()
+
+    def _start(self, target: Any, paths: list[str]) -> None:
         with slicer.util.tryWithErrorDisplay(_("The label could not be saved."), waitCursor=True):
-            saved = export_signed(
-                target, paths, reader=ui.readerLineEdit.text, overwrite=True, file_of=_file_of_instance()
-            )
-            self.logic.edits.mark_saved()
-            files = [*saved.files, saved.log, *([saved.automatic] if saved.automatic is not None else [])]
+            reader = self.ui.readerLineEdit.text
+            self._job = SignedJob(target, paths, reader=reader, overwrite=True, file_of=_file_of_instance())
+            self._saving = (target, self.logic.edits.state)
+            say(self.ui.savingStatusLabel, _("Saving the label ..."))
+            self._timer.start()
+            self.update(self._running)
+
+    def _end(self, job: SignedJob) -> None:
+        self._timer.stop()
+        self._job = None
+        edits, output = self.logic.edits, job.output
+        if job.error is not None:
+            say(self.ui.savingStatusLabel, _("Not saved: {error}.").format(error=job.message))
+        else:
+            if self._saving == (edits.target, edits.state):
+                edits.mark_saved()
+            files = [*output.files, output.log, *([output.automatic] if output.automatic is not None else [])]
             text = _("Saved in {folder}: {names}")
             names = ", ".join(each.name for each in files)
-            say(ui.savingStatusLabel, text.format(folder=self._folder, names=names))
+            say(self.ui.savingStatusLabel, text.format(folder=files[0].parent, names=names))
+        if self.parameters is not None:
+            self.update(self._running)
+
+    def _finish(self) -> None:
+        while self._job is not None:
+            self.poll()
 
 
 def _file_of_instance() -> Any:

@@ -66,6 +66,7 @@ def fill_vessels(combo_box: Any) -> None:
     """List the vessels that a branch can be named after."""
     for vessel in NAMED_VESSELS:
         combo_box.addItem(_(vessel.name), vessel.key)
+    combo_box.addItem(_("No name: back to the vessels"), edit_tools.UNNAMED)
 
 
 def fill_extents(combo_box: Any) -> None:
@@ -77,3 +78,13 @@ def fill_extents(combo_box: Any) -> None:
         (_("The whole connected piece"), edit_tools.WHOLE_PIECE),
     ):
         combo_box.addItem(text, extent)
+
+
+def fill_changes(combo_box: Any) -> None:
+    """List what the brush may do."""
+    for text, change in (
+        (_("Add and remove"), edit_tools.BOTH),
+        (_("Only add"), edit_tools.ADD_ONLY),
+        (_("Only remove"), edit_tools.REMOVE_ONLY),
+    ):
+        combo_box.addItem(text, change)

@@ -116,6 +116,8 @@ def select_components(
     *,
     kind: ErrorKind | None = None,
     below_mm3: float | None = None,
+    at_least_mm3: float | None = None,
+    rims: bool | None = None,
     outside: NDArray[Any] | None = None,
 ) -> list[ErrorComponent]:
     """Choose errors that all conditions hold for.
@@ -129,6 +131,10 @@ def select_components(
         Of this kind only.
     below_mm3 : float, optional
         Smaller than this volume.
+    at_least_mm3 : float, optional
+        Of this volume or larger.
+    rims : bool, optional
+        True: only rims along vessels that both labels have (`ErrorComponent.is_boundary`). False: all but these.
     outside : ndarray, shape (Z, Y, X), optional
         A mask, as that of the brain: only errors whose centre is outside it.
 
@@ -144,6 +150,10 @@ def select_components(
         if kind is not None and component.kind != kind:
             return False
         if below_mm3 is not None and not component.volume_mm3 < below_mm3:
+            return False
+        if at_least_mm3 is not None and not component.volume_mm3 >= at_least_mm3:
+            return False
+        if rims is not None and component.is_boundary != rims:
             return False
         if outside is None:
             return True

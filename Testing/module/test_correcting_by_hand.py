@@ -1,0 +1,70 @@
+"""The Segment Editor inside the section Correct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import host
+from module.correcting_actions import drawn, label, press, remove_piece
+from module.panel_actions import draw_by_hand, rest
+
+
+def test_the_embedded_editor_works_on_the_vessels(correcting: Any, editor: Any) -> None:
+    node, scan = correcting._parameterNode.outputSegmentation, correcting._parameterNode.inputVolume
+    assert editor.segmentationNode() is node
+    assert editor.sourceVolumeNode() is scan
+    assert node.GetSegmentation().GetSegment(editor.currentSegmentID()).GetName() == "Vessels"
+    assert not editor.undoEnabled
+    assert editor.maximumNumberOfUndoStates == 0
+    choices = editor.mrmlSegmentEditorNode()
+    assert choices.GetSourceVolumeIntensityMask()
+    low, high = choices.GetSourceVolumeIntensityMaskRange()
+    assert 105 < low < 120 < high  # vessels have 120, their surroundings 20
+    assert float(node.GetSegmentation().GetConversionParameter("Smoothing factor")) == 0.0
+
+
+def test_the_editor_paints_within_the_range_and_erases_everywhere(editor: Any) -> None:
+    choices = editor.mrmlSegmentEditorNode()
+    editor.setActiveEffectByName("Erase")
+    assert not choices.GetSourceVolumeIntensityMask()
+    editor.setActiveEffectByName("Paint")
+    assert choices.GetSourceVolumeIntensityMask()
+    choices.SetSourceVolumeIntensityMask(False)  # by hand, under Masking
+    choices.SetMaskMode(choices.GetMaskMode() + 1)
+    assert not choices.GetSourceVolumeIntensityMask()
+
+
+def test_a_stroke_of_the_editor_is_a_step_of_the_same_history(correcting: Any, editor: Any) -> None:
+    remove_piece(correcting)
+    editor.setActiveEffectByName("Paint")
+    rest(0.05)
+    assert not correcting.ui.removePieceToolButton.checked  # one thing in the hand at a time
+    stroke = draw_by_hand(editor.segmentationNode(), editor.sourceVolumeNode())
+    rest(0.4)
+    np.testing.assert_array_equal(label(correcting), stroke)
+    assert correcting.logic.edits.target.history.steps[-1].tool == "Segment Editor: Paint"
+    press(correcting, "Ctrl+Z")
+    press(correcting, "Ctrl+Z")
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+    correcting.ui.growToolButton.click()
+    assert editor.mrmlSegmentEditorNode().GetActiveEffectName() == ""
+
+
+def test_the_editor_rests_while_another_module_is_open(correcting: Any, editor: Any, slicer_host: host.Host) -> None:
+    editor.setActiveEffectByName("Erase")
+    slicer_host.exit_module(correcting)
+    assert editor.mrmlSegmentEditorNode().GetActiveEffectName() == ""
+    assert not editor.viewsObserved
+    slicer_host.enter_module(correcting)
+    assert editor.viewsObserved
+
+
+def test_the_editor_follows_to_the_next_scene(correcting: Any, editor: Any, slicer_host: host.Host) -> None:
+    import slicer
+
+    slicer.mrmlScene.Clear(False)
+    assert editor.segmentationNode() is None
+    assert not editor.isEnabled()
+    assert "first" in correcting.ui.freeHandLabel.text

@@ -1,0 +1,96 @@
+"""Errors of a comparison accepted and rejected, from the list, by a click and many at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from module.correcting_actions import BRANCH, MISSED, TRUNK, click, drawn, label, settle
+
+
+def test_accepting_an_error_corrects_label_and_map(comparing: Any) -> None:
+    ui = comparing.ui
+    assert ui.errorsTable.rowCount == 2
+    kinds = [ui.errorsTable.item(row, 0).text() for row in range(2)]
+    ui.errorsTable.setCurrentCell(kinds.index("false positive"), 0)
+    ui.acceptButton.click()
+    settle(comparing)
+    assert not label(comparing)[3:6, 5:8, 4:16].any()
+    assert ui.errorsTable.rowCount == 1
+    assert ui.errorsTable.item(0, 0).text() == "false negative"
+    ui.rejectButton.click()  # the list went on to it
+    settle(comparing)
+    assert ui.errorsTable.item(0, 3).text() == "rejected"
+    assert not label(comparing)[18, 8].any()
+    ui.undoButton.click()
+    ui.undoButton.click()
+    settle(comparing)
+    np.testing.assert_array_equal(label(comparing), drawn()[0])
+    assert [ui.errorsTable.item(row, 3).text() for row in range(2)] == ["", ""]
+    steps = comparing.logic.edits.log.entries
+    assert [entry["event"] for entry in steps] == ["done", "done", "undone", "undone"]
+    assert {entry["reader"] for entry in steps} == {"Dr. Reader"}
+    assert steps[0]["metrics_after"]["precision"] == 1.0
+
+
+def test_an_error_is_corrected_by_a_click(comparing: Any) -> None:
+    comparing.ui.errorToolButton.click()
+    click(comparing, MISSED)
+    comparing.ui.applyButton.click()
+    settle(comparing)
+    assert label(comparing)[17:20, 7:10, 4:44].all()
+    assert comparing.ui.errorsTable.rowCount == 1
+
+
+def test_many_errors_at_once(comparing: Any) -> None:
+    ui = comparing.ui
+    ui.batchVolumeSlider.value = 30.0  # mm³: the loose piece has 23, the missed vessel 78
+    ui.previewBatchButton.click()
+    assert "1 false positives to remove, 0 false negatives" in ui.toolHintLabel.text
+    ui.batchVolumeSlider.value = 0.0
+    ui.previewBatchButton.click()
+    np.testing.assert_array_equal(label(comparing), drawn()[0])
+    ui.applyButton.click()
+    np.testing.assert_array_equal(label(comparing), drawn()[1])
+    settle(comparing)
+    assert ui.errorsTable.rowCount == 0
+    ui.previewBatchButton.click()
+    assert ui.toolHintLabel.text == "There are no such errors."
+    ui.undoButton.click()
+    np.testing.assert_array_equal(label(comparing), drawn()[0])
+
+
+def test_naming_an_artery_makes_no_errors(comparing: Any) -> None:
+    ui = comparing.ui
+    ui.nameToolButton.click()
+    click(comparing, BRANCH)
+    ui.applyButton.click()
+    settle(comparing)
+    assert not label(comparing)[BRANCH]
+    assert ui.errorsTable.rowCount == 2
+    assert ui.errorToolButton.isEnabled()
+    ui.toolVesselComboBox.currentIndex = ui.toolVesselComboBox.findData("veins left")
+    click(comparing, TRUNK)
+    ui.applyButton.click()
+    settle(comparing)
+    assert ui.errorsTable.rowCount > 2  # what was called a vein is missing from the arteries
+    ui.undoButton.click()
+    ui.undoButton.click()
+    settle(comparing)
+    assert ui.errorsTable.rowCount == 2
+
+
+def test_many_errors_by_size_and_rims(comparing: Any) -> None:
+    ui = comparing.ui
+    ui.batchVolumeSlider.value = 0.0
+    ui.batchLeastSlider.value = 30.0  # mm³: the loose piece has 23, the missed vessel 78
+    ui.previewBatchButton.click()
+    assert "0 false positives to remove, 1 false negatives" in ui.toolHintLabel.text
+    ui.batchLeastSlider.value = 0.0
+    ui.batchRimsComboBox.currentIndex = 1
+    ui.previewBatchButton.click()
+    assert ui.toolHintLabel.text == "There are no such errors."
+    ui.batchRimsComboBox.currentIndex = 2
+    ui.previewBatchButton.click()
+    assert "1 false positives to remove, 1 false negatives" in ui.toolHintLabel.text

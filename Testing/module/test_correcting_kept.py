@@ -1,0 +1,126 @@
+"""No edit is lost: other modules, other scenes, crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import host
+from module.correcting_actions import clicks_in_scene, drawn, label, placing, press, remove_piece
+from module.panel_actions import draw_by_hand, rest
+
+
+def test_leaving_and_coming_back_keeps_everything(correcting: Any, slicer_host: host.Host) -> None:
+    remove_piece(correcting)
+    correcting.ui.growToolButton.click()
+    slicer_host.exit_module(correcting)
+    assert not placing()
+    assert clicks_in_scene() == 0
+    # Meanwhile the module Segment Editor.
+    edited = draw_by_hand(correcting._parameterNode.outputSegmentation, correcting._parameterNode.inputVolume)
+    slicer_host.enter_module(correcting)
+    np.testing.assert_array_equal(label(correcting), edited)
+    assert not correcting.ui.growToolButton.checked
+    rest(0.3)
+    assert "not saved" in correcting.ui.editedLabel.text
+    correcting.ui.undoButton.click()
+    correcting.ui.undoButton.click()
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+
+
+def test_undo_works_while_the_section_is_closed(correcting: Any) -> None:
+    remove_piece(correcting)
+    correcting.ui.correctCollapsibleButton.collapsed = True
+    press(correcting, "Ctrl+Z")
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+
+
+def recovered(panel: Any) -> str:
+    return "" if panel.ui.recoveryFrame.isHidden() else str(panel.ui.recoveryLabel.text)
+
+
+def test_closing_the_scene_asks_and_edits_can_be_restored(
+    correcting: Any, slicer_host: host.Host, add_scan: Callable[..., Any]
+) -> None:
+    import slicer
+
+    remove_piece(correcting)
+    edited = label(correcting)
+    slicer.mrmlScene.Clear(False)
+    assert "not saved" in slicer_host.dialogs.shown[-1]
+    assert "TOF vessels" in slicer_host.dialogs.shown[-1]
+    assert "TOF vessels of TOF" in recovered(correcting)
+    assert "1 edit" in recovered(correcting)
+    correcting.ui.restoreButton.click()
+    assert "Load the scan 'TOF' first" in slicer_host.dialogs.shown[-1]
+    add_scan()
+    correcting.ui.restoreButton.click()
+    assert recovered(correcting) == ""
+    assert correcting.ui.segmentationSelector.currentNode().GetName() == "TOF vessels (recovered)"
+    np.testing.assert_array_equal(label(correcting), edited)
+    # Still unsaved, and still safe.
+    slicer_host.dialogs.answer = False
+    slicer.mrmlScene.Clear(False)
+    assert len(slicer_host.dialogs.shown) == 3
+    assert recovered(correcting) == ""
+
+
+def test_a_scene_without_edits_is_closed_without_a_question(correcting: Any, slicer_host: host.Host) -> None:
+    import slicer
+
+    remove_piece(correcting)
+    correcting.ui.undoButton.click()
+    slicer.mrmlScene.Clear(False)
+    assert slicer_host.dialogs.shown == []
+
+
+def test_a_threshold_is_a_step_but_no_edit(correcting: Any, slicer_host: host.Host) -> None:
+    import slicer
+
+    ui = correcting.ui
+    correcting._parameterNode.threshold = 0.5
+    rest(0.4)
+    ui.thresholdSlider.value = 0.3
+    rest(0.5)
+    assert label(correcting)[18, 8, 24]
+    press(correcting, "Ctrl+Z")
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+    assert ui.thresholdSlider.value == 0.5
+    press(correcting, "Ctrl+Shift+Z")
+    assert ui.thresholdSlider.value == 0.3
+    rest(0.4)
+    assert label(correcting)[18, 8, 24]
+    slicer.mrmlScene.Clear(False)
+    assert slicer_host.dialogs.shown == []
+
+
+def test_edits_that_slicer_has_saved_are_saved(correcting: Any, slicer_host: host.Host, tmp_path: Path) -> None:
+    import slicer
+
+    remove_piece(correcting)
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    rest(0.3)
+    slicer.mrmlScene.Clear(False)
+    assert slicer_host.dialogs.shown == []
+
+
+def test_what_the_last_session_left_is_offered(correcting: Any, slicer_host: host.Host) -> None:
+    """The panel goes without the scene being saved: as when 3D Slicer ends."""
+    import slicer
+
+    remove_piece(correcting)
+    correcting.logic.edits.save_against_crash()
+    slicer_host.unload_module("VesselSegmentation")
+    slicer.mrmlScene.Clear(False)
+    panel = slicer_host.load_module(host.module_file("VesselSegmentation"))
+    assert "1 edit" in recovered(panel)
+    slicer_host.dialogs.answer = False
+    panel.ui.discardButton.click()
+    assert "lost for good" in slicer_host.dialogs.shown[-1]
+    assert recovered(panel) != ""
+    slicer_host.dialogs.answer = True
+    panel.ui.discardButton.click()
+    assert recovered(panel) == ""

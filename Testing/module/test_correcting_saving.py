@@ -1,0 +1,125 @@
+"""The corrected label saved in the reader's name."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import host
+from module.correcting_actions import label, remove_piece
+from module.panel_actions import rest
+from vesselseg.errors import VesselSegError
+from vesselseg.image_io import read_label
+from VesselSegmentationLib import edit_export
+
+
+def wait_until_saved(panel: Any) -> None:
+    assert host.wait_for(panel.ui.saveSignedButton.isEnabled)
+
+
+def save(panel: Any, slicer_host: host.Host, path: Path, kind: str = "NIfTI") -> None:
+    panel.ui.signedKindComboBox.currentIndex = panel.ui.signedKindComboBox.findText(kind)
+    slicer_host.dialogs.path = str(path)
+    panel.ui.saveSignedButton.click()
+    slicer_host.dialogs.path = ""
+
+
+def test_the_label_is_saved_with_log_and_first_result(correcting: Any, slicer_host: host.Host, tmp_path: Path) -> None:
+    ui = correcting.ui
+    remove_piece(correcting)
+    ui.signedKindComboBox.currentIndex = ui.signedKindComboBox.findText("NIfTI")
+    ui.signedSurfaceCheckBox.checked = True
+    slicer_host.dialogs.path = str(tmp_path / "signed.nii.gz")
+    ui.saveSignedButton.click()
+    slicer_host.dialogs.path = ""
+    assert "Saving" in ui.savingStatusLabel.text
+    assert not ui.saveSignedButton.isEnabled()
+    wait_until_saved(correcting)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"signed.nii.gz", "signed.stl", "signed_edits.json", "signed_automatic.nii.gz"}
+    assert json.loads((tmp_path / "signed_edits.json").read_text())["signed_by"] == "Dr. Reader"
+    assert slicer_host.dialogs.suggestion.endswith("TOF vessels.nii.gz")
+    assert "signed.nii.gz" in ui.savingStatusLabel.text
+    rest(0.3)
+    assert "not saved" not in ui.editedLabel.text
+    assert slicer_host.dialogs.shown == []
+
+
+def test_dicom_without_dicom_images_is_refused(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path, errors: list[BaseException]
+) -> None:
+    ui = correcting.ui
+    remove_piece(correcting)
+    ui.signedKindComboBox.currentIndex = ui.signedKindComboBox.findText("DICOM SEG")
+    slicer_host.dialogs.path = str(tmp_path / "signed.dcm")
+    ui.saveSignedButton.click()
+    slicer_host.dialogs.path = ""
+    assert "could not be saved" in slicer_host.dialogs.shown[-1]
+    assert "DICOM images of 'TOF' are not known" in str(errors.pop())
+    assert list(tmp_path.iterdir()) == []
+    assert correcting.logic.edits.unsaved_edits
+
+
+def test_the_panel_stays_alive_while_a_label_is_written(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is edited meanwhile is not in the file, and not saved."""
+    ui, go_on = correcting.ui, threading.Event()
+    write = edit_export.write_image
+
+    def slow(*args: Any) -> None:
+        go_on.wait(60)
+        write(*args)
+
+    monkeypatch.setattr(edit_export, "write_image", slow)
+    remove_piece(correcting)
+    saved = label(correcting)
+    save(correcting, slicer_host, tmp_path / "signed.nii.gz")
+    rest(0.2)
+    assert "Wait until the label is written" in ui.saveSignedButton.toolTip
+    ui.undoButton.click()
+    go_on.set()
+    wait_until_saved(correcting)
+    np.testing.assert_array_equal(read_label(tmp_path / "signed.nii.gz").array, saved)
+    correcting.ui.redoButton.click()
+    rest(0.3)
+    assert "not saved" in ui.editedLabel.text
+
+
+def test_a_label_that_cannot_be_written_leaves_the_edits_and_no_file(
+    correcting: Any,
+    slicer_host: host.Host,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: list[BaseException],
+) -> None:
+    def fail(*args: Any) -> None:
+        raise VesselSegError("the disk is full", "make room")
+
+    monkeypatch.setattr(edit_export, "write_image", fail)
+    remove_piece(correcting)
+    edited = label(correcting)
+    save(correcting, slicer_host, tmp_path / "signed.nii.gz")
+    wait_until_saved(correcting)
+    assert "the disk is full" in str(errors.pop())
+    assert "Not saved: the disk is full" in correcting.ui.savingStatusLabel.text
+    assert list(tmp_path.iterdir()) == []
+    np.testing.assert_array_equal(label(correcting), edited)
+    assert correcting.logic.edits.unsaved_edits
+
+
+def test_closing_the_scene_waits_for_a_label_that_is_written(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path
+) -> None:
+    import slicer
+
+    remove_piece(correcting)
+    save(correcting, slicer_host, tmp_path / "signed.seg.nrrd", "Segmentation")
+    slicer.mrmlScene.Clear(False)
+    assert (tmp_path / "signed.seg.nrrd").is_file()
+    assert slicer_host.dialogs.shown == []  # nothing was unsaved
