@@ -240,7 +240,6 @@ def test_low_precision_needs_good_numbers(tiny: Manifest, dice: float, change: f
     if native and not bf16:
         with pytest.raises(VesselSegError, match="suffers from bf16"):
             plan_run(model, device="cpu", precision="bf16")
-        assert plan_run(model, device="cpu", precision="bf16", gated=False).precision == "bf16"
 
 
 def test_numbers_of_other_weights_do_not_count(tiny: Manifest) -> None:

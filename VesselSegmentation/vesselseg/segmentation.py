@@ -132,7 +132,7 @@ def check_scan(scan: Volume) -> None:
 def segment(
     scan: Volume,
     *,
-    model: str = "",
+    model: str | Manifest = "",
     threshold: float | None = None,
     min_component_mm3: float | None = None,
     brain_mask: str | Volume = "auto",
@@ -148,7 +148,7 @@ def segment(
     ----------
     scan : Volume
         TOF-MRA of a head, any orientation, float32.
-    model : str
+    model : str or Manifest
         Name of the model; empty for the default.
     threshold : float, optional
         Of the probability, in (0, 1]; the default is the model's.
@@ -180,7 +180,7 @@ def segment(
     """
     started = time.perf_counter()
     check_scan(scan)
-    manifest = find_model(model)
+    manifest = find_model(model) if isinstance(model, str) else model
     threshold = manifest.threshold if threshold is None else threshold
     min_component_mm3 = manifest.min_component_mm3 if min_component_mm3 is None else min_component_mm3
     check_threshold(threshold, min_component_mm3)

@@ -1,4 +1,4 @@
-"""``vesselseg models list|info|import``."""
+"""``vesselseg models list|info|check-precision|import``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="names and titles of all models")
     info = actions.add_parser("info", help="everything that is known about a model")
     info.add_argument("name", nargs="?", default="", metavar="NAME")
+    check = actions.add_parser("check-precision", help="measure what bfloat16 and int8 change, and keep the numbers")
+    check.add_argument("name", metavar="NAME")
+    check.add_argument(
+        "--cases", nargs="+", required=True, metavar="DIR", help="folders of drawn scans, as 'synthesize' writes them"
+    )
     import_ = actions.add_parser("import", help="add a model to the user's folder")
     import_.add_argument("manifest", metavar="MANIFEST", help="its JSON manifest, with the weights beside it")
     import_.add_argument("--overwrite", action="store_true", help="replace a model of that name")
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
-    """List, describe or import models."""
+    """List, describe, measure or import models."""
     from vesselseg.models import find_model, import_model, list_models
 
     if args.action == "list":
@@ -30,7 +35,30 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     elif args.action == "info":
         text = find_model(args.name).to_json().rstrip()
         reporter.result(json.loads(text), text)
+    elif args.action == "check-precision":
+        return _check_precision(args, reporter)
     else:
         manifest = import_model(args.manifest, overwrite=args.overwrite)
         reporter.result({"name": manifest.name}, f"imported {manifest.name} to {manifest.weights_path.parent}")
+    return 0
+
+
+def _check_precision(args: argparse.Namespace, reporter: Reporter) -> int:
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from vesselseg.judging import drawn_case_folders
+    from vesselseg.models import find_model
+    from vesselseg.models.precision_check import check_precisions, write_checks
+
+    folders = [case for folder in args.cases for case in drawn_case_folders(Path(folder))]
+    manifest = find_model(args.name)
+    checks = check_precisions(manifest, folders, progress=reporter.progress)
+    manifest = write_checks(manifest, checks)
+    lines = [
+        f"{name}: Dice {each.dice_to_f32:.4f} against f32, small-artery sensitivity "
+        f"{each.small_sensitivity_change:+.4f}, {each.scans} scans: {'passes' if manifest.passes(name) else 'fails'}"
+        for name, each in checks.items()
+    ]
+    reporter.result({name: asdict(each) for name, each in checks.items()}, "\n".join(lines))
     return 0

@@ -55,9 +55,7 @@ def is_installed(engine: str) -> bool:
     return all(importlib.util.find_spec(module) is not None for module in _ENGINES[engine][1])
 
 
-def plan_run(
-    manifest: Manifest, *, device: str = "auto", engine: str = "auto", precision: str = "auto", gated: bool = True
-) -> Plan:
+def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", precision: str = "auto") -> Plan:
     """Choose device, engine and precision for a model.
 
     On a GPU torch runs, in half precision on CUDA; on the CPU OpenVINO, which was measured to be the fastest there for
@@ -73,8 +71,6 @@ def plan_run(
         See `vesselseg.devices.choose_device`.
     engine, precision : str
         One of `ENGINE_CHOICES` and `PRECISION_CHOICES`.
-    gated : bool
-        Whether a low precision has to have been measured; false for the measurement itself.
 
     Returns
     -------
@@ -101,8 +97,7 @@ def plan_run(
         precision = _best_precision(manifest, engine, chosen)
     else:
         _check_precision(engine, chosen, precision)
-        if gated:
-            notes += _gate(manifest, precision)
+        notes += _gate(manifest, precision)
     if precision == "int8" and not manifest.int8:
         raise VesselSegError(
             f"the model '{manifest.name}' has no int8 form", "make one with 'vesselseg models quantise', or choose auto"
