@@ -20,7 +20,7 @@ from vesselseg_web.tool_list import TOOLS
 from VesselSegmentationLib import edit_tools
 from VesselSegmentationLib.edit_tools import EditTool
 from VesselSegmentationLib.run_record import record_probability, record_threshold
-from VesselSegmentationLib.segmentation_nodes import set_segment_label, set_surface_shown
+from VesselSegmentationLib.segmentation_nodes import set_segment_label, set_surface_shown, surface_shown
 from VesselSegmentationLib.volume_nodes import set_node_volume
 
 SHAPE = (24, 44, 48)
@@ -403,6 +403,16 @@ def test_paint_stays_where_the_scan_is_bright(edited):
     assert edited.label[18, 14, 25]
 
 
+def test_erasing_on_a_vessel_in_3d(edited):
+    edited.tools.toggle("erase")
+    drag(edited.solid, pixel_of(edited.solid, edited.place(PIECE)))
+    edited.poll()
+    removed = np.argwhere(drawn()[0] > edited.label)
+    assert len(removed)
+    np.testing.assert_allclose(removed.mean(axis=0), PIECE, atol=2.5)
+    assert edited.steps == ["erase by hand"]
+
+
 def test_scissors_in_a_slice(edited):
     edited.tools.toggle("scissors")
     edited.stroke(edited.axial, (12, 30, 16), (12, 30, 32), (12, 43, 32), (12, 43, 16))
@@ -415,12 +425,13 @@ def test_scissors_in_a_slice(edited):
     np.testing.assert_array_equal(edited.label, drawn()[0])
 
 
-def test_surface_follows_a_stroke(edited):
+@pytest.mark.parametrize("shown", [True, False])
+def test_surface_follows_a_stroke_where_it_is_shown(edited, shown):
+    set_surface_shown(edited.case.vessels, shown)
     edited.tools.toggle("erase")
     edited.stroke(edited.axial, TRUNK, (12, 20, 20))
-    from VesselSegmentationLib.segmentation_nodes import surface_shown
-
-    assert surface_shown(edited.case.vessels)
+    assert len(edited.steps) == 1
+    assert surface_shown(edited.case.vessels) == shown
 
 
 def test_undo_while_something_is_shown(edited):

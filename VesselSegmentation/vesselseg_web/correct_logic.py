@@ -117,6 +117,8 @@ class CorrectLogic(SectionLogic[CorrectState]):
         self.update()
 
     def _step(self, step: Callable[[], EditStep], word: str) -> None:
+        if self._segment.running:
+            return  # keys know no buttons that cannot be pressed
         with self.page.reporting():
             done = step()
             self.page.say(f"{word}: {done.description}.")

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trame_slicer.core import SegmentationEditor
 from trame_slicer.segmentation import (
     BrushDiameterMode,
     ScissorsEffectFillMode,
     ScissorsEffectRangeMode,
-    SegmentationEffectErase,
     SegmentationEffectNoTool,
-    SegmentationEffectPaint,
     SegmentationEffectScissors,
 )
 
+from vesselseg_web.free_hand_editor import Erase, FreeHandEditor, Paint
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import FreeHandState
 from vesselseg_web.tool_list import ERASE, PAINT, SCISSORS
-from VesselSegmentationLib.edit_free_hand import editor_node, mask_for_effect, prepare_free_hand
+from VesselSegmentationLib.edit_free_hand import mask_for_effect, prepare_free_hand
 from VesselSegmentationLib.volume_nodes import volume_from_node
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
 
-_BRUSHES = {PAINT: SegmentationEffectPaint, ERASE: SegmentationEffectErase}
+_BRUSHES = {PAINT: Paint, ERASE: Erase}
 _EFFECTS = {**_BRUSHES, SCISSORS: SegmentationEffectScissors}
 _CUTS = {
     "erase inside": ("Erase inside the line", ScissorsEffectFillMode.ERASE_INSIDE),
     "erase outside": ("Erase outside the line", ScissorsEffectFillMode.ERASE_OUTSIDE),
     "fill inside": ("Fill inside the line", ScissorsEffectFillMode.FILL_INSIDE),
 }
-
-
-class FreeHandEditor(SegmentationEditor):
-    """trame-slicer's editor on a node of this program, without a say in what is shown in 3D, and without undo."""
-
-    def _create_editor_node(self) -> Any:
-        # All editors of trame-slicer give theirs the same singleton tag: the second one would not get into the scene.
-        return editor_node(self._scene)
-
-    def _on_segmentation_modified(self) -> None:
-        """Leave surfaces as they are: the page shows and hides them."""
 
 
 class FreeHandLogic(SectionLogic[FreeHandState]):

@@ -109,15 +109,19 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self._tool = tool.kind(self.case.edits) if tool is not None and tool.kind is not None else None
         self.data.tool = tool.name if tool is not None else ""
         self.data.settings = [] if tool is None else list(self._tool.settings if self._tool else tool.settings)
-        self._say(tool.hint if tool is not None else "")
-        with self.page.reporting():
-            if tool is not None and self._tool is None:
-                self._free_hand.take(tool.name)
-            elif self._tool is not None and self._tool.clicks:
-                self._clicks.start()
-            elif self._tool is not None:
-                self._preview()
+        self._say(self._hint())
+        if tool is not None:
+            with self.page.reporting():
+                self._begin(tool)
         self.update()
+
+    def _begin(self, tool: Tool) -> None:
+        if self._tool is None:
+            self._free_hand.take(tool.name)
+        elif self._tool.clicks:
+            self._clicks.start()
+        else:
+            self._preview()
 
     def put_down(self) -> None:
         """Take no clicks any more: there are other vessels, or none."""
