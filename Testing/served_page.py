@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-_START_SECONDS = 120
+_START_SECONDS = 240
 
 
 class Served:

@@ -39,6 +39,11 @@ class Access:
     def __init__(self, token: str = "") -> None:
         self._token = token
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether people of other machines can come."""
+        return bool(self._token)
+
     def refuse(self, request: web.Request) -> web.Response | None:
         """Answer a request that comes under a wrong name or from a page of another server; None if it does not."""
         if not self._token and urlsplit(f"//{request.host}").hostname not in LOOPBACK_NAMES:

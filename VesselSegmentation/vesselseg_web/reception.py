@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import aiohttp
 from aiohttp import web
 
 from vesselseg.errors import VesselSegError
 from vesselseg_web.access import Access, add_headers, cookie_name, plain_page
+from vesselseg_web.background import about_server
 from vesselseg_web.forwarding import Forwarder
 from vesselseg_web.visits import Visit, Visits
 
@@ -49,6 +51,8 @@ class Reception:
         refused = self._access.refuse(request)
         if refused is not None:
             return refused
+        if request.path == "/about" and not self._access.needs_token:
+            return web.json_response(about_server(os.getpid()))
         key = request.cookies.get(cookie_name(request), "")
         visit = self._visits.find(key)
         if visit is None:

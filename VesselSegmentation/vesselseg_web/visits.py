@@ -26,7 +26,7 @@ SPARED_SECONDS = 120.0
 #: Nobody's first page waits for the process of whoever comes next.
 _NEXT_AFTER_SECONDS = 6.0
 _AFTER_FAILURE_SECONDS = 30.0
-_START_SECONDS = 120.0
+_START_SECONDS = 240.0
 _END_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 #: The environment, unlike arguments, is not shown to everybody of this machine.

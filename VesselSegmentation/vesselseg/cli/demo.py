@@ -8,8 +8,13 @@ from pathlib import Path
 
 from vesselseg.cli.arguments import seed
 from vesselseg.cli.reporter import Reporter
+from vesselseg.cli.web import check_installed
 
 _FILES = ("tof.nii.gz", "segmentation.nii.gz", "probability.nii.gz", "errormap.nii.gz", "errormap.png", "metrics.json")
+
+#: For as long the page of the demo waits for a visitor.
+_IDLE_MINUTES = 30.0
+_PORT = 8080
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="NAME", help="see 'vesselseg models list'")
     parser.add_argument("--device", default="auto", metavar="auto|cuda|mps|cpu", help="where the network runs")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help=f"leave the page in the browser running, which ends by itself after {_IDLE_MINUTES:g} minutes without a "
+        "visitor",
+    )
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
@@ -34,6 +45,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
 
+    if args.serve:
+        check_installed()
     folder = Path(args.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,5 +76,15 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         f"Synthetic phantom (seed {args.seed}), model {run_info.model}, {run_info.device} ({run_info.device_name}), "
         f"{run_info.precision}, segmented in {run_info.seconds:.1f} s; not a measure of accuracy on patients"
     )
-    reporter.result(run_info.as_dict() | metrics, f"{heading}\n{table}\nresults in {folder.resolve()}")
+    values, text = run_info.as_dict() | metrics, f"{heading}\n{table}\nresults in {folder.resolve()}"
+    if args.serve:
+        from vesselseg_web.background import serve_in_background
+
+        server = serve_in_background(folder, port=_PORT, idle_minutes=_IDLE_MINUTES)
+        values["address"] = server.address
+        text += (
+            f"\n\nThe page is served by process {server.process}; it ends after {_IDLE_MINUTES:g} minutes without a "
+            f"visitor, or with: kill {server.process}\nOpen {server.address} in a browser."
+        )
+    reporter.result(values, text)
     return 0
