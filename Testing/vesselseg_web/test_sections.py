@@ -105,7 +105,7 @@ def test_edited_vessels_are_replaced_only_if_the_user_agrees(segmented, case):
     edited = case.label().array
     segmented.data.threshold = 0.2
     segmented.apply_threshold()
-    segmented.replace()
+    asyncio.run(segmented.replace())
     replaced = case.label().array
     assert np.count_nonzero(replaced) > np.count_nonzero(before)
     case.edits.undo()

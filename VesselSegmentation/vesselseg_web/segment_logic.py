@@ -65,13 +65,15 @@ class SegmentLogic(SectionLogic[SegmentState]):
         if self._job is None and not self._asks(_RUN):
             self._start()
 
-    def replace(self) -> None:
+    async def replace(self) -> None:
         """Do what corrected vessels are replaced by; that can be undone."""
         question, self.data.question = self.data.question, ""
-        if question == _RUN:
-            self._start()
-        elif question == _THRESHOLD:
-            self._apply()
+        # The question goes away before the work begins.
+        async with self.page.busy("Replacing the vessels"):
+            if question == _RUN:
+                self._start()
+            elif question == _THRESHOLD:
+                self._apply()
 
     def keep(self) -> None:
         """Keep the corrected vessels: the sliders go back to what the vessels were made with."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from trame_slicer.core import LayoutManager
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition
@@ -56,6 +57,11 @@ class Views:
             view.render_window().SetMultiSamples(0)
             view.renderer().SetUseDepthPeelingForVolumes(False)
             view.set_box_visible(False)
+        # It draws nothing here, where models are in no slices, and would have every slice view drawn with each step of
+        # another one.
+        slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance().UnRegisterDisplayableManager(
+            slicer.vtkMRMLModelSliceDisplayableManager.__name__
+        )
         self.software = self._drawn_by_software()
 
     @property

@@ -1,0 +1,114 @@
+"""The views themselves, drawn without a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+pytest.importorskip("trame_slicer", reason="needs trame-slicer")
+
+from trame.app import get_server
+from trame_slicer.core import SlicerApp
+from trame_slicer.views import ScheduledRenderStrategy
+
+from vesselseg_web.case import Case
+from vesselseg_web.views import Views
+
+_numbers = itertools.count()
+
+
+class Noted(ScheduledRenderStrategy):
+    """Notes who asks to be drawn."""
+
+    def __init__(self, name, asked):
+        super().__init__()
+        self._name, self._asked = name, asked
+
+    def schedule_render(self):
+        self._asked.add(self._name)
+
+
+@pytest.fixture
+def in_views(scan):
+    """Run something with views of a scan, inside the event loop that they need."""
+
+    def run(act):
+        async def in_loop():
+            server = get_server(f"test views {next(_numbers)}", client_type="vue3")
+            application = SlicerApp()
+            views, case = Views(server, application), Case(application.scene)
+            try:
+                case.load_scan(scan, "TOF")
+                views.show_scan(case.scan)
+                act(application, views, case)
+            finally:
+                case.clear()
+                tasks = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(in_loop())
+
+    return run
+
+
+def asked_to_draw(application, act):
+    asked = set()
+    for view in application.view_manager.get_views():
+        view.set_scheduled_render(Noted(view.get_singleton_tag(), asked))
+    act()
+    return asked
+
+
+def test_only_the_view_that_changes_is_drawn(in_views):
+    def act(application, views, case):
+        axial, *_others = application.view_manager.get_slice_views()
+        step = axial.get_slice_step()
+        asked = asked_to_draw(application, lambda: axial.set_slice_value(axial.get_slice_value() + step))
+        assert asked == {axial.get_singleton_tag()}
+
+    in_views(act)
+
+
+def test_drag_in_a_slice_changes_the_window(in_views):
+    from trame_rca.rca import VtkRemoteControlledArea
+
+    def act(application, views, case):
+        view = application.view_manager.get_slice_views()[0]
+        view.update_size(300, 200)
+        view.render_window().Render()
+        display_node = case.scan.GetDisplayNode()
+        before = display_node.GetWindow(), display_node.GetLevel()
+        area = VtkRemoteControlledArea(view.render_window())
+
+        def send(kind, x, y):
+            keys = {"shiftKey": 0, "ctrlKey": 0, "altKey": 0, "keyCode": "", "repeatCount": 0}
+            area.process_interaction_event({"type": kind, "x": x, "y": y, "w": 300, "h": 200, **keys})
+
+        send("MouseMove", 150, 100)
+        send("LeftButtonPress", 150, 100)
+        for step in range(5):
+            send("MouseMove", 150 + 5 * step, 100 + 2 * step)
+        send("LeftButtonRelease", 170, 108)
+        assert (display_node.GetWindow(), display_node.GetLevel()) != before
+
+    in_views(act)
+
+
+def test_fewer_pixels_while_software_casts_rays(in_views):
+    def act(application, views, case):
+        (view,) = application.view_manager.get_threed_views()
+        assert isinstance(views.software, bool)
+        adapter = views._threed.get_factory_view(view.get_singleton_tag()).view_adapter
+        adapter.update_size("", {"w": 1500, "h": 1000, "p": 1})
+        assert adapter.image_size == (1500, 1000)
+        views.software = True
+        views.limit_3d(True)
+        assert adapter.image_size[0] * adapter.image_size[1] < 400_000
+        views.limit_3d(False)
+        assert adapter.image_size == (1500, 1000)
+
+    in_views(act)
