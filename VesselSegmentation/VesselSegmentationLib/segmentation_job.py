@@ -212,7 +212,7 @@ def _arguments(folder: Path, settings: SegmentationSettings, mask: str) -> list[
 
 @contextlib.contextmanager
 def _one_change(scene: Any) -> Iterator[list[Any]]:
-    """Let observers see a single change of the scene; take the new nodes out again if it fails."""
+    """Let observers and views see a single change of the scene; take the new nodes out again if it fails."""
     new_nodes: list[Any] = []
     scene.StartState(scene.BatchProcessState)
     try:
@@ -223,6 +223,10 @@ def _one_change(scene: Any) -> Iterator[list[Any]]:
         raise
     finally:
         scene.EndState(scene.BatchProcessState)
+        # Of segmentations that came in a batch, slice views take note at its end, but draw them not before their slice
+        # changes (vtkMRMLSegmentationsDisplayableManager2D::OnMRMLSceneEndBatchProcess).
+        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+            scene.GetNthNodeByClass(index, "vtkMRMLSliceNode").Modified()
 
 
 def _new_node(scene: Any, class_name: str, name: str, new_nodes: list[Any]) -> Any:
