@@ -11,6 +11,8 @@ import SimpleITK as sitk
 
 from vesselseg.brain_mask import brain_mask, dilated
 from vesselseg.brain_network import COARSE, FINE, BrainNetwork, run_brain_network
+from vesselseg.engines.interface import DeviceOutOfMemoryError
+from vesselseg.engines.openvino_engine import OpenVinoEngine
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume
@@ -134,6 +136,17 @@ def test_other_networks_are_refused(head: Volume, tmp_path: Path, monkeypatch: p
         brain_mask(head)
 
 
+def test_short_memory_is_a_named_error(head: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+
+    def fail(self: OpenVinoEngine, inputs: object) -> None:
+        raise DeviceOutOfMemoryError("the memory does not suffice")
+
+    monkeypatch.setattr(OpenVinoEngine, "run", fail)
+    with pytest.raises(VesselSegError, match="memory"):
+        brain_mask(head)
+
+
 def test_neither_torch_nor_deepbet_is_imported(head: Volume, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     np.save(tmp_path / "head.npy", head.array)
@@ -149,7 +162,7 @@ def test_neither_torch_nor_deepbet_is_imported(head: Volume, tmp_path: Path) -> 
         assert brain_mask(scan).array.any()
         assert "deepbet" not in sys.modules
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
 
