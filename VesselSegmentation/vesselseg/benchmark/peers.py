@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
@@ -37,15 +38,20 @@ class Peer:
     ----------
     title : str
         For people: what exactly is run.
-    package : str
-        That has to be installed.
+    module : str
+        That it needs.
     predict : callable
         Takes the network, a normalised scan, shape (Z, Y, X), and a progress callback; returns probabilities.
     """
 
     title: str
-    package: str
+    module: str
     predict: Predict
+
+    @property
+    def package(self) -> str:
+        """The package that has to be installed."""
+        return self.module.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ def run_peer(
     if network_spacing(spacing, manifest.spacing_mm, manifest.spacing_tolerance) != spacing:
         text = " x ".join(f"{value:g}" for value in manifest.spacing_mm)
         raise VesselSegError("the model needs the scan resampled", f"give a scan with voxels of about {text} mm")
+    importlib.import_module(peer.module)  # not in the network's time
     network = load_network(manifest)
     view = AxialView.of(scan.geometry)
     array = np.ascontiguousarray(normalise(view.apply(scan).array, manifest.normalisation))
@@ -257,11 +264,12 @@ def _free_memory() -> float | None:
         return None
 
 
+_SLIDING = f"MONAI SlidingWindowInferer, {_WINDOW} x {_WINDOW}, overlap 0.25, on whole slices"
+_MIRRORING = "nnU-Net v2 predictor, whole slices, mirroring"
+
 #: Name -> peer.
 PEERS = {
-    "monai": Peer(
-        f"MONAI SlidingWindowInferer, {_WINDOW} x {_WINDOW}, overlap 0.25, on whole slices", "monai", monai_probability
-    ),
+    "monai": Peer(_SLIDING, "monai.inferers", monai_probability),
     "torch-eager": Peer("torch eager, whole slices", "torch", eager_probability),
-    "nnunet": Peer("nnU-Net v2 predictor, whole slices, mirroring", "nnunetv2", nnunet_probability),
+    "nnunet": Peer(_MIRRORING, "nnunetv2.inference.predict_from_raw_data", nnunet_probability),
 }

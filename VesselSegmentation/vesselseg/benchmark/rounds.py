@@ -134,6 +134,7 @@ def run_rounds(
     folder: Path,
     *,
     rounds: int,
+    quick: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> Rounds:
     """Let programs take turns on a case.
@@ -150,6 +151,8 @@ def run_rounds(
         For their outputs.
     rounds : int
         1 or more.
+    quick : bool
+        Whether the peak may be measured less carefully.
     progress : callable
 
     Returns
@@ -180,7 +183,7 @@ def run_rounds(
     peaks: dict[str, Event] = {}
     for number in range(rounds):
         turn(f"round {number + 1} of {rounds}: peak")
-        for precision, peak in _measured_peaks().items():
+        for precision, peak in _measured_peaks(quick).items():
             if precision not in peaks or peak["flops"] > peaks[precision]["flops"]:
                 peaks[precision] = peak
         for contestant in contestants:
@@ -198,8 +201,9 @@ def run_rounds(
     return Rounds(tuple(outcomes), peaks)
 
 
-def _measured_peaks() -> dict[str, Event]:
-    measurement = measure([*VESSELSEG, "bench", "peak", "--progress", "json", "--stop-with-stdin"])
+def _measured_peaks(quick: bool) -> dict[str, Event]:
+    care = ["--quick"] if quick else []
+    measurement = measure([*VESSELSEG, "bench", "peak", *care, "--progress", "json", "--stop-with-stdin"])
     if measurement.failure:
         raise VesselSegError(f"the peak of the machine cannot be measured: {measurement.failure}")
     return dict(measurement.result["peaks"])

@@ -9,7 +9,9 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vesselseg.benchmark.case import Case
 from vesselseg.benchmark.measuring import VESSELSEG, Event, Measurement, measure
+from vesselseg.benchmark.rounds import CONTESTANTS
 from vesselseg.benchmark.timing import Timing
 from vesselseg.errors import VesselSegError
 from vesselseg.progress import ProgressCallback, no_progress
@@ -27,17 +29,13 @@ _PANEL_IMPORTS += ", VesselSegmentationLib.segmentation_logic; print(json.dumps(
 _JSON = ("--progress", "json", "--stop-with-stdin")
 
 
-def measure_startup(
-    scan: Path, model: str, folder: Path, *, rounds: int, progress: ProgressCallback = no_progress
-) -> list[Timing]:
+def measure_startup(case: Case, folder: Path, *, rounds: int, progress: ProgressCallback = no_progress) -> list[Timing]:
     """Measure how long it takes from the start of a process to what a user sees first.
 
     Parameters
     ----------
-    scan : pathlib.Path
-        For the command that segments; it is stopped as soon as it says something.
-    model : str
-        Name of its model or path of its manifest.
+    case : Case
+        For the command that segments; it is stopped as soon as it has said what is waited for.
     folder : pathlib.Path
         For its outputs.
     rounds : int
@@ -49,10 +47,7 @@ def measure_startup(
     list of Timing
         What cannot run here, or fails, says why.
     """
-    segment = [
-        *VESSELSEG, "segment", str(scan), "--output", str(folder / "label.nii.gz"), "--model", model, "--brain-mask",
-        "none", "--device", "cpu", "--overwrite", *_JSON,
-    ]  # fmt: skip
+    segment = CONTESTANTS[0].command(case, folder / "label.nii.gz", folder / "probability.nii")
     starts: list[tuple[str, float | None, str, Callable[[], float]]] = [
         ("vesselseg --help", HELP_LIMIT_S, "", lambda: _checked(measure([*VESSELSEG, "--help"])).seconds),
         ("vesselseg segment: first word", None, "", lambda: _until(segment, "progress", "")),

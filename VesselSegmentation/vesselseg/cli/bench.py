@@ -98,9 +98,8 @@ def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     scan, mask, model = _files(args, reporter)
     case = make_case(scan, mask, model, folder, slices=QUICK_SLICES if args.quick else None)
     warm_case = make_case(scan, mask, model, folder, slices=WARM_SLICES)
-    measured = run_rounds(
-        case, warm_case, contestants, folder, rounds=rounds, progress=stage(reporter.progress, 0.02, 0.98)
-    )
+    progress = stage(reporter.progress, 0.02, 0.98)
+    measured = run_rounds(case, warm_case, contestants, folder, rounds=rounds, quick=args.quick, progress=progress)
     reporter.progress(0.98, "comparing the results")
     work = flops_per_voxel(build_network(model.architecture, **model.options))
     rows = rows_of(measured, case, work, args.baseline)
@@ -121,14 +120,14 @@ def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
 
 
 def _startup(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
+    from vesselseg.benchmark.case import make_case
     from vesselseg.benchmark.startup import measure_startup
     from vesselseg.progress import stage
 
-    scan, _, model = _files(args, reporter)
+    scan, mask, model = _files(args, reporter)
+    case = make_case(scan, mask, model, folder)
     progress = stage(reporter.progress, 0.02, 1.0)
-    return _timed(
-        reporter, lambda: measure_startup(scan, str(model.path), folder, rounds=_rounds_of(args), progress=progress)
-    )
+    return _timed(reporter, lambda: measure_startup(case, folder, rounds=_rounds_of(args), progress=progress))
 
 
 def _metrics(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:
@@ -221,7 +220,8 @@ def _run_peak(args: argparse.Namespace, reporter: Reporter) -> None:
 
     from vesselseg.benchmark.peak import measure_peaks
 
-    peaks = measure_peaks(progress=reporter.progress)
+    care: dict[str, Any] = {"seconds": 0.05, "repeats": 1} if args.quick else {}
+    peaks = measure_peaks(progress=reporter.progress, **care)
     reporter.result({"peaks": {peak.precision: asdict(peak) for peak in peaks}})
 
 
