@@ -128,7 +128,7 @@ def test_monai_computes_more_voxels_where_windows_overlap() -> None:
     assert counter.voxels == 4 * 96 * 96
 
 
-def test_nnunet_agrees_but_for_its_half_precision_where_it_mirrors_a_symmetric_scan() -> None:
+def test_nnunet_is_the_mean_of_all_mirrorings_but_for_its_half_precision() -> None:
     pytest.importorskip("nnunetv2")
     network = random_network("unet2d", channels=[4, 8, 16])
     scan = image(2, 32, 48)
@@ -136,7 +136,7 @@ def test_nnunet_agrees_but_for_its_half_precision_where_it_mirrors_a_symmetric_s
     with torch.no_grad():
         logits = [network(torch.from_numpy(np.ascontiguousarray(s))[:, None])[:, 0].numpy() for s in turned]
     mean = (logits[0] + logits[1][:, ::-1] + logits[2][:, :, ::-1] + logits[3][:, ::-1, ::-1]) / 4
-    np.testing.assert_allclose(nnunet_probability(network, scan), 1 / (1 + np.exp(-mean)), atol=2e-3)
+    np.testing.assert_allclose(nnunet_probability(network, scan), 1 / (1 + np.exp(-mean)), atol=1e-2)
 
 
 def test_a_peer_turns_the_scan_masks_its_result_and_tells_what_it_computed(tiny_model: str) -> None:
