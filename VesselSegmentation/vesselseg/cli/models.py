@@ -1,9 +1,10 @@
-"""``vesselseg models list|info|check-precision|import``."""
+"""``vesselseg models list|info|check-precision|quantise|import``."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from vesselseg.cli.reporter import Reporter
 
@@ -19,13 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--cases", nargs="+", required=True, metavar="DIR", help="folders of drawn scans, as 'synthesize' writes them"
     )
+    quantise = actions.add_parser("quantise", help="make the int8 form of a model, which '--precision int8' takes")
+    quantise.add_argument("name", metavar="NAME")
+    quantise.add_argument(
+        "--cases", nargs="+", required=True, metavar="DIR", help="folders of scans as those of check-precision"
+    )
+    quantise.add_argument("--overwrite", action="store_true", help="replace an int8 form")
     import_ = actions.add_parser("import", help="add a model to the user's folder")
     import_.add_argument("manifest", metavar="MANIFEST", help="its JSON manifest, with the weights beside it")
     import_.add_argument("--overwrite", action="store_true", help="replace a model of that name")
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
-    """List, describe, measure or import models."""
+    """List, describe, measure, quantise or import models."""
     from vesselseg.models import find_model, import_model, list_models
 
     if args.action == "list":
@@ -37,6 +44,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         reporter.result(json.loads(text), text)
     elif args.action == "check-precision":
         return _check_precision(args, reporter)
+    elif args.action == "quantise":
+        return _quantise(args, reporter)
     else:
         manifest = import_model(args.manifest, overwrite=args.overwrite)
         reporter.result({"name": manifest.name}, f"imported {manifest.name} to {manifest.weights_path.parent}")
@@ -45,15 +54,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
 def _check_precision(args: argparse.Namespace, reporter: Reporter) -> int:
     from dataclasses import asdict
-    from pathlib import Path
 
-    from vesselseg.judging import drawn_case_folders
     from vesselseg.models import find_model
     from vesselseg.models.precision_check import check_precisions, write_checks
 
-    folders = [case for folder in args.cases for case in drawn_case_folders(Path(folder))]
     manifest = find_model(args.name)
-    checks = check_precisions(manifest, folders, progress=reporter.progress)
+    checks = check_precisions(manifest, _case_folders(args), progress=reporter.progress)
     manifest = write_checks(manifest, checks)
     lines = [
         f"{name}: Dice {each.dice_to_f32:.4f} against f32, small-artery sensitivity "
@@ -62,3 +68,22 @@ def _check_precision(args: argparse.Namespace, reporter: Reporter) -> int:
     ]
     reporter.result({name: asdict(each) for name, each in checks.items()}, "\n".join(lines))
     return 0
+
+
+def _quantise(args: argparse.Namespace, reporter: Reporter) -> int:
+    from vesselseg.models import find_model
+    from vesselseg.models.quantising import quantise_model
+
+    manifest = find_model(args.name)
+    manifest = quantise_model(manifest, _case_folders(args), overwrite=args.overwrite, progress=reporter.progress)
+    reporter.result(
+        {"name": manifest.name, "int8": manifest.int8},
+        f"{manifest.int8['network']} lies beside {manifest.weights_path}; measure it with 'check-precision'",
+    )
+    return 0
+
+
+def _case_folders(args: argparse.Namespace) -> list[Path]:
+    from vesselseg.judging import drawn_case_folders
+
+    return [case for folder in args.cases for case in drawn_case_folders(Path(folder))]
