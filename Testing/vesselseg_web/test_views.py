@@ -73,6 +73,16 @@ def test_only_the_view_that_changes_is_drawn(in_views):
     in_views(act)
 
 
+def test_all_slices_are_drawn_when_the_window_changes(in_views):
+    def act(application, views, case):
+        slices = {view.get_singleton_tag() for view in application.view_manager.get_slice_views()}
+        display_node = case.scan.GetDisplayNode()
+        for window in ((50, 100), (60, 90)):
+            assert slices <= asked_to_draw(application, lambda w=window: display_node.SetWindowLevel(*w))
+
+    in_views(act)
+
+
 def test_drag_in_a_slice_changes_the_window(in_views):
     from trame_rca.rca import VtkRemoteControlledArea
 

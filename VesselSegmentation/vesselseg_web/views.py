@@ -57,11 +57,13 @@ class Views:
             view.render_window().SetMultiSamples(0)
             view.renderer().SetUseDepthPeelingForVolumes(False)
             view.set_box_visible(False)
-        # It draws nothing here, where models are in no slices, and would have every slice view drawn with each step of
-        # another one.
+        # It draws nothing here, where no models are in slices, and would have every slice view drawn with each step of
+        # another one. What it was good for is done here: pictures follow whatever makes a slice another one.
         slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance().UnRegisterDisplayableManager(
             slicer.vtkMRMLModelSliceDisplayableManager.__name__
         )
+        for view in application.view_manager.get_slice_views():
+            view.modified.connect(type(view).schedule_render)
         self.software = self._drawn_by_software()
 
     @property
