@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -206,6 +208,41 @@ def test_dicom_segmentation_refers_to_its_images(scene, tmp_path, grid):
     uids = set(scan.GetAttribute("DICOM.instanceUIDs").split())
     assert referred
     assert referred <= uids
+    logic.stop()
+
+
+@pytest.mark.parametrize("grid", list(AWKWARD_GRIDS))
+def test_dicom_segmentation_is_read_by_dcmqi(scene, tmp_path, grid):
+    """3D Slicer opens DICOM segmentations through its converter."""
+    segimage2itkimage = shutil.which("segimage2itkimage")
+    if segimage2itkimage is None:
+        pytest.skip("needs dcmqi's segimage2itkimage (pip install dcmqi)")
+    scan, loaded = dicom_scan(scene, tmp_path / "images", *AWKWARD_GRIDS[grid])
+    logic = start(scene, scan)
+    for key, voxel in (("MCA left", (10, 9, 9)), ("veins right", (18, 4, 20))):
+        logic.commit(logic.preview_trace([at(scan, 18, 4, 20), at(scan, 18, 10, 20)], radius_mm=0.6))
+        logic.arteries.move(logic.arteries.preview(at(scan, *voxel), whole_piece=True), key)
+    logic.commit(logic.preview_trace([at(scan, 2, 3, 4), at(scan, 2, 18, 20)], radius_mm=0.6))
+    signed(logic, tmp_path / "case.dcm", dicom_folder=tmp_path / "images")
+    read = tmp_path / "read"
+    read.mkdir()
+    command = [segimage2itkimage, "--inputDICOM", str(tmp_path / "case.dcm"), "--outputDirectory", str(read)]
+    subprocess.run([*command, "--outputType", "nrrd"], check=True, capture_output=True)
+    described = json.loads((read / "meta.json").read_text(encoding="utf-8"))["segmentAttributes"]
+    for number, (entry, segment_id) in enumerate(zip((each for group in described for each in group), _ids(logic)), 1):
+        label, expected = read_label(read / f"{number}.nrrd"), logic.target.label_of(segment_id)
+        places = [
+            np.argwhere(array)[:, ::-1] @ geometry.ijk_to_lps()[:3, :3].T + geometry.ijk_to_lps()[:3, 3]
+            for array, geometry in ((label.array, label.geometry), (expected, loaded.geometry))
+        ]
+        found, there = (each[np.lexsort(np.round(each, 2).T)] for each in places)
+        np.testing.assert_allclose(found, there, atol=1e-2)
+        segment = logic.target.node.GetSegmentation().GetSegment(segment_id)
+        assert entry["SegmentLabel"] == segment.GetName()
+        np.testing.assert_allclose(entry["recommendedDisplayRGBValue"], np.multiply(segment.GetColor(), 255), atol=1.0)
+    veins = described[-1][-1]
+    assert veins["SegmentedPropertyCategoryCodeSequence"]["CodeMeaning"] == "Anatomical Structure"
+    assert veins["SegmentedPropertyTypeModifierCodeSequence"]["CodeMeaning"] == "Right"
     logic.stop()
 
 

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels
 from vesselseg.error_kinds import ErrorKind
@@ -12,7 +11,6 @@ from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
 from VesselSegmentationLib.autosave import find_recoverable
 from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, read_marks
-from VesselSegmentationLib.edit_arteries import NAMED_VESSELS
 from VesselSegmentationLib.edit_log import export_log, read_log
 from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.edit_original import AUTOMATIC, FOUND, kept_original, original_kind, original_label
@@ -226,48 +224,6 @@ def test_comparison_of_another_label_is_not_corrected(scene, scan, vessels, logi
     review.stop()
     with pytest.raises(VesselSegError, match="nothing is compared"):
         logic.errors.components()
-
-
-def test_branch_moved_to_an_artery_and_back(scan, vessels, logic):
-    node, _segment_id = vessels
-    before = voxels(vessels, scan)
-    edit = logic.arteries.preview(at(scan, 10, 9, 9), whole_piece=True)
-    logic.arteries.move(edit, "MCA left")
-    moved = logic.arteries.segment_of("MCA left")
-    segment = node.GetSegmentation().GetSegment(moved)
-    assert segment.GetName() == "Left middle cerebral artery"
-    assert voxels(vessels, scan).sum() + segment_label(node, moved, scan).array.sum() == before.sum()
-    assert not (voxels(vessels, scan) & segment_label(node, moved, scan).array).any()
-    np.testing.assert_array_equal(logic.arteries.whole_label().array, before)
-    logged = logic.log.entries[-1]
-    assert logged["metrics_after"] == logged["metrics_before"]  # named or not, it is the same label
-    logic.undo()
-    assert logic.arteries.segments() == {}
-    np.testing.assert_array_equal(voxels(vessels, scan), before)
-    logic.redo()
-    moved = logic.arteries.segment_of("MCA left")
-    back = logic.arteries.preview(at(scan, 10, 9, 9), source_id=moved, whole_piece=True)
-    logic.arteries.move(back, "ICA right", source_id=moved)
-    assert set(logic.arteries.segments()) == {"MCA left", "ICA right"}
-    there = logic.arteries.segment_of("ICA right")
-    logic.arteries.move_back(logic.arteries.preview(at(scan, 10, 9, 9), source_id=there, whole_piece=True), there)
-    np.testing.assert_array_equal(voxels(vessels, scan), before)
-    while logic.can_undo:
-        logic.undo()
-    np.testing.assert_array_equal(voxels(vessels, scan), before)
-    assert node.GetSegmentation().GetNumberOfSegments() == 1
-    with pytest.raises(VesselSegError, match="no vessel 'aorta'"):
-        logic.arteries.move(edit, "aorta")
-
-
-@pytest.mark.parametrize("vessel", NAMED_VESSELS, ids=lambda vessel: vessel.key)
-def test_names_are_entries_that_slicer_reads(vessel):
-    entry = slicer.vtkSlicerTerminologyEntry()
-    assert slicer.vtkSlicerTerminologiesModuleLogic().DeserializeTerminologyEntry(vessel.terminology, entry)
-    assert entry.GetTypeObject().GetCodeMeaning() == ("Vein" if vessel.is_vein else "Artery")
-    if not vessel.is_vein:
-        assert entry.GetAnatomicRegionObject().GetCodeMeaning() == vessel.region.split("^")[2]
-        assert (entry.GetAnatomicRegionModifierObject().GetCodeMeaning() or "").lower() == vessel.side
 
 
 def test_log_says_who_what_and_how_much(scene, scan, vessels, logic, tmp_path):

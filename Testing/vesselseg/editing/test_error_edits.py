@@ -76,6 +76,11 @@ def test_errors_are_chosen_by_kind_volume_and_mask(awkward_geometry: Geometry) -
     assert 0 < len(chosen) < len(components)
     assert chosen == expected
     assert select_components(components, awkward_geometry) == components
+    larger = select_components(components, awkward_geometry, at_least_mm3=limit)
+    assert larger == [c for c in components if c.volume_mm3 >= limit]
+    rims = select_components(components, awkward_geometry, rims=True)
+    assert rims == [c for c in components if c.is_boundary]
+    assert select_components(components, awkward_geometry, rims=False) == [c for c in components if not c.is_boundary]
 
 
 def test_a_click_corrects_the_error_under_it(awkward_geometry: Geometry) -> None:

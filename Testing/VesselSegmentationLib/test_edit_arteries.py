@@ -1,0 +1,209 @@
+"""Branches that are given the names of arteries, and tools that work on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib import edit_tools
+from VesselSegmentationLib.edit_arteries import NAMED_VESSELS
+from VesselSegmentationLib.edit_logic import EditLogic
+from VesselSegmentationLib.edit_tools import ToolSettings
+from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.review_logic import ReviewLogic
+from VesselSegmentationLib.run_record import record_probability
+from VesselSegmentationLib.segmentation_nodes import segment_label, set_surface_shown, surface_shown
+from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+WAS, TRUTH = two_labels()
+#: A voxel in the middle of the vessel that both labels have.
+INSIDE = (10, 9, 9)
+
+
+@pytest.fixture
+def scan(add_scan):
+    node = add_scan(SHAPE, np.diag([0.6, 0.6, 0.6, 1.0]))
+    noise = np.random.default_rng(0).normal(20, 2, SHAPE)
+    set_node_volume(node, volume_from_node(node).with_array((noise + 100 * TRUTH).astype(np.float32)))
+    return node
+
+
+@pytest.fixture
+def vessels(scene, scan):
+    return add_segmentation(scene, scan, WAS, "Vessels")
+
+
+@pytest.fixture
+def review(scene, scan, vessels):
+    review = ReviewLogic(scene)
+    truth = LabelSource(add_labelmap(scene, TRUTH, volume_from_node(scan).geometry))
+    review.start(LabelSource(vessels[0]), truth, volume_node=scan)
+    yield review
+    review.stop()
+
+
+@pytest.fixture
+def logic(scene, scan, vessels, review):
+    """Editing what was found; the vessel that both labels have is probable, and a rim around it is, too."""
+    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Probability")
+    values = np.where(WAS, 0.9, 0.001).astype(np.float32)
+    values[4:16, 7:12, 7:12][WAS[4:16, 7:12, 7:12] == 0] = 0.4
+    set_node_volume(probability, volume_from_node(scan).with_array(values))
+    record_probability(vessels[0], probability)
+    logic = EditLogic(scene, reader="Dr. Reader")
+    logic.start(vessels[0], review=review)
+    yield logic
+    logic.stop()
+
+
+def at(scan, k, j, i):
+    return tuple((volume_from_node(scan).geometry.ijk_to_ras() @ [i, j, k, 1.0])[:3])
+
+
+def voxels(vessels, scan):
+    return segment_label(*vessels, scan).array
+
+
+def named(logic, key):
+    return logic.target.label_of(logic.arteries.segment_of(key))
+
+
+@pytest.fixture
+def mca(logic, scan):
+    """The vessel moved to the left MCA; returns its label."""
+    logic.arteries.move(logic.arteries.preview(at(scan, *INSIDE), whole_piece=True), "MCA left")
+    return named(logic, "MCA left")
+
+
+def test_branch_moved_to_an_artery_and_back(scan, vessels, logic):
+    node, _segment_id = vessels
+    before = voxels(vessels, scan)
+    edit = logic.arteries.preview(at(scan, 10, 9, 9), whole_piece=True)
+    logic.arteries.move(edit, "MCA left")
+    moved = logic.arteries.segment_of("MCA left")
+    segment = node.GetSegmentation().GetSegment(moved)
+    assert segment.GetName() == "Left middle cerebral artery"
+    assert voxels(vessels, scan).sum() + segment_label(node, moved, scan).array.sum() == before.sum()
+    assert not (voxels(vessels, scan) & segment_label(node, moved, scan).array).any()
+    np.testing.assert_array_equal(logic.arteries.whole_label().array, before)
+    logged = logic.log.entries[-1]
+    assert logged["metrics_after"] == logged["metrics_before"]  # named or not, it is the same label
+    logic.undo()
+    assert logic.arteries.segments() == {}
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    logic.redo()
+    moved = logic.arteries.segment_of("MCA left")
+    back = logic.arteries.preview(at(scan, 10, 9, 9), source_id=moved, whole_piece=True)
+    logic.arteries.move(back, "ICA right", source_id=moved)
+    assert set(logic.arteries.segments()) == {"MCA left", "ICA right"}
+    there = logic.arteries.segment_of("ICA right")
+    logic.arteries.move_back(logic.arteries.preview(at(scan, 10, 9, 9), source_id=there, whole_piece=True), there)
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    while logic.can_undo:
+        logic.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), before)
+    assert node.GetSegmentation().GetNumberOfSegments() == 1
+    with pytest.raises(VesselSegError, match="no vessel 'aorta'"):
+        logic.arteries.move(edit, "aorta")
+
+
+@pytest.mark.parametrize("vessel", NAMED_VESSELS, ids=lambda vessel: vessel.key)
+def test_names_are_entries_that_slicer_reads(vessel):
+    entry = slicer.vtkSlicerTerminologyEntry()
+    assert slicer.vtkSlicerTerminologiesModuleLogic().DeserializeTerminologyEntry(vessel.terminology, entry)
+    assert entry.GetTypeObject().GetCodeMeaning() == ("Vein" if vessel.is_vein else "Artery")
+    if vessel.is_vein:
+        # Only there do 3D Slicer's lists have veins with a side.
+        assert entry.GetTerminologyContextName() == "Segmentation category and type - DICOM master list"
+        assert entry.GetCategoryObject().GetCodeValue() == "123037004"
+        assert entry.GetTypeModifierObject().GetCodeMeaning().lower() == vessel.side
+    else:
+        assert entry.GetAnatomicRegionObject().GetCodeMeaning() == vessel.region.split("^")[2]
+        assert (entry.GetAnatomicRegionModifierObject().GetCodeMeaning() or "").lower() == vessel.side
+
+
+@pytest.mark.parametrize("vessel", [each for each in NAMED_VESSELS if each.region], ids=lambda vessel: vessel.key)
+def test_codes_are_those_of_snomed(vessel):
+    codes = pytest.importorskip("pydicom.sr.codedict").codes
+    _scheme, value, meaning = vessel.region.split("^")
+    known = {getattr(codes.SCT, name).value: getattr(codes.SCT, name).meaning for name in codes.SCT.dir("arter")}
+    assert meaning.lower() in known[value].lower()
+
+
+def test_tools_work_on_the_named_artery_at_the_click(scan, vessels, logic, mca):
+    remove = edit_tools.RemovePiece(logic)
+    edit = remove.preview([at(scan, *INSIDE)], ToolSettings())
+    assert remove.describe(edit, ToolSettings()).endswith("from Left middle cerebral artery")
+    remove.commit(edit, [], ToolSettings())
+    assert not named(logic, "MCA left").any()
+    logic.undo()
+    np.testing.assert_array_equal(named(logic, "MCA left"), mca)
+    edit = remove.preview([at(scan, 2, 2, 4)], ToolSettings())
+    assert "from" not in remove.describe(edit, ToolSettings())
+    remove.commit(edit, [], ToolSettings())
+    assert not voxels(vessels, scan).any()
+    np.testing.assert_array_equal(named(logic, "MCA left"), mca)
+
+
+def test_the_brush_thresholds_the_artery_at_the_click_and_no_other(scan, vessels, logic, mca):
+    brush, settings = edit_tools.ThresholdBrush(logic), ToolSettings(threshold=0.3, radius_mm=4.0)
+    brush.commit(brush.preview([at(scan, *INSIDE)], settings), [], settings)
+    assert named(logic, "MCA left").sum() > mca.sum()
+    assert voxels(vessels, scan).sum() == WAS.sum() - mca.sum()
+    logic.undo()
+    settings = ToolSettings(threshold=0.95, radius_mm=20.0, change=edit_tools.REMOVE_ONLY)
+    brush.commit(brush.preview([at(scan, 2, 2, 4)], settings), [], settings)
+    assert not voxels(vessels, scan).any()
+    np.testing.assert_array_equal(named(logic, "MCA left"), mca)
+    logic.undo()
+    nothing = ToolSettings(threshold=0.3, radius_mm=4.0, change=edit_tools.REMOVE_ONLY)
+    assert brush.preview([at(scan, *INSIDE)], nothing).is_empty
+
+
+def test_what_is_added_never_overlaps_with_a_named_artery(scan, vessels, logic, mca):
+    grown = logic.preview_grow(at(scan, 10, 7, 9), threshold=0.3)
+    traced = logic.preview_trace([at(scan, 10, 5, 9), at(scan, 10, 14, 9)], radius_mm=0.9)
+    for edit in (grown, traced):
+        assert edit.voxels_added
+        assert not (edit.added & (mca[edit.box] != 0)).any()
+    logic.commit(traced)
+    assert not (voxels(vessels, scan) & named(logic, "MCA left")).any()
+
+
+def test_naming_leaves_the_comparison_as_it_is_and_errors_are_taken_from_arteries(scan, vessels, logic, review, mca):
+    while review.poll():
+        pass
+    before = np.where(WAS & TRUTH, 1, np.where(WAS, 2, np.where(TRUTH, 3, 0)))
+    np.testing.assert_array_equal(review.error_map.errors.array, before)
+    logic.arteries.move(logic.arteries.preview(at(scan, 2, 2, 4)), "ICA right")
+    edit = logic.errors.preview_at(at(scan, 2, 2, 4))
+    assert edit.voxels_removed == 6
+    logic.errors.correct_at(at(scan, 2, 2, 4), "Dr. Reader")
+    assert not named(logic, "ICA right").any()
+    while review.poll():
+        pass
+    assert not (review.error_map.errors.array == 2).any()
+    logic.undo()
+    assert named(logic, "ICA right").sum() == 6
+    artery = logic.arteries.segment_of("MCA left")
+    logic.arteries.move(
+        logic.arteries.preview(at(scan, *INSIDE), source_id=artery, whole_piece=True), "veins left", source_id=artery
+    )
+    while review.poll():
+        pass
+    assert (review.error_map.errors.array == 3).sum() > (before == 3).sum()
+
+
+def test_a_step_that_moves_shows_both_surfaces(vessels, logic, scan):
+    node = vessels[0]
+    set_surface_shown(node, True)
+    logic.arteries.move(logic.arteries.preview(at(scan, *INSIDE), whole_piece=True), "MCA left")
+    assert surface_shown(node)
+    for segment_id in (vessels[1], logic.arteries.segment_of("MCA left")):
+        assert node.GetClosedSurfaceInternalRepresentation(segment_id).GetNumberOfPoints() > 0
+    logic.undo()
+    assert surface_shown(node)
+    assert node.GetClosedSurfaceInternalRepresentation(vessels[1]).GetNumberOfPoints() > 0
