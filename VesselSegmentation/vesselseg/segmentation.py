@@ -286,6 +286,7 @@ def _probability(
         seen = resample(part, grid)
         wanted, asked = (_touched(each, part, grid) for each in (wanted, asked))
     within = bounding_box(asked) if asked is not None else None
+    asked = None  # as large as the scan: it must not lie in memory while the network runs
 
     def predict(plan: Plan) -> NDArray[np.float32]:
         engine = make_engine(plan, manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -28,8 +29,8 @@ def quantise_model(
 ) -> Manifest:
     """Quantise a model after its training, with the help of scans, and write its int8 form beside it.
 
-    Weights and features become integers of 8 bits; their ranges are those that occur in the scans. It is used only where
-    it is asked for; `vesselseg.models.precision_check` measures what it changes.
+    Weights and features become integers of 8 bits; their ranges are those that occur in the scans. It is used only
+    where it is asked for; `vesselseg.models.precision_check` measures what it changes.
 
     Parameters
     ----------
@@ -83,13 +84,15 @@ def quantise_model(
         samples += _samples(manifest, traits, folder, -(-_SAMPLES // len(folders)))
     progress(0.5, f"quantising with {len(samples)} samples")
     # Symmetric weights, ranges of features as they are: what OpenVINO computes fastest after a ReLU.
-    quantised = nncf.quantize(
-        model, nncf.Dataset(samples), preset=nncf.QuantizationPreset.MIXED, subset_size=len(samples)
-    )
-    with atomic_output(target, overwrite=True) as network:
-        with atomic_output(target.with_suffix(".bin"), overwrite=True) as weights:
-            openvino.save_model(quantised, network, compress_to_fp16=False)  # and its weights beside it
-            os.replace(network.with_suffix(".bin"), weights)
+    preset, dataset = nncf.QuantizationPreset.MIXED, nncf.Dataset(samples)
+    quantised = nncf.quantize(model, dataset, preset=preset, subset_size=len(samples))
+    with contextlib.ExitStack() as stack:
+        # Left together: either is written only once both are complete.
+        network, weights = (
+            stack.enter_context(atomic_output(path, overwrite=True)) for path in (target, target.with_suffix(".bin"))
+        )
+        openvino.save_model(quantised, network, compress_to_fp16=False)  # and its weights beside it
+        os.replace(network.with_suffix(".bin"), weights)
     values = json.loads(manifest.path.read_text(encoding="utf-8"))
     values["int8"] = {"network": target.name, "sha256": int8_sha256(target), "model_sha256": manifest.sha256}
     values.get("precisions", {}).pop("int8", None)  # of the form before

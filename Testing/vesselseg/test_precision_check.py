@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vesselseg.cli.main import main
+from vesselseg.engines import plan_run
+from vesselseg.engines.openvino_engine import computes_natively
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_volume, write_volume
+from vesselseg.models import Manifest
+from vesselseg.segmentation import segment
+from vesselseg.volume import Volume
+
+MakeScan = Callable[..., Volume]
+
+
+@pytest.fixture
+def own_model(models_folder: Path, tmp_path: Path) -> Path:
+    """A manifest that a test may write to."""
+    shutil.copytree(models_folder, tmp_path / "own")
+    return tmp_path / "own" / "tiny.json"
+
+
+@pytest.fixture
+def cases(make_scan: MakeScan, tmp_path: Path) -> Path:
+    """Two drawn cases with a thin artery."""
+    for seed in range(2):
+        scan = make_scan(Geometry((48, 44, 24), (0.6, 0.6, 0.6)), seed)
+        folder = tmp_path / "cases" / f"case_{seed}"
+        folder.mkdir(parents=True)
+        artery = np.zeros(scan.array.shape, np.uint8)
+        artery[12, 10:12, 5:40] = 1
+        write_volume(scan, folder / "tof.nii.gz")
+        write_volume(scan.with_array(artery), folder / "label.nii.gz")
+        write_volume(scan.with_array(artery * np.float32(0.4)), folder / "radius.nii.gz")
+        write_volume(scan.with_array(np.ones_like(artery)), folder / "mask.nii.gz")
+    return tmp_path / "cases"
+
+
+@pytest.mark.skipif(not computes_natively("bf16"), reason="this CPU does not compute in bfloat16")
+def test_numbers_are_measured_and_kept(own_model: Path, cases: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = json.loads(own_model.read_text())
+    before["from a later version"] = 1
+    own_model.write_text(json.dumps(before))
+    assert main(["models", "--progress", "none", "check-precision", str(own_model), "--cases", str(cases)]) == 0
+    said = capsys.readouterr().out
+    after = json.loads(own_model.read_text())
+    check = Manifest.read(own_model).precisions["bf16"]
+    assert {**after, "precisions": {}} == {**before, "precisions": {}}
+    assert (check.scans, check.model_sha256) == (2, before["sha256"])
+    assert 0.5 < check.dice_to_f32 <= 1
+    assert "openvino" in check.versions
+    assert f"bf16: Dice {check.dice_to_f32:.4f} against f32" in said
+    passes = Manifest.read(own_model).passes("bf16")
+    assert said.strip().endswith("passes" if passes else "fails")
+    assert plan_run(Manifest.read(own_model), device="cpu").precision == ("bf16" if passes else "f32")
+    # By hand: the two labels of the two precisions.
+    plain = Manifest.read(own_model)
+    plain.precisions.clear()
+    dice = []
+    for folder in sorted(cases.iterdir()):
+        scan = read_volume(folder / "tof.nii.gz")
+        exact, rounded = (
+            segment(scan, model=plain, brain_mask="none", device="cpu", precision=precision).label.array != 0
+            for precision in ("f32", "bf16")
+        )
+        dice.append(2 * (exact & rounded).sum() / (exact.sum() + rounded.sum()))
+    assert check.dice_to_f32 == pytest.approx(np.mean(dice), abs=1e-5)
+
+
+def test_folders_without_cases_are_refused(own_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--progress", "none", "check-precision", str(own_model), "--cases", str(tmp_path)]) == 1
+    assert "has no subfolders" in capsys.readouterr().err
+
+
+def test_int8_form_is_made_used_and_checked(own_model: Path, cases: Path, make_scan: MakeScan) -> None:
+    pytest.importorskip("nncf")
+    from vesselseg.models.quantising import quantise_model
+
+    model = quantise_model(Manifest.read(own_model), sorted(cases.iterdir()))
+    done = segment(make_scan(), model=model, brain_mask="none", precision="int8")
+    exact = segment(make_scan(), model=model, brain_mask="none", device="cpu", precision="f32")
+    assert (done.run.engine, done.run.precision) == ("openvino", "int8")
+    assert any("not measured" in note for note in done.run.notes)
+    assert 0 < np.abs(done.probability.array - exact.probability.array).mean() < 0.05
+    with pytest.raises(VesselSegError, match="exists already"):
+        quantise_model(model, sorted(cases.iterdir()))
+    weights = own_model.with_name("tiny.int8.bin")
+    weights.write_bytes(weights.read_bytes()[::-1])
+    with pytest.raises(VesselSegError, match="damaged"):
+        segment(make_scan(), model=model, brain_mask="none", precision="int8")
+    weights.unlink()
+    with pytest.raises(VesselSegError, match="missing"):
+        segment(make_scan(), model=model, brain_mask="none", precision="int8")
