@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,22 @@ _MARGIN = 16
 _SLAB = 8
 
 
+@dataclass
+class NetworkEffort:
+    """What a network was given, and how long it took: of interest where engines are compared.
+
+    Parameters
+    ----------
+    voxels : int
+        That it was given, those of margins and overlaps again and again.
+    seconds : float
+        From the first input to the last output.
+    """
+
+    voxels: int = 0
+    seconds: float = 0.0
+
+
 def predict_probability(
     engine: Engine,
     array: NDArray[np.float32],
@@ -33,6 +51,7 @@ def predict_probability(
     mask: NDArray[np.bool_] | None = None,
     region: Box | None = None,
     progress: ProgressCallback = no_progress,
+    effort: NetworkEffort | None = None,
 ) -> NDArray[np.float32]:
     """Compute the probability of a vessel in every voxel that is asked for.
 
@@ -56,6 +75,8 @@ def predict_probability(
         without a region, as far as it matters.
     progress : callable
         Told the share of voxels done, after every batch of slices or block; may raise to stop.
+    effort : NetworkEffort, optional
+        What it took is added to it.
 
     Returns
     -------
@@ -73,6 +94,8 @@ def predict_probability(
     todo = list(cut(engine, array.shape, mask, region))
     whole = sum(_size(box) for _tiling, box in todo)
     done = 0
+    effort = NetworkEffort() if effort is None else effort
+    started = time.perf_counter()
     while todo:
         try:
             parts = tuple(todo)
@@ -81,12 +104,14 @@ def predict_probability(
                 for (tiling, box), logits in zip(parts, results):
                     values = logits[:, 0] if engine.traits.dimensions == 2 else logits[0, 0]
                     probability[box] = _sigmoid(values[tiling.core(box)])
+                    effort.voxels += tiling.voxels_seen(box)
                     del todo[0]
                     done += 1
                     share = 1 - sum(_size(rest) for _tiling, rest in todo) / whole
                     progress(share, f"part {done} of {done + len(todo)}")
         except DeviceOutOfMemoryError as error:
             todo = _cut_smaller(todo, engine.device, error)
+    effort.seconds += time.perf_counter() - started
     return probability
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vesselseg.engines import DeviceOutOfMemoryError, Plan, make_engine, plan_run
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.inference import predict_probability
+from vesselseg.inference import NetworkEffort, predict_probability
 from vesselseg.models import Manifest, find_model
 from vesselseg.postprocessing import bounding_box, check_threshold, threshold_probability
 from vesselseg.progress import ProgressCallback, no_progress, stage
@@ -51,6 +51,8 @@ class SegmentationRun:
         What made the label.
     brain_mask : str
         "auto", "none" or "given".
+    network_seconds, network_voxels : float, int
+        How long the network alone took, and how many voxels it was given, those of overlaps again and again.
     vessel_voxels : int
         Of the label.
     vessel_ml : float
@@ -71,6 +73,8 @@ class SegmentationRun:
     threshold: float
     min_component_mm3: float
     brain_mask: str
+    network_seconds: float
+    network_voxels: int
     vessel_voxels: int
     vessel_ml: float
     region: list[int] | None = None
@@ -192,7 +196,8 @@ def segment(
         raise VesselSegError("there is no brain in the region", "choose another region, or the brain mask none")
     start = 0.0 if mask is None else 0.15
     notes: list[str] = []
-    probability, plan = _probability(scan, mask, within, manifest, plan, notes, stage(progress, start, 0.97))
+    effort = NetworkEffort()
+    probability, plan = _probability(scan, mask, within, manifest, plan, notes, effort, stage(progress, start, 0.97))
     progress(0.97, "threshold and components")
     label = threshold_probability(probability, threshold, min_component_mm3)
     voxels = int(np.count_nonzero(label.array))
@@ -207,6 +212,8 @@ def segment(
         threshold=threshold,
         min_component_mm3=min_component_mm3,
         brain_mask=brain_mask if isinstance(brain_mask, str) else "given",
+        network_seconds=round(effort.seconds, 3),
+        network_voxels=effort.voxels,
         vessel_voxels=voxels,
         vessel_ml=round(voxels * scan.geometry.voxel_volume / 1000, 3),
         region=None if region is None else [int(value) for value in region],
@@ -256,6 +263,7 @@ def _probability(
     manifest: Manifest,
     plan: Plan,
     notes: list[str],
+    effort: NetworkEffort,
     progress: ProgressCallback,
 ) -> tuple[Volume, Plan]:
     """Run the model in the brain's box; return the probability on the scan's grid, and on what it ran."""
@@ -290,7 +298,7 @@ def _probability(
 
     def predict(plan: Plan) -> NDArray[np.float32]:
         engine = make_engine(plan, manifest)
-        return predict_probability(engine, seen.array, mask=wanted, region=within, progress=progress)
+        return predict_probability(engine, seen.array, mask=wanted, region=within, progress=progress, effort=effort)
 
     try:
         values = predict(plan)
