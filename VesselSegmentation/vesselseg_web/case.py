@@ -78,6 +78,8 @@ class Case:
         """Begin anew with the synthetic scan; its true vessels become a reference."""
         self.clear()
         self.scan, truth = add_phantom(self.scene)
+        # As other references: beside the vessels found, which are red, it must be told from them.
+        truth.GetSegmentation().GetNthSegment(0).SetColor(*_REFERENCE_COLOR)
         self.references = {"True vessels of the phantom": truth}
         self.scan_changed.emit()
 

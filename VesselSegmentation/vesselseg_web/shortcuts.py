@@ -45,16 +45,16 @@ SHORTCUTS = (
     Shortcut("n", "Next error", "next"),
     Shortcut("p", "Previous error", "previous"),
     Shortcut("a", "Accept: correct the chosen error", "accept"),
-    Shortcut("x", "Reject: the reference is wrong there", "reject"),
+    Shortcut("x", "Reject: the reference is wrong", "reject"),
     Shortcut("s", "Seen", "seen"),
     Shortcut("enter", "Do what a tool shows", "apply", "Return"),
-    Shortcut("escape", "Take back what a tool shows, or put it down", "cancel", "Esc"),
+    Shortcut("escape", "Take that back, or put the tool down", "cancel", "Esc"),
     Shortcut("ctrl+z", "Undo", "undo", "Ctrl Z"),
     Shortcut("ctrl+shift+z", "Redo", "redo", "Ctrl Shift Z"),
     Shortcut("ctrl+y", "Redo", "redo", "Ctrl Y"),
     Shortcut("m", "Error map, or vessels", "map"),
     Shortcut("v", "Vessels shown or hidden", "vessels"),
-    Shortcut("w", "Window and level fitted to the scan", "window"),
+    Shortcut("w", "Fit window and level to the scan", "window"),
     Shortcut("1", "Four views", "layout 1"),
     Shortcut("2", "3D and slices", "layout 2"),
     Shortcut("3", "Axial and 3D", "layout 3"),
@@ -65,11 +65,11 @@ SHORTCUTS = (
 LAYOUT_KEYS = 4
 #: What a mouse does in the views.
 _MOUSE = (
-    ("Left drag", "Slice: window and level. 3D: turn"),
-    ("Wheel", "Slice: next or previous. 3D: zoom"),
+    ("Left drag", "Slice: window and level; 3D: turn"),
+    ("Wheel", "Slice: next, previous; 3D: zoom"),
     ("Middle drag, Shift + left drag", "Move"),
     ("Right drag, Ctrl + wheel", "Zoom"),
-    ("Shift + move", "Slice: all views follow the pointer"),
+    ("Shift + move", "All views follow the pointer"),
 )
 
 
@@ -116,7 +116,7 @@ def draw_help(server: Any) -> None:
     """Draw the sheet."""
     name = names_of(server, ShortcutState)
     with (
-        VDialog(v_model=(name.help_shown,), max_width=860, scrollable=True),
+        VDialog(v_model=(name.help_shown,), max_width=980, scrollable=True),
         VCard(title="Keys and mouse", classes="vs-help"),
     ):
         with html.Div(classes="vs-help-close"):
