@@ -46,7 +46,7 @@ html { overflow: hidden; }
 .vs-layer .v-btn__prepend { margin-inline: 0 4px; }
 .vs-help-columns { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; align-items: start; }
 .vs-help-close { position: absolute; top: 8px; right: 8px; }
-.vs-help .v-table { --v-table-row-height: 44px; }
+.vs-help .v-table { --v-table-row-height: 29px; }
 .vs-help td:first-child { width: 1%; }
 .vs-key { border: 1px solid currentColor; border-radius: 4px; padding: 1px 6px; font-size: 12px; opacity: 0.85; }
 """

@@ -65,7 +65,7 @@ SHORTCUTS = (
 LAYOUT_KEYS = 4
 #: What a mouse does in the views.
 _MOUSE = (
-    ("Left drag", "Slice: window and level; 3D: turn"),
+    ("Left drag", "Slice: window, level; 3D: turn"),
     ("Wheel", "Slice: next, previous; 3D: zoom"),
     ("Middle drag, Shift + left drag", "Move"),
     ("Right drag, Ctrl + wheel", "Zoom"),
