@@ -128,6 +128,7 @@ def test_what_cannot_be_used_is_one_clear_line(chromium, tmp_path):
             assert visit.page.inner_text(".vs-scan-name") == "TOF in a zip"
         visit.send("scan", {"name": "../../x", "mimeType": "a/b", "buffer": bad["4D"].read_bytes()})
         assert "'x' is a series" in visit.error()
+        visit.page.wait_for_timeout(1000)  # the line slides in
         visit.keep("10-refused")
         assert served.files() == []
         assert "Traceback" not in served.text
