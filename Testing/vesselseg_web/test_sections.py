@@ -8,20 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from vesselseg.errors import VesselSegError
-from vesselseg.image_io import read_label, write_volume
-from vesselseg.volume import Volume
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
-from vesselseg_web.save_logic import SaveLogic
-from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
 from vesselseg_web.segment_logic import SegmentLogic
-
-
-@pytest.fixture
-def scan_section(page, case, views):
-    return ScanLogic(page, case, views)
 
 
 @pytest.fixture
@@ -238,19 +228,6 @@ def test_same_name_twice(case, scan, label, compare_section):
     case.load_scan(scan, "TOF")
     assert [case.add_reference(label, "truth") for _ in range(3)] == ["truth", "truth (2)", "truth (3)"]
     assert compare_section.data.reference == "truth (3)"
-
-
-def test_saving(page, case, segmented, tmp_path):
-    save = SaveLogic(page, case)
-    assert save.data.why_no_label == ""
-    assert save.data.why_no_error_map
-    volume, name = save.image("label")
-    assert name == "TOF label"
-    write_volume(volume, tmp_path / "label.nii.gz")
-    np.testing.assert_array_equal(read_label(tmp_path / "label.nii.gz").array, case.label().array)
-    assert isinstance(save.image("probability")[0], Volume)
-    with pytest.raises(VesselSegError, match="nothing is compared"):
-        save.image("errormap")
 
 
 def test_nothing_is_left_of_a_case(compared, case, errors_section, segmented):
