@@ -220,7 +220,12 @@ class _Layers:
         return np.ascontiguousarray(stored.transpose(0, 1, 4, 3, 2))
 
     def _normalised(self, features: Any, bias: bool) -> Any:
-        """Normalise each feature map by its own mean and deviation, which would take the stored bias out again."""
+        """Normalise each feature map by its own mean and deviation, which would take the stored bias out again.
+
+        OpenVINO adds up the millions of numbers of a map one after the other in float32, which moves the mask by a
+        hundredth of a per cent of the voxels of a head. Adding them up in stages, by pooling, would give torch's mask
+        to the voxel, but with 0.12 GB more.
+        """
         if bias:
             next(self._stored)
         axes = self._opset.constant(np.array([2, 3, 4]))
