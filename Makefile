@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 .PHONY: help demo test lint quick clean
 
 help:
-	@echo "make demo    set up, segment a synthetic TOF scan, evaluate and draw it (results in demo/)"
+	@echo "make demo    set up, segment a synthetic TOF scan, evaluate and draw it (results in demo/), and leave the page in the browser running"
 	@echo "make test    set up, check and test everything"
 	@echo "make quick   the tests without the slow ones"
 	@echo "make lint    ruff and mypy"
@@ -16,7 +16,7 @@ $(READY): requirements.lock pyproject.toml .ci/setup
 	@touch $@
 
 demo: $(READY)
-	@$(VENV)/bin/vesselseg demo --output demo --overwrite
+	@$(VENV)/bin/vesselseg demo --output demo --overwrite --serve
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
