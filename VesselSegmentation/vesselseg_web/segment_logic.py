@@ -249,5 +249,5 @@ class SegmentLogic(SectionLogic[SegmentState]):
 
 
 def _what_ran(summary: dict[str, Any]) -> str:
-    text = "{model}, {device} ({device_name}), {precision}, {seconds:.1f} s.".format(**summary)
+    text = "{model}, {device} ({device_name}), {engine} {precision}, {seconds:.1f} s.".format(**summary)
     return " ".join([text, *(f"{note}." for note in summary.get("notes", []))])
