@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,7 +217,9 @@ def test_dicom_segmentation_refers_to_its_images(scene, tmp_path, grid):
 @pytest.mark.parametrize("grid", list(AWKWARD_GRIDS))
 def test_dicom_segmentation_is_read_by_dcmqi(scene, tmp_path, grid):
     """3D Slicer opens DICOM segmentations through its converter."""
-    segimage2itkimage = shutil.which("segimage2itkimage")
+    # pip puts it beside Python, which need not be on the path.
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    segimage2itkimage = shutil.which("segimage2itkimage", path=beside)
     if segimage2itkimage is None:
         pytest.skip("needs dcmqi's segimage2itkimage (pip install dcmqi)")
     scan, loaded = dicom_scan(scene, tmp_path / "images", *AWKWARD_GRIDS[grid])
