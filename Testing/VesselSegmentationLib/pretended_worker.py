@@ -25,6 +25,23 @@ def stop_with_stdin():
     os._exit(130)
 
 
+def preview(arguments):
+    """Write every other voxel of the scan's bright ones, or a file that is no image."""
+    from vesselseg.image_io import read_volume, write_volume
+    from vesselseg.volume import Volume
+
+    scan, path = read_volume(arguments[1]), dict(itertools.pairwise(arguments))["--preview"]
+    if os.environ["PRETEND"] == "preview-damaged":
+        with open(path, "w") as file:
+            file.write("not an image")
+    else:
+        grid = scan.geometry.resampled(tuple(2 * side for side in scan.geometry.spacing))
+        bright = scan.array[::2, ::2, ::2] >= LEVEL * scan.array.max()
+        write_volume(Volume(bright.astype("uint8"), grid), path)
+    report("preview", preview=path, seconds=1.5)
+    report("progress", percent=30, message="brain mask")
+
+
 def segment(arguments):
     import numpy as np
 
@@ -90,6 +107,15 @@ def main():
         report("log", level="warning", message="on the CPU")
         print("no newline at the end", end="", flush=True)
     else:
+        if behaviour.startswith("preview"):
+            preview(arguments)
+        if behaviour == "preview-sleep":
+            time.sleep(600)
+        elif behaviour == "preview-error":
+            # Once it has been seen.
+            time.sleep(2)
+            report("error", message="the disk is full", advice="make room")
+            sys.exit(1)
         report("progress", percent=60, message="network")
         segment(arguments)
 

@@ -21,11 +21,15 @@ from VesselSegmentationLib.segmentation_nodes import (
     segment_fingerprint,
     set_segment_label,
 )
+from VesselSegmentationLib.temporary_segmentation import TemporarySegmentation
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node, volume_geometry
 from VesselSegmentationLib.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.worker_job import WorkerJob
 
 _SCAN, _MASK, _LABEL, _PROBABILITY = "scan.nrrd", "brain_mask.nrrd", "label.nrrd", "probability.nrrd"
+_PREVIEW = "preview.nrrd"
+#: Pale gold: neither the vessels nor any kind of error or edit has it.
+_PREVIEW_COLOR, _PREVIEW_OPACITY = (0.95, 0.85, 0.5), 0.6
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class SegmentationSettings:
 class SegmentationJob(WorkerJob):
     """Segment a scan in a worker process, then update the scene in one go.
 
-    Until the work is done nothing in the scene changes; nor does it if the job is cancelled or fails. The job is
+    Until the work is done nothing in the scene changes; nor does it if the job is cancelled or fails. Only a coarse
+    preview comes first, in a segmentation node of its own, which goes when the job ends in whatever way. The job is
     cancelled by itself when the scan, or a node that was given for the output, leaves the scene.
 
     Parameters
@@ -77,6 +82,8 @@ class SegmentationJob(WorkerJob):
     summary : dict
         What the worker reported of the run: "model", "device", "device_name", "engine", "precision", "seconds",
         "threshold", "min_component_mm3", "vessel_voxels", "vessel_ml", "notes". Empty until the job is done.
+    preview : TemporarySegmentation
+        The coarse vessels that are shown meanwhile.
 
     Raises
     ------
@@ -95,6 +102,7 @@ class SegmentationJob(WorkerJob):
     ) -> None:
         settings = settings or SegmentationSettings()
         self.summary: dict[str, Any] = {}
+        self.preview = TemporarySegmentation(scene, "Preview (coarse)")
         self._scene = scene
         self._grid = volume_geometry(volume_node)
         self._scan = _SceneNode(scene, volume_node)
@@ -127,6 +135,37 @@ class SegmentationJob(WorkerJob):
             if node is not None and node.get() is None:
                 return f"cancelled, because '{node.name}' was removed"
         return ""
+
+    def _take(self, event: dict[str, Any]) -> None:
+        super()._take(event)
+        if event["event"] == "preview":
+            self._show_preview()
+        elif event["event"] == "progress" and self.preview.shown:
+            self.message = f"preview shown; {self.message}"
+
+    def _show_preview(self) -> None:
+        from vesselseg.image_io import read_label
+
+        try:
+            label = read_label(self._folder / _PREVIEW)
+            volume_node = self._scan.get()
+            if not label.array.any() or not volume_geometry(volume_node).same_grid(self._grid):
+                return
+            self.preview.make(volume_node)
+            display_node = self.preview.node.GetDisplayNode()
+            display_node.SetOpacity2DFill(_PREVIEW_OPACITY)
+            display_node.SetOpacity3D(_PREVIEW_OPACITY)
+            self.preview.add_segment("Preview", _PREVIEW_COLOR, label.array != 0, label.geometry.ijk_to_ras())
+            self.preview.show_surface()
+        except VesselSegError as error:
+            self.preview.remove()
+            self.log.append(f"warning: the preview cannot be shown: {error}")
+        else:
+            self.message = "preview shown"
+
+    def _end(self, state: str, message: str) -> None:
+        self.preview.remove()
+        super()._end(state, message)
 
     def _use_result(self, result: dict[str, Any]) -> None:
         from vesselseg.image_io import read_label, read_volume
@@ -200,7 +239,8 @@ def _write_input(path: Path, volume: Volume) -> None:
 
 def _arguments(folder: Path, settings: SegmentationSettings, mask: str) -> list[str]:
     arguments = ["segment", str(folder / _SCAN), "--output", str(folder / _LABEL)]
-    arguments += ["--probability", str(folder / _PROBABILITY), "--device", settings.device, "--brain-mask", mask]
+    arguments += ["--probability", str(folder / _PROBABILITY), "--preview", str(folder / _PREVIEW)]
+    arguments += ["--device", settings.device, "--brain-mask", mask]
     if settings.model:
         arguments += ["--model", settings.model]
     if settings.threshold is not None:

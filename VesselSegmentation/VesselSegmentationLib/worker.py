@@ -20,7 +20,7 @@ import vesselseg
 from vesselseg.errors import VesselSegError
 
 #: Kinds of events that a worker reports; each is a dict with the key "event".
-EVENTS = ("progress", "log", "result", "error")
+EVENTS = ("progress", "log", "preview", "result", "error")
 
 _LAST_BYTES = 16384
 _KILL_SECONDS = 5.0

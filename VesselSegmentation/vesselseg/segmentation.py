@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.engines import DeviceOutOfMemoryError, Plan, make_engine, plan_run
-from vesselseg.errors import VesselSegError
+from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.inference import NetworkEffort, predict_probability
 from vesselseg.models import Manifest, find_model
 from vesselseg.postprocessing import bounding_box, check_threshold, threshold_probability
+from vesselseg.preview import preview_label
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.tiling import Box
 from vesselseg.volume import Volume
@@ -144,6 +145,7 @@ def segment(
     engine: str = "auto",
     precision: str = "auto",
     region: Sequence[int] | None = None,
+    preview: Callable[[Volume], None] | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Segmentation:
     """Segment the vessels of a TOF scan.
@@ -169,6 +171,10 @@ def segment(
         x0, x1, y0, y1, z0, z1: only the voxels (x, y, z) of the scan with x0 <= x < x1 and so on are segmented. There
         the probability is what it is for the whole scan (of a three-dimensional network, to a few hundredths next to
         the faces of the region); elsewhere it is 0.
+    preview : callable, optional
+        Given a coarse label once, before the brain is looked for: uint8, on a coarser grid of its own, see
+        `vesselseg.preview.preview_label`. The result is the same with and without it. Should the preview fail, or what
+        is done with it, that is logged and noted, and the work goes on.
     progress : callable
         Told the share of the work done.
 
@@ -191,11 +197,25 @@ def segment(
     within = _region_box(scan, region)
     plan = plan_run(manifest, device=device, engine=engine, precision=precision)
     logger.info("model %s on %s by %s in %s", manifest.name, plan.device, plan.engine, plan.precision)
-    mask = _resolve_mask(scan, brain_mask, stage(progress, 0.0, 0.15))
+    notes: list[str] = []
+    # What is given or needs no search comes first, as the preview takes it into account.
+    mask = None if brain_mask == "auto" else _resolve_mask(scan, brain_mask, progress)
+    if preview is not None:
+
+        def still_making_it(_share: float, _part: str) -> None:
+            progress(0.0, "preview")  # where it can be cancelled; the share of the whole work does not grow by it
+
+        def make_preview() -> Volume:
+            whole, told = brain_mask == "none", still_making_it
+            return preview_label(scan, manifest, plan, threshold, mask=mask, region=within, whole=whole, progress=told)
+
+        progress(0.0, "preview")
+        _show_preview(preview, make_preview, notes)
+    if brain_mask == "auto":
+        mask = _resolve_mask(scan, brain_mask, stage(progress, 0.0, 0.15))
     if mask is not None and within is not None and not mask[within].any():
         raise VesselSegError("there is no brain in the region", "choose another region, or the brain mask none")
     start = 0.0 if mask is None else 0.15
-    notes: list[str] = []
     effort = NetworkEffort()
     probability, plan = _probability(scan, mask, within, manifest, plan, notes, effort, stage(progress, start, 0.97))
     progress(0.97, "threshold and components")
@@ -221,6 +241,17 @@ def segment(
     )
     progress(1.0, "done")
     return Segmentation(probability, label, run)
+
+
+def _show_preview(preview: Callable[[Volume], None], make: Callable[[], Volume], notes: list[str]) -> None:
+    """Make the preview and hand it on; note why it could not be done."""
+    try:
+        preview(make())
+    except Cancelled:
+        raise
+    except Exception as error:  # whatever it is, the result does not need it
+        notes.append(f"there is no preview: {error or type(error).__name__}")
+        logger.warning("%s", notes[-1], exc_info=True)
 
 
 def _region_box(scan: Volume, region: Sequence[int] | None) -> Box | None:

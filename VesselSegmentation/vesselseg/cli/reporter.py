@@ -59,6 +59,10 @@ class Reporter(logging.Handler):
         """Show a notice that nobody may miss."""
         print(f"vesselseg: {text}", file=sys.stderr, flush=True)
 
+    def preview(self, path: str, seconds: float) -> None:
+        """Tell that a coarse result is there, so many seconds after the command began."""
+        self.info(f"{path}: preview after {seconds:.1f} s")
+
     def result(self, values: dict[str, Any], text: str = "") -> None:
         """Give the result: as values for a program, as text for a person."""
         if text:
@@ -144,6 +148,10 @@ class JsonReporter(Reporter):
     def warning(self, text: str) -> None:
         """Write a log event."""
         self._write("log", level="warning", message=text)
+
+    def preview(self, path: str, seconds: float) -> None:
+        """Write the preview event."""
+        self._write("preview", preview=path, seconds=round(seconds, 2))
 
     def result(self, values: dict[str, Any], text: str = "") -> None:
         """Write the result event."""

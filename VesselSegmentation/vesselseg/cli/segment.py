@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import time
+from typing import TYPE_CHECKING
 
 from vesselseg.cli.reporter import Reporter
 from vesselseg.engines import ENGINE_CHOICES, PRECISION_CHOICES
+
+if TYPE_CHECKING:
+    from vesselseg.volume import Volume
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="TOF scan: NIfTI, NRRD, MHA or a folder of DICOM files")
     parser.add_argument("--output", required=True, metavar="SEG", help="label to write, on the grid of the scan")
     parser.add_argument("--probability", metavar="PROB", help="probability map to write as well")
+    parser.add_argument(
+        "--preview",
+        metavar="FILE",
+        help="coarse label of the large vessels to write first, on a coarser grid, seconds after the start",
+    )
     parser.add_argument(
         "--model",
         default="",
@@ -58,18 +68,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Segment a scan."""
+    started = time.perf_counter()
     from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
 
     outputs = [args.output] + ([args.probability] if args.probability is not None else [])
-    for path in outputs:
+    checked = outputs + ([args.preview] if args.preview is not None else [])
+    for path in checked:
         image_suffix(path)
     mask_path = None if args.brain_mask in ("auto", "none") else args.brain_mask
-    check_outputs(outputs, inputs=(args.input, mask_path), overwrite=args.overwrite)  # known before the work
+    check_outputs(checked, inputs=(args.input, mask_path), overwrite=args.overwrite)  # known before the work
     reporter.progress(0.0, "reading the scan")
     scan = read_volume(args.input)
     mask = read_label(mask_path) if mask_path is not None else args.brain_mask
+
+    def write_preview(label: Volume) -> None:
+        with atomic_output(args.preview, overwrite=args.overwrite) as path:
+            write_image(label, path)
+        reporter.preview(args.preview, time.perf_counter() - started)
+
     result = segment(
         scan,
         model=args.model,
@@ -80,6 +98,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         engine=args.engine,
         precision=args.precision,
         region=args.region,
+        preview=write_preview if args.preview is not None else None,
         progress=stage(reporter.progress, 0.01, 0.97),
     )
     reporter.progress(0.97, "writing")
