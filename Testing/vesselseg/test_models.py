@@ -39,6 +39,19 @@ def test_saved_weights_come_back_in_half_precision(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded.state_dict()[name], value.half().float(), rtol=0, atol=0)
 
 
+def test_what_half_precision_cannot_hold_stays_in_single_precision(tmp_path: Path) -> None:
+    network = build_network("unet2d", channels=(4, 8), norm="batch")
+    variance = network.encoder[1][1].running_var
+    variance[:] = 200_000.0
+    manifest = Manifest("mine", "title", "unet2d", {"channels": [4, 8], "norm": "batch"}, {}, (1, 1, 1), 0.4, "", "MIT")
+    loaded = load_network(save_model(network, manifest, tmp_path))
+    torch.testing.assert_close(loaded.state_dict()["encoder.1.1.running_var"], variance, rtol=0, atol=0)
+    variance[0] = torch.inf
+    with pytest.raises(VesselSegError, match="not all finite"):
+        save_model(network, manifest, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_damaged_weights_are_refused(copied_model: Path) -> None:
     weights = copied_model.with_suffix(".safetensors")
     content = bytearray(weights.read_bytes())

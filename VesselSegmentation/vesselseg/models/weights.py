@@ -135,7 +135,7 @@ def save_model(
     folder : pathlib.Path
         Where the two files go; made if need be.
     half : bool
-        Whether to store the weights in half precision.
+        Whether to store the weights in half precision; those beyond its range stay in single precision.
     overwrite : bool
         Whether existing files may be replaced.
 
@@ -147,23 +147,33 @@ def save_model(
     Raises
     ------
     VesselSegError
-        If the files cannot be written.
+        If the files cannot be written, or a weight is not finite.
     """
     import torch
     from safetensors.torch import save
 
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        raise VesselSegError("the weights are not all finite numbers", "train again with a lower learning rate")
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: value.detach().cpu().to(torch.float16 if half and value.is_floating_point() else value.dtype).contiguous()
-        for name, value in network.state_dict().items()
-    }
+    if half:
+        state = {name: _halved(value) for name, value in state.items()}
     weights = folder / f"{manifest.name}.safetensors"
     path = folder / f"{manifest.name}.json"
     with atomic_output(path, overwrite=overwrite) as manifest_file:
         with atomic_output(weights, overwrite=overwrite) as weights_file:
             # Not by its own save_file, which would let nobody but the user read the file.
-            weights_file.write_bytes(save(state))
+            weights_file.write_bytes(save({name: value.contiguous() for name, value in state.items()}))
             manifest = replace(manifest, sha256=file_sha256(weights_file), weights=weights.name, path=path)
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
     return manifest
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in half precision if that can hold it: statistics of deep layers may lie far beyond its range."""
+    import torch
+
+    half = value.to(torch.float16) if value.is_floating_point() else value
+    return half if bool(torch.isfinite(half).all()) else value
