@@ -40,6 +40,8 @@ _STYLE = """
 html { overflow: hidden; }
 .vs-drawer .v-expansion-panel-text__wrapper { padding: 4px 16px 16px; }
 .vs-drawer .v-expansion-panel-title { min-height: 44px; font-weight: 600; }
+.v-btn--disabled.v-btn--variant-flat { background: rgba(var(--v-theme-on-surface), 0.1) !important; }
+.v-btn--disabled.v-btn--variant-flat { color: rgba(var(--v-theme-on-surface), 0.3) !important; }
 .vs-swatch { display: inline-block; width: 12px; height: 12px; border-radius: 2px; flex: none; }
 .vs-scroll { max-height: 260px; overflow-y: auto; }
 .vs-layer { gap: 6px; }
