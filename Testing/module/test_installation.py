@@ -86,7 +86,7 @@ def test_missing_packages_are_installed_with_consent(installation: Any, new_pip:
     absent |= {"deepbet", "safetensors"}
     installation.ensure_requirements(REQUIREMENTS, "me")
     ((requirements, kept, requester),) = new_pip
-    assert requirements == ["safetensors>=0.4", "deepbet>=1.0.2"]
+    assert requirements == ["safetensors>=0.4", "deepbet==1.0.2"]
     assert requester == "me"
     for name in ("numpy", "SimpleITK", "vtk", "torch"):
         assert re.search(rf"^{name}==\S+$", kept, re.MULTILINE), kept
@@ -111,7 +111,7 @@ def test_older_slicer(
     if consent:
         installation.ensure_requirements(REQUIREMENTS, "me")
         ((arguments, kept),) = old_pip
-        assert arguments[-1] == "deepbet>=1.0.2"
+        assert arguments[-1] == "deepbet==1.0.2"
         assert "numpy==" in kept
     else:
         with pytest.raises(installation.VesselSegError):
