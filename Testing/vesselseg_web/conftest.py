@@ -41,10 +41,7 @@ class PretendedViews:
     def show_scan(self, node):
         self.shown = node
 
-    def draw_slices_anew(self):
-        pass
-
-    def centre_3d(self):
+    def fit_3d(self):
         pass
 
     def limit_3d(self, limited):

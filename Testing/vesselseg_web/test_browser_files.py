@@ -42,7 +42,6 @@ def archive_of(folder, path):
 
 
 def segment(visit):
-    visit.open_section("scan")
     visit.click(".vs-segment-button")
     visit.see(".vs-run:has-text('cores')")
 
@@ -58,13 +57,11 @@ def test_dicom_segmented_saved_and_gone_on_with_elsewhere(chromium, tmp_path):
         first.see(".vs-scan-name:text-is('TOF_3D')")
         first.keep("7-dicom")
         segment(first)
-        first.open_section("segment")
         first.open_section("review")
         first.send("reference", tmp_path / "truth.nrrd")
         first.see(".v-select:has-text('truth')")
         first.click(".vs-compare-button")
         first.see(".vs-errors tr")
-        first.open_section("review")
         first.open_section("save")
         assert first.download("session", tmp_path / "session.mrb") == "TOF_3D session.mrb"
         first.download("label", tmp_path / "label.nii.gz")
@@ -81,12 +78,8 @@ def test_dicom_segmented_saved_and_gone_on_with_elsewhere(chromium, tmp_path):
         assert "TOF_3D" not in second.page.inner_text("body")
         second.send("scan", tmp_path / "session.mrb")
         second.see(".vs-scan-name:text-is('TOF_3D')")
-        second.open_section("scan")
-        second.open_section("segment")
-        second.open_section("review")
         second.see(".vs-errors tr")
         second.keep("9-session")
-        second.open_section("review")
         second.open_section("save")
         for what, read in (("label", read_label), ("probability", read_volume)):
             second.download(what, tmp_path / "again.nii.gz")

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from inputs import write_dicom
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import write_volume
+from vesselseg_web import page_logic
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
 
@@ -206,6 +207,39 @@ def test_labels(send, case, scan, label, tmp_path, kind):
     assert (case.mask is not None) == (kind == MASK)
     archive = zipped({"scene.mrml": b"<MRML/>"})
     assert send([archive], "session.mrb", kind).startswith("This is no label.")
+
+
+def test_synthetic_scan_is_made_once_for_a_double_click(section, case):
+    loaded = []
+    case.scan_changed.connect(lambda: loaded.append(case.scan))
+
+    async def double_click():
+        await asyncio.gather(section.load_phantom(), section.load_phantom())
+
+    asyncio.run(double_click())
+    assert [scan for scan in loaded if scan is not None] == [case.scan]
+    assert list(case.references) == ["True vessels of the TOF phantom"]
+    assert section.page.data.busy == ""
+    assert section.page.data.section == "segment"
+
+
+def test_nobody_waits_for_ever_for_a_slow_browser(page, monkeypatch):
+    class Slow:
+        running = True
+
+        @property
+        def network_completion(self):
+            return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(page_logic, "_SHOW_SECONDS", 0.05)
+    monkeypatch.setattr(type(page), "server", Slow())
+
+    async def work():
+        async with page.busy("Working"):
+            pass
+
+    asyncio.run(asyncio.wait_for(work(), 5))
+    assert page.data.busy == ""
 
 
 def test_files_of_the_command_line(section, page, case, scan, label, tmp_path):

@@ -16,7 +16,7 @@ from vesselseg_web.segment_logic import SegmentLogic
 
 @pytest.fixture
 def segment_section(page, case, views):
-    return SegmentLogic(page, case, views)
+    return SegmentLogic(page, case)
 
 
 @pytest.fixture
@@ -47,14 +47,21 @@ def segmented(case, scan, segment_section):
 
 
 def test_nothing_to_segment(segment_section):
-    assert segment_section.data.why_not == "Load a scan first."
+    assert segment_section.data.why_not == segment_section.data.why_no_mask == "Load a scan first."
     segment_section.start()
     assert not segment_section.data.running
     assert segment_section.page.data.error == "No volume is chosen. Load a TOF-MRA scan and choose it."
 
 
+def test_models_are_told_in_two_lines(segment_section):
+    model = segment_section.data.models[0]
+    assert len(model["title"]) < 50
+    assert model["subtitle"].startswith("trained ")
+
+
 def test_segmentation(segmented, case, scan):
     data = segmented.data
+    assert data.why_no_mask == ""
     assert data.percent == 100
     assert "2 cores" in data.message
     expected = scan.array / scan.array.max() >= 0.5

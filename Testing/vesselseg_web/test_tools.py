@@ -347,6 +347,21 @@ def test_error_is_accepted_by_a_click(compared):
     compared.wait(lambda: len(compared.errors.data.rows) == 2)
 
 
+def test_error_is_rejected_by_a_click_in_3d(compared):
+    before = compared.label
+    compared.tools.toggle("error")
+    compared.data.decision = "rejected"
+    compared.click(PIECE, compared.solid)
+    assert "keep the label" in compared.data.hint
+    compared.tools.apply()
+    np.testing.assert_array_equal(compared.label, before)
+    assert len(compared.correct.data.steps) == 1
+    marks = compared.case.review.navigator
+    assert marks is not None
+    compared.correct.undo()
+    assert compared.correct.data.steps == []
+
+
 def test_strokes_and_clicks_are_steps_of_one_history(edited):
     states = [edited.label]
     edited.tools.toggle("paint")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import numpy as np
 import pytest
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
@@ -15,6 +16,7 @@ from trame_slicer.views import ScheduledRenderStrategy
 
 from vesselseg_web.case import Case
 from vesselseg_web.views import Views
+from VesselSegmentationLib.segmentation_nodes import set_segment_label, set_surface_shown
 
 _numbers = itertools.count()
 
@@ -79,6 +81,46 @@ def test_all_slices_are_drawn_when_the_window_changes(in_views):
         display_node = case.scan.GetDisplayNode()
         for window in ((50, 100), (60, 90)):
             assert slices <= asked_to_draw(application, lambda w=window: display_node.SetWindowLevel(*w))
+
+    in_views(act)
+
+
+def test_nothing_is_multisampled(in_views):
+    def act(application, views, case):
+        assert {view.render_window().GetMultiSamples() for view in application.view_manager.get_views()} == {0}
+
+    in_views(act)
+
+
+def test_3d_view_fits_what_it_shows_until_it_is_turned(in_views, label):
+    def act(application, views, case):
+        (view,) = application.view_manager.get_threed_views()
+        view.update_size(300, 200)
+        camera = view.renderer().GetActiveCamera()
+
+        def moved(change):
+            before = camera.GetPosition()
+            change()
+            views.fit_3d()
+            return camera.GetPosition() != before
+
+        def shown(voxels):
+            node = case.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "shown")
+            set_segment_label(node, case.scan, label.with_array(voxels.astype(np.uint8)))
+            set_surface_shown(node, True)
+
+        small, large = np.zeros((2, *label.array.shape), bool)
+        small[4:8, 6:10, 8:12] = large[2:10, 3:13, 4:16] = True
+        assert not moved(lambda: None)
+        assert moved(lambda: shown(small))
+        assert not moved(lambda: None)
+        assert moved(lambda: shown(large))
+        assert not moved(lambda: shown(small))
+        camera.Azimuth(30)
+        large[:] = True
+        assert not moved(lambda: shown(large))
+        views.show_scan(case.scan)
+        assert moved(lambda: None)
 
     in_views(act)
 

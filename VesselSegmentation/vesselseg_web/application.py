@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from aiohttp import web
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
@@ -62,7 +63,7 @@ class WebApplication:
         self._views = views = Views(server, application)
         self.page = PageLogic(server, application, views)
         self.scan = ScanLogic(self.page, self.case, views, self._restored)
-        self.segment = SegmentLogic(self.page, self.case, views)
+        self.segment = SegmentLogic(self.page, self.case)
         self.display = DisplayLogic(self.page, self.case, views)
         self.compare = CompareLogic(self.page, self.case, self._comparison_changed)
         self.errors = ErrorListLogic(self.page, self.case)
@@ -128,9 +129,9 @@ class WebApplication:
         applied = self.case.segmentation.threshold(self.case.vessels) if self.case.has_vessels else None
         if applied is not None:
             self.segment.data.threshold, self.segment.data.min_component = applied
-        self._views.draw_slices_anew()
-        self._views.centre_3d()
+        self.page.data.section = "segment"
         if reference:
+            self.page.data.section = "review"
             self.compare.data.reference = reference
             self.compare.start()
 
@@ -142,7 +143,12 @@ class WebApplication:
 
     def _bind(self, web_server: Any) -> None:
         web_server.app.middlewares.append(self._presence.middleware())
-        web_server.app.add_routes(self._transfers.routes())
+        web_server.app.add_routes([web.post("/paraview/", _where_to_connect), *self._transfers.routes()])
+
+
+async def _where_to_connect(_request: web.Request) -> web.Response:
+    """Answer what trame's client asks before it connects: here, where there is no launcher of processes."""
+    return web.json_response({"sessionURL": "ws://USE_HOST/ws"})  # it puts in host and protocol of the page
 
 
 def _quiet_vtk() -> None:

@@ -11,7 +11,6 @@ from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.phantom_nodes import add_phantom
 from VesselSegmentationLib.review_logic import ReviewLogic
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
 from VesselSegmentationLib.segmentation_nodes import set_segment_label
@@ -73,15 +72,6 @@ class Case:
         self._forget()
         self.scan_changed.emit()
         self.scene.Clear(0)
-
-    def load_phantom(self) -> None:
-        """Begin anew with the synthetic scan; its true vessels become a reference."""
-        self.clear()
-        self.scan, truth = add_phantom(self.scene)
-        # As other references: beside the vessels found, which are red, it must be told from them.
-        truth.GetSegmentation().GetNthSegment(0).SetColor(*_REFERENCE_COLOR)
-        self.references = {"True vessels of the phantom": truth}
-        self.scan_changed.emit()
 
     def load_scan(self, scan: Volume, name: str) -> None:
         """Begin anew with a scan."""

@@ -111,6 +111,7 @@ class CompareLogic(SectionLogic[CompareState]):
                 "title": entry.title,
                 "colour": css_colour(entry.colour),
                 "text": f"{entry.voxels:,} voxels, {entry.volume_mm3 / 1000:.2f} ml",
+                "volume": f"{entry.volume_mm3 / 1000:.2f} ml",
             }
             for entry in error_map.legend()
         ]

@@ -61,9 +61,10 @@ class DisplayLogic(SectionLogic[DisplayState]):
         ui.reset_clicked.connect(self.reset_window)
 
     def poll(self) -> None:
-        """Show the window that a drag in a view has set."""
+        """Show the window that a drag in a view has set, and in 3D all that has come to be shown first."""
         scan = self.case.scan
         if scan is not None:
+            self._views.fit_3d()
             low, high = (float(value) for value in VolumeWindowLevel.get_volume_display_range(scan))
             if self._differs([low, high]):
                 self.data.window = [low, high]
@@ -127,10 +128,7 @@ class DisplayLogic(SectionLogic[DisplayState]):
             self._rendering.hide()
             return
         with self.page.reporting():
-            first = not self._rendering.shown
             self._rendering.show(scan, style, max(float(opacity), 1.0) / 100)
-            if first and not self.case.has_vessels:
-                self._views.centre_3d()
 
     def _set_outlined(self, outlined: bool) -> None:
         for layer in (self.vessels, self.reference):

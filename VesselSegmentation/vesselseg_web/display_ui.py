@@ -8,13 +8,15 @@ from trame.widgets import html
 from trame.widgets.vuetify3 import VBtn, VBtnToggle, VRangeSlider, VSlider, VSwitch
 from undo_stack import Signal
 
+from vesselseg.error_kinds import ErrorKind
 from vesselseg_web.layer_ui import draw_layer
-from vesselseg_web.layers import REFERENCE, VESSELS, layer_state
+from vesselseg_web.layers import REFERENCE, VESSELS, kind_layer_name, layer_state
 from vesselseg_web.section_ui import SectionUI, names_of
 from vesselseg_web.states import CompareState, DisplayState
 from VesselSegmentationLib.scan_display import PROJECTION
 from VesselSegmentationLib.scan_display import VESSELS as BRIGHT_VESSELS
 
+_SMALL = "text-caption text-medium-emphasis"
 _SLIDER = {"density": "compact", "hide_details": True, "color": "primary"}
 
 
@@ -114,16 +116,22 @@ class DisplayUI(SectionUI):
 
     def _draw_layers(self) -> None:
         compare = names_of(self._server, CompareState)
-        for layer, title in ((VESSELS, "Vessels"), (REFERENCE, "Reference")):
+        map_shown = f"({compare.compared} && {compare.shown})"
+        layers = [(VESSELS, "Vessels", "the vessels"), (REFERENCE, "Reference", "the reference")]
+        there = " || ".join(layer_state(self._server.state, layer).name.there for layer, *_ in layers)
+        html.Div("Visibility and opacity", v_if=(there,), classes=f"mt-2 {_SMALL}")
+        for layer, title, what in layers:
             there = layer_state(self._server.state, layer).name.there
-            with html.Div(v_if=(there,), classes="mt-2"):
-                html.Div(title, classes="text-body-2")
-                draw_layer(self._server, layer, f"the {title.lower()}")
-        html.Div(
-            "The error map is shown in place of vessels and reference.",
-            v_if=(f"{compare.compared} && {compare.shown}",),
-            classes="text-caption text-medium-emphasis",
-        )
+            with html.Div(v_if=(f"{there} && !{map_shown}",)):
+                html.Div(title, classes="text-body-2 mt-1")
+                draw_layer(self._server, layer, what)
+        for index, kind in enumerate(ErrorKind):
+            entry = f"{compare.legend}[{index}]"
+            with html.Div(v_if=(f"{map_shown} && {entry}",)):
+                with html.Div(classes="d-flex align-center text-body-2 mt-1"):
+                    html.Span(classes="vs-swatch mr-2", style=(f"'background:' + {entry}.colour",))
+                    html.Span(f"{{{{ {entry}.title }}}}")
+                draw_layer(self._server, kind_layer_name(kind), f"{kind.title}s")
         VSwitch(
             v_model=(self._name.outlined,),
             label="Only outlines in slices",

@@ -22,23 +22,12 @@ def draw_layer(server: Any, name: str, title: str) -> None:
         For tooltips: what is shown.
     """
     names = layer_state(server.state, name).name
-    views = (
-        ("2D", "slices", names.slices, names.slices_opacity),
-        ("3D", "3D", names.three_d, names.three_d_opacity),
-    )
-    with html.Div(classes=f"d-flex align-center vs-layer vs-layer-{name.replace('_', '-')}"):
-        for text, where, shown, opacity in views:
-            VBtn(
-                text,
-                size="small",
-                density="comfortable",
-                min_width=52,
-                prepend_icon=(f"{shown} ? 'mdi-eye' : 'mdi-eye-off'",),
-                variant=(f"{shown} ? 'tonal' : 'text'",),
-                click=f"{shown} = !{shown}",
-                title=f"Show or hide {title} in {where}",
-                classes=f"px-1 text-none vs-show-{text.lower()}",
-            )
+    with html.Div(classes=f"d-flex align-center vs-layer vs-layer-{_css(name)}"):
+        for text, where, shown, opacity in (
+            ("2D", "slices", names.slices, names.slices_opacity),
+            ("3D", "3D", names.three_d, names.three_d_opacity),
+        ):
+            _draw_switch(text, shown, f"Show or hide {title} in {where}")
             VSlider(
                 v_model=(opacity,),
                 min=0,
@@ -51,5 +40,36 @@ def draw_layer(server: Any, name: str, title: str) -> None:
                 track_size=2,
                 color="primary",
                 aria_label=f"Opacity of {title} in {where}",
-                title=(f"'Opacity of {title} in {where}: ' + {opacity} + ' %'",),
+                title=f"Opacity of {title} in {where}",
             )
+            html.Span(
+                f"{{{{ {opacity} }}}} %",
+                classes=(f"'vs-number' + ({shown} ? '' : ' text-disabled')",),
+            )
+
+
+def draw_switches(server: Any, name: str, title: str, *, disabled: str) -> None:
+    """Draw only the switches of a layer; parameters as `draw_layer`, and an expression that disables them."""
+    names = layer_state(server.state, name).name
+    with html.Div(classes=f"d-flex align-center vs-layer vs-layer-{_css(name)}"):
+        for text, where, shown in (("2D", "slices", names.slices), ("3D", "3D", names.three_d)):
+            _draw_switch(text, shown, f"Show or hide {title} in {where}", disabled=(disabled,))
+
+
+def _draw_switch(text: str, shown: str, title: str, **options: Any) -> None:
+    VBtn(
+        text,
+        size="small",
+        density="comfortable",
+        min_width=52,
+        prepend_icon=(f"{shown} ? 'mdi-eye' : 'mdi-eye-off'",),
+        variant=(f"{shown} ? 'tonal' : 'text'",),
+        click=f"{shown} = !{shown}",
+        title=title,
+        classes=f"px-1 text-none vs-show-{text.lower()}",
+        **options,
+    )
+
+
+def _css(name: str) -> str:
+    return name.replace("_", "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vesselseg")
 
 T = TypeVar("T")
+
+#: How long to wait at most until what has changed is on its way to the browser.
+_SHOW_SECONDS = 1.0
 
 
 class PageLogic(BaseLogic[PageState]):
@@ -87,7 +91,9 @@ class PageLogic(BaseLogic[PageState]):
         """
         self.state.flush()
         if self.server.running:
-            await self.server.network_completion
+            # Not for ever: to a slow browser there is always something on its way.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.server.network_completion, _SHOW_SECONDS)
 
 
 class SectionLogic(BaseLogic[T]):

@@ -38,14 +38,26 @@ _TITLE = "Vessel Segmentation"
 _DRAWER_WIDTH = 380
 _STYLE = """
 html { overflow: hidden; }
-.vs-drawer .v-expansion-panel-text__wrapper { padding: 4px 16px 16px; }
-.vs-drawer .v-expansion-panel-title { min-height: 44px; font-weight: 600; }
+.vs-drawer .v-expansion-panel-text__wrapper { padding: 2px 16px 12px; }
+.vs-drawer .v-expansion-panel-title { min-height: 36px !important; padding: 8px 16px;
+  font-weight: 600; }
+.vs-drawer .v-select .v-field__input { font-size: 14px; }
+.vs-drawer .v-select__selection-text { white-space: normal; line-height: 1.25; }
+.v-overlay .v-list-item-title, .v-overlay .v-list-item-subtitle { white-space: normal; font-size: 14px; }
 .v-btn--disabled.v-btn--variant-flat { background: rgba(var(--v-theme-on-surface), 0.1) !important; }
 .v-btn--disabled.v-btn--variant-flat { color: rgba(var(--v-theme-on-surface), 0.3) !important; }
 .vs-swatch { display: inline-block; width: 12px; height: 12px; border-radius: 2px; flex: none; }
-.vs-scroll { max-height: 260px; overflow-y: auto; }
+.vs-scroll { max-height: max(108px, calc(100vh - 612px)); overflow-y: auto; }
 .vs-layer { gap: 6px; }
 .vs-layer .v-btn__prepend { margin-inline: 0 4px; }
+.vs-device { width: 132px; }
+.vs-number { flex: none; width: 38px; text-align: right; font-size: 12px; }
+.vs-metrics { display: grid; grid-template-columns: 1fr 1fr; column-gap: 20px; font-size: 13px; line-height: 19px; }
+.vs-drawer summary { cursor: pointer; }
+.vs-errors { --v-table-row-height: 26px; font-size: 13px; }
+.vs-errors td { cursor: pointer; padding: 0 6px !important; }
+.vs-drawer .v-switch { padding-left: 10px; }
+.vs-drawer .v-switch .v-label { font-size: 14px; padding-left: 14px; }
 .vs-help-columns { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; align-items: start; }
 .vs-help-close { position: absolute; top: 8px; right: 8px; }
 .vs-help .v-table { --v-table-row-height: 29px; }
@@ -109,7 +121,7 @@ class PageUI:
                     VIcon("mdi-logout")
             with (
                 VNavigationDrawer(permanent=True, width=_DRAWER_WIDTH, classes="vs-drawer"),
-                VExpansionPanels(v_model=(name.sections,), multiple=True, variant="accordion", flat=True),
+                VExpansionPanels(v_model=(name.section,), mandatory=True, variant="accordion", flat=True),
             ):
                 self.scan = ScanUI(server)
                 self.display = DisplayUI(server)

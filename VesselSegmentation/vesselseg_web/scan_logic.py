@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vesselseg.dicom_io import DicomSeries
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_series, read_volume
+from vesselseg.phantom import make_phantom
 from vesselseg.volume import Volume
 from vesselseg_web.arrivals import Arrival, find_arrival
 from vesselseg_web.case import grid_text
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 #: What files that are sent can be.
 SCAN, REFERENCE, MASK = "scan", "reference", "mask"
 UPLOADS = (SCAN, REFERENCE, MASK)
+_PHANTOM = "TOF phantom"
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ class ScanLogic(SectionLogic[ScanState]):
         if self.page.data.busy:
             return
         async with self.page.busy("Making the synthetic scan"):
-            self.case.load_phantom()
-            self.page.say("The synthetic scan is loaded. Next: segment its vessels.")
+            # In a thread: the page stays alive, and a second click is answered while there is something to wait for.
+            scan, truth = await asyncio.to_thread(make_phantom)
+            self._take_scan(scan, _PHANTOM)
+            self.case.add_reference(truth, f"True vessels of the {_PHANTOM}")
 
     async def open_files(self, paths: Sequence[str]) -> None:
         """Load files of this machine: the first is the scan, the others are vessels to compare with."""
@@ -166,6 +170,7 @@ class ScanLogic(SectionLogic[ScanState]):
 
     def _take_scan(self, scan: Volume, name: str) -> None:
         self.case.load_scan(scan, name)
+        self.page.data.section = "segment"
         self.page.say(f"{name} is loaded. Next: segment its vessels.")
 
     def _take_label(self, label: Volume, name: str, kind: str) -> None:

@@ -21,7 +21,7 @@ from undo_stack import Signal
 
 from vesselseg_web.scan_logic import SCAN
 from vesselseg_web.section_ui import SectionUI, action, names_of, upload_button
-from vesselseg_web.states import ScanState
+from vesselseg_web.states import PageState, ScanState
 
 
 class ScanUI(SectionUI):
@@ -34,6 +34,14 @@ class ScanUI(SectionUI):
     def __init__(self, server: Any) -> None:
         super().__init__(server, "scan", "Scan")
         name = names_of(server, ScanState)
+        with self.title:
+            # In sight whatever section is open.
+            html.Span(
+                f"{{{{ {name.name} }}}}",
+                v_if=(name.name,),
+                title=(name.name,),
+                classes="ml-4 mr-2 text-truncate text-body-2 text-medium-emphasis vs-scan-name",
+            )
         with self.body:
             upload_button(
                 server, "Open a scan or a session", SCAN, name.upload_percent, variant="flat", color="primary"
@@ -42,10 +50,14 @@ class ScanUI(SectionUI):
             with html.Div(v_if=(f"{name.upload_percent} >= 0",), classes="d-flex align-center ga-2 vs-uploading"):
                 VProgressLinear(model_value=(name.upload_percent,), color="primary", height=6)
                 html.Span(f"{{{{ Math.round({name.upload_percent}) }}}} %", classes="text-caption text-no-wrap")
-            action("Try the synthetic scan", self.phantom_clicked, variant="text", classes="vs-phantom")
-            with html.Div(v_if=(name.name,), classes="text-body-2 mt-2"):
-                html.Div(f"{{{{ {name.name} }}}}", classes="font-weight-bold text-truncate vs-scan-name")
-                html.Div(f"{{{{ {name.grid} }}}}", classes="text-medium-emphasis")
+            action(
+                "Try the synthetic scan",
+                self.phantom_clicked,
+                why_not=names_of(server, PageState).busy,
+                variant="text",
+                classes="vs-phantom",
+            )
+            html.Div(f"{{{{ {name.grid} }}}}", v_if=(name.name,), classes="text-body-2 text-medium-emphasis mt-1")
             html.Div(
                 "NIfTI, NRRD, MHA, a zip of one of them or of DICOM files, or a saved session (.mrb). "
                 "Nothing is kept when you end.",

@@ -29,7 +29,7 @@ class SectionUI(VExpansionPanel):
     def __init__(self, server: Any, value: str, title: str) -> None:
         super().__init__(value=value, classes=f"vs-{value}")
         with self:
-            VExpansionPanelTitle(title)
+            self.title = VExpansionPanelTitle(title)
             self.body = VExpansionPanelText()
 
 
@@ -64,11 +64,20 @@ def upload_button(
     *,
     why_not: str = "",
     is_folder: bool = False,
+    icon: str = "",
     **options: Any,
 ) -> None:
-    """Draw a button that sends a file, or all files of a folder; see `transfers`."""
+    """Draw a button that sends a file, or all files of a folder; with `icon` a small one. See `transfers`."""
     error_name = names_of(server, PageState).error
-    action(text, "$event.currentTarget.parentElement.nextElementSibling.click()", why_not=why_not, **options)
+    click = "$event.currentTarget.parentElement.nextElementSibling.click()"
+    if icon:
+        with html.Div(title=(f"{why_not or repr('')} || '{text}'",)):
+            VBtn(
+                icon=icon, size="small", variant="tonal", rounded="lg", aria_label=text, click=click,
+                disabled=(f"!!({why_not or repr('')})",), **options,
+            )  # fmt: skip
+    else:
+        action(text, click, why_not=why_not, **options)
     limits = f"{{ bytes: {MAX_FILE_BYTES}, files: {MAX_FILES} }}"
     html.Input(
         type="file",

@@ -13,8 +13,8 @@ from VesselSegmentationLib.segmentation_job import SegmentationJob, Segmentation
 from VesselSegmentationLib.worker_job import CANCELLED, DONE, FAILED, RUNNING
 
 if TYPE_CHECKING:
+    from vesselseg.models import Manifest
     from vesselseg_web.case import Case
-    from vesselseg_web.views import Views
 
 #: How long a slider must rest before the vessels follow it.
 _REST_SECONDS = 0.2
@@ -22,7 +22,8 @@ _SAME = 1e-6
 _GIVEN_MASK = "given"
 #: What corrected vessels can be replaced by.
 _RUN, _THRESHOLD = "another segmentation", "another threshold"
-_AUTOMATIC_DEVICE = {"title": "Automatic (the fastest)", "value": "auto"}
+_WAIT = "Wait until the segmentation is done, or cancel it."
+_AUTOMATIC_DEVICE = {"title": "Automatic", "value": "auto"}
 
 
 class SegmentLogic(SectionLogic[SegmentState]):
@@ -32,12 +33,10 @@ class SegmentLogic(SectionLogic[SegmentState]):
     ----------
     page : PageLogic
     case : Case
-    views : Views
     """
 
-    def __init__(self, page: PageLogic, case: Case, views: Views) -> None:
+    def __init__(self, page: PageLogic, case: Case) -> None:
         super().__init__(page, case, SegmentState)
-        self._views = views
         self._job: SegmentationJob | None = None
         self._query: DeviceQuery | None = None
         self._moved_at: float | None = None
@@ -160,9 +159,10 @@ class SegmentLogic(SectionLogic[SegmentState]):
             data.why_not = "No model is installed."
         elif self.case.scan is None:
             data.why_not = "Load a scan first."
+        data.why_no_mask = "Load a scan first." if self.case.scan is None else _WAIT if running else ""
         data.why_no_threshold = ""
         if running:
-            data.why_no_threshold = "Wait until the segmentation is done, or cancel it."
+            data.why_no_threshold = _WAIT
         elif self.case.probability_node is None:
             data.why_no_threshold = "Segment a scan first."
         self._show_masks()
@@ -179,7 +179,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def _show_models(self) -> None:
         with self.page.reporting():
             manifests = self.case.segmentation.models()
-            self.data.models = [{"title": each.title, "value": each.name} for each in manifests]
+            self.data.models = [_choice(each) for each in manifests]
             if manifests:
                 self.data.model = manifests[0].name
                 self._choose_model(self.data.model)
@@ -193,7 +193,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def _show_masks(self) -> None:
         masks = [
             {"title": "Find the brain", "value": "auto"},
-            {"title": "None: segment the whole scan", "value": "none"},
+            {"title": "None: whole scan", "value": "none"},
         ]
         if self.case.mask is not None:
             masks.append({"title": str(self.case.mask.GetName()), "value": _GIVEN_MASK})
@@ -225,16 +225,12 @@ class SegmentLogic(SectionLogic[SegmentState]):
             self.page.say("The scan was not segmented.")
             raise job.error or VesselSegError(job.message)
         else:
-            first = not self.case.has_vessels
-            if first:
+            if not self.case.has_vessels:
                 self.case.segmentation.set_surface_shown(job.segmentation_node, True)
             self.case.take_vessels(job.segmentation_node)
             self._show_threshold()
             self.data.message = _what_ran(job.summary)
             self.page.say(f"The vessels are found. {self.data.message}")
-            self._views.draw_slices_anew()
-            if first:
-                self._views.centre_3d()
 
     def _poll_query(self) -> None:
         query = self._query
@@ -246,6 +242,12 @@ class SegmentLogic(SectionLogic[SegmentState]):
             {"title": f"{each['name']}: {each.get('label', '')}", "value": str(each["name"])} for each in query.devices
         ]
         self.data.devices = [_AUTOMATIC_DEVICE, *devices]
+
+
+def _choice(manifest: Manifest) -> dict[str, str]:
+    """Return what a list of models shows: what it is, and below it how it came about."""
+    title, _, rest = manifest.title.partition(", ")
+    return {"title": title, "value": manifest.name, "subtitle": rest}
 
 
 def _what_ran(summary: dict[str, Any]) -> str:

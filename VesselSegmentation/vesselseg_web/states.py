@@ -17,8 +17,8 @@ class PageState:
         Name of the arrangement of the views.
     layouts : list of str
         All of them.
-    sections : list of str
-        Sections of the drawer that are open.
+    section : str
+        The section of the drawer that is open.
     status : str
         What was done last.
     busy : str
@@ -30,7 +30,7 @@ class PageState:
     dark: bool = True
     layout: str = ""
     layouts: list[str] = field(default_factory=list)
-    sections: list[str] = field(default_factory=lambda: ["scan", "segment"])
+    section: str = "scan"
     status: str = "Load a TOF-MRA scan, or try the synthetic one."
     busy: str = ""
     error: str = ""
@@ -64,11 +64,11 @@ class SegmentState:
     Parameters
     ----------
     models, devices, masks : list of dict
-        Choices, each with "title" and "value".
+        Choices, each with "title" and "value"; models also with "subtitle".
     model, device, mask : str
         The values chosen.
-    why_not : str
-        Why it cannot be started; empty if it can.
+    why_not, why_no_mask : str
+        Why it cannot be started, and why no mask can be opened; empty if it can.
     running : bool
     percent : float
         0 to 100.
@@ -93,6 +93,7 @@ class SegmentState:
     device: str = "auto"
     mask: str = "auto"
     why_not: str = ""
+    why_no_mask: str = ""
     running: bool = False
     percent: float = 0.0
     message: str = ""
@@ -196,7 +197,7 @@ class CompareState:
     notes : str
         What a reader should know.
     legend : list of dict
-        "title", "colour" (as in CSS) and "text" of each kind.
+        "title", "colour" (as in CSS), "text" and "volume" of each kind.
     metrics : list of dict
         "title", "value", "unit" and "former": not empty where it is not yet that of the labels as they are.
     """

@@ -8,6 +8,7 @@ import slicer
 from trame_slicer.core import LayoutManager
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition
+from vtkmodules.vtkCommonDataModel import vtkBoundingBox
 
 from vesselseg_web.view_ui import draw_3d_view, draw_slice_view
 
@@ -42,6 +43,8 @@ class Views:
     def __init__(self, server: Any, application: Any) -> None:
         self._application = application
         self._server = server
+        #: Where the camera was put, and what for.
+        self._fitted: tuple[tuple[float, ...], vtkBoundingBox] | None = None
         options = {"target_fps": _FPS, "blur_fps": _OTHERS_FPS, "interactive_quality": _MOVING_QUALITY}
         slices = RemoteSliceViewFactory(server, populate_view_ui_f=draw_slice_view, **options)
         self._threed = RemoteThreeDViewFactory(server, populate_view_ui_f=draw_3d_view, **options)
@@ -51,10 +54,12 @@ class Views:
         self._layout_manager.register_layout_dict(_layouts())
         self._layout_manager.set_layout(_DEFAULT_LAYOUT)
         self.layouts: list[str] = self._layout_manager.get_layout_ids()
-        for view in application.view_manager.get_threed_views():
-            # Software rendering loses translucent surfaces where it combines depth peeling and multisampling, and
-            # takes seconds a picture where it peels volumes.
+        for view in application.view_manager.get_views():
+            # Software takes two thirds of the time of a slice for multisampling, which changes nothing in an image, and
+            # loses translucent surfaces where it combines that with depth peeling.
             view.render_window().SetMultiSamples(0)
+        for view in application.view_manager.get_threed_views():
+            # It takes seconds a picture where it peels volumes.
             view.renderer().SetUseDepthPeelingForVolumes(False)
             view.set_box_visible(False)
         # It draws nothing here, where no models are in slices, and would have every slice view drawn with each step of
@@ -87,11 +92,7 @@ class Views:
         display.show_volume_in_slice_background(volume_node)
         display.show_volume_in_slice_foreground(None)
         display.reset_views()
-
-    def draw_slices_anew(self) -> None:
-        """Show what came into the scene in one batch: slice views put it into place only when they are changed next."""
-        for view in self._application.view_manager.get_slice_views():
-            view.get_view_node().Modified()
+        self._fitted = None
 
     def limit_3d(self, limited: bool) -> None:
         """Draw the 3D view with fewer pixels, so that software can cast rays through all of them, or in full again."""
@@ -99,10 +100,19 @@ class Views:
             adapter = self._threed.get_factory_view(view.get_singleton_tag()).view_adapter
             adapter.max_pixel_count = _RAYS if limited and self.software else 0
 
-    def centre_3d(self) -> None:
-        """Turn the 3D view to what it shows."""
+    def fit_3d(self) -> None:
+        """Turn the 3D view to all that it shows of a scan, until the user has turned it."""
         for view in self._application.view_manager.get_threed_views():
+            bounds = vtkBoundingBox(view.renderer().ComputeVisiblePropBounds())
+            if not bounds.IsValid():
+                continue
+            camera = view.renderer().GetActiveCamera()
+            if self._fitted is not None:
+                place, fitted = self._fitted
+                if fitted.Contains(bounds) or place != camera.GetPosition():
+                    continue
             view.reset_view()
+            self._fitted = camera.GetPosition(), bounds
 
     def _set_mouse(self) -> None:
         """Let a drag in slices change the window; clearing the scene has undone that."""

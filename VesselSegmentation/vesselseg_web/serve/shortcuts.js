@@ -14,6 +14,8 @@
       const keys = window.trame.state.get("ShortcutState__keys") || [];
       const found = keys.find(({ key }) => key === named(event));
       if (!found) return;
+      // An open list has keys of its own.
+      if (document.querySelector(".v-menu.v-overlay--active")) return;
       // A question has to be answered first; the sheet itself is closed by its key.
       const dialog = document.querySelector(".v-dialog.v-overlay--active");
       if (dialog && !(found.action === "help" && dialog.querySelector(".vs-help"))) return;
