@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from trame_server.utils.typed_state import TypedState
 from trame_slicer.views import ViewLayoutDefinition
 from trame_slicer.views.direct_view_factory import DirectViewFactory
 
@@ -16,6 +17,7 @@ from vesselseg.volume import Volume
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
+from vesselseg_web.states import SegmentState
 from vesselseg_web.tool_list import TOOLS
 from VesselSegmentationLib import edit_tools
 from VesselSegmentationLib.edit_tools import EditTool
@@ -95,11 +97,12 @@ class Desk:
         self.poll()
 
     def poll(self, seconds=0.0):
-        """Let the page do what it does some times a second."""
+        """Let the page do what it does some times a second, and go on whatever happens, as it does."""
         end = time.monotonic() + seconds
         while True:
-            self.compare.poll()
-            self.correct.poll()
+            for section in (self.compare, self.correct):
+                with self.page.reporting(keep=True):
+                    section.poll()
             self.page.state.flush()
             if time.monotonic() >= end:
                 return
@@ -118,8 +121,12 @@ class Desk:
         k, j, i = voxel
         return tuple(float(v) for v in (self.geometry.ijk_to_ras() @ [i, j, k, 1.0])[:3])
 
-    def click(self, voxel, view=None):
+    def click_at_once(self, voxel, view=None):
+        """Click; the page has had no time yet to look at it."""
         click(view or self.axial, self.place(voxel))
+
+    def click(self, voxel, view=None):
+        self.click_at_once(voxel, view)
         self.poll()
 
     def stroke(self, view, *voxels):
@@ -360,6 +367,97 @@ def test_error_is_rejected_by_a_click_in_3d(compared):
     assert marks is not None
     compared.correct.undo()
     assert compared.correct.data.steps == []
+
+
+@pytest.mark.parametrize("decision", ["accepted", "rejected"])
+def test_decision_is_kept_where_metrics_cannot_be_measured(compared, decision):
+    compared.tools.toggle("error")
+    compared.data.decision = decision
+    compared.poll(0.4)  # now a worker is asked for metrics, as which the pretended one fails
+    compared.click(MISSED[1])
+    time.sleep(4)
+    compared.tools.apply()
+    assert len(compared.steps) == 1
+    assert compared.label[MISSED[1]] == (decision == "accepted")
+    assert compared.page.data.error == ""
+    compared.wait(lambda: "worker ended unexpectedly" in compared.page.data.error)
+    assert compared.case.review.error_map is not None
+
+
+def test_click_counts_though_apply_follows_at_once(edited):
+    edited.tools.toggle("removePiece")
+    edited.click_at_once(PIECE)
+    edited.tools.apply()
+    assert not edited.label[PIECE]
+    assert len(edited.steps) == 1
+
+
+def test_last_click_counts_though_apply_follows_at_once(edited):
+    edited.tools.toggle("removePiece")
+    edited.click(TRUNK)
+    edited.click_at_once(PIECE)
+    edited.tools.apply()
+    assert edited.label[TRUNK]
+    assert not edited.label[PIECE]
+    edited.click(TRUNK)
+    edited.click_at_once((12, 40, 2))
+    edited.tools.apply()
+    assert edited.label[TRUNK]
+    assert "no vessel within" in edited.data.hint
+
+
+def test_click_counts_that_follows_undo_at_once(edited):
+    edited.tools.toggle("removePiece")
+    edited.click(PIECE)
+    edited.tools.apply()
+    edited.click(BRANCH)
+    edited.correct.undo()
+    edited.click_at_once(PIECE)
+    edited.poll()
+    assert "108 removed" in edited.data.hint
+    edited.tools.apply()
+    np.testing.assert_array_equal(edited.label, drawn()[0] & drawn()[1])
+
+
+def test_click_on_nothing_leaves_what_is_shown(edited):
+    edited.tools.toggle("removePiece")
+    edited.click(PIECE)
+    drag(edited.solid, (2, 2))
+    edited.poll()
+    assert "still waits" in edited.data.hint
+    edited.tools.apply()
+    assert not edited.label[PIECE]
+    drag(edited.solid, (2, 2))
+    assert "waits" not in edited.data.hint
+
+
+def test_apply_does_nothing_while_a_scan_is_segmented(edited):
+    edited.tools.toggle("removePiece")
+    edited.click(PIECE)
+    running = TypedState(edited.page.state, SegmentState).data
+    running.running = True
+    edited.tools.apply()
+    assert edited.steps == []
+    edited.poll()
+    assert (edited.data.tool, edited.data.hint) == ("", "")
+    assert not edited.case.edits.preview.shown
+    running.running = False
+    edited.poll()
+    edited.tools.apply()
+    np.testing.assert_array_equal(edited.label, drawn()[0])
+
+
+def test_line_below_the_views_says_nothing_of_a_tool_that_was_put_down(edited):
+    edited.tools.toggle("grow")
+    assert edited.page.data.status == edited.data.hint != ""
+    edited.tools.toggle("grow")
+    assert edited.page.data.status == ""
+    edited.tools.toggle("removePiece")
+    edited.click(PIECE)
+    edited.tools.apply()
+    edited.correct.undo()
+    edited.tools.toggle("removePiece")
+    assert edited.page.data.status.startswith("Undone")
 
 
 def test_strokes_and_clicks_are_steps_of_one_history(edited):

@@ -191,8 +191,13 @@ class ReviewLogic:
         """Whether the metrics are those of the labels as they are now."""
         return not (self._dirty or self._metrics_due or self._job is not None)
 
-    def poll(self) -> set[str]:
+    def poll(self, *, metrics: bool = True) -> set[str]:
         """Do the next step, if there is one.
+
+        Parameters
+        ----------
+        metrics : bool
+            Whether it may be one of measuring; without, only map and list are brought up to date.
 
         Returns
         -------
@@ -215,7 +220,7 @@ class ReviewLogic:
             raise
         if self.listing is not None and self.listing.step():
             return {COMPONENTS}
-        return {METRICS} if self._update_metrics() else set()
+        return {METRICS} if metrics and self._update_metrics() else set()
 
     def wait(self, timeout: float = 60.0) -> bool:
         """Poll until everything is up to date, at most for a number of seconds; whether it is."""

@@ -64,6 +64,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
             return
         with self.page.reporting():
             errors.decide(navigator.current.component_id, decision, self.data.reader)
+            self.tools.catch_up()
             self.page.say(_DONE.get(decision, "The error was seen."))
             self._take_changes()
             navigator.next()
@@ -121,6 +122,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
             return  # keys know no buttons that cannot be pressed
         with self.page.reporting():
             done = step()
+            self.tools.catch_up()  # before the next click, which is meant for what is there now
             self.page.say(f"{word}: {done.description}.")
             if done.tool == AUTOMATIC:
                 self._show_threshold()

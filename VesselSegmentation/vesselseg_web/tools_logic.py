@@ -132,7 +132,10 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self.put_down()
 
     def apply(self) -> None:
-        """Do what is shown; the tool stays in the hand."""
+        """Do what was asked for last; the tool stays in the hand."""
+        if self._why_no_edit():
+            return  # keys know no buttons that cannot be pressed
+        self.catch_up()
         if self._moved_at is not None:
             self._preview()
         offer = self._offer
@@ -159,17 +162,21 @@ class ToolsLogic(SectionLogic[ToolsState]):
 
     def poll(self) -> None:
         """Show what was clicked, and let the preview follow a slider that has come to rest."""
+        self.catch_up()
+        if self._moved_at is not None and time.monotonic() - self._moved_at > _REST_SECONDS:
+            self._preview()
+        if self._chosen is not None and self._why_not(self._chosen):
+            self.choose("")
+        self.update()
+
+    def catch_up(self) -> None:
+        """Take back what was made for other vessels than there are now, and show what has been clicked since."""
         if self._offer is not None and self._offer.state != self.case.edits.state:
             self._withdraw()  # somebody has undone something, or decided about an error
             self._say(self._hint())
         if self._clicked:
             self._clicked = False
             self._take_clicks()
-        if self._moved_at is not None and time.monotonic() - self._moved_at > _REST_SECONDS:
-            self._preview()
-        if self._chosen is not None and self._why_not(self._chosen):
-            self.choose("")
-        self.update()
 
     def update(self) -> None:
         """Say what can be used."""
@@ -285,15 +292,16 @@ class ToolsLogic(SectionLogic[ToolsState]):
 
     def _say(self, text: str) -> None:
         """Say it beside the tools, and below the views, where it is seen while the section is scrolled away."""
-        self.data.hint = text
-        if text:
+        former, self.data.hint = self.data.hint, text
+        if text or self.page.data.status == former:
             self.page.say(text)
 
     def _on_clicks(self) -> None:
         self._clicked = True
 
     def _on_missed(self) -> None:
-        self._say("Nothing is there: click on a vessel.")
+        waits = " What is shown still waits for Apply or Cancel." if self._offer is not None else ""
+        self._say(f"Nothing is there: click on a vessel.{waits}")
 
     def _on_setting(self, *_: Any) -> None:
         if self._tool is not None and (self._points or not self._tool.clicks):
