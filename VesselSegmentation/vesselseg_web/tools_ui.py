@@ -13,7 +13,9 @@ from vesselseg_web.section_ui import action, names_of
 from vesselseg_web.states import FreeHandState, ToolsState
 from vesselseg_web.tool_list import FREE_HAND, VESSEL_TOOLS
 
-_SELECT = {"density": "compact", "variant": "outlined", "hide_details": True, "classes": "my-2"}
+_SELECT = {"density": "compact", "variant": "outlined", "hide_details": True, "classes": "mt-3"}
+#: What 0 means where it is more than a number.
+_ZEROS = {"calibre": "as measured", "depth": "through everything"}
 _SMALL = "text-caption text-medium-emphasis"
 
 
@@ -34,7 +36,7 @@ class ToolsUI:
         name = self._name
         for group in (VESSEL_TOOLS, FREE_HAND):
             html.Div(group, classes=f"{_SMALL} mt-2")
-            with html.Div(style="display: grid; grid-template-columns: 1fr 1fr; gap: 4px"):
+            with html.Div(style="display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px"):
                 self._draw_buttons(group)
         self._draw_settings()
         html.Div(f"{{{{ {name.hint} }}}}", v_if=(name.hint,), classes="text-body-2 my-2 vs-hint", aria_live="polite")
@@ -57,14 +59,16 @@ class ToolsUI:
         ), VBtn(
             block=True,
             size="small",
-            classes=("`vs-tool vs-tool-${tool.name}`",),
+            classes=("`text-none px-1 vs-tool vs-tool-${tool.name}`",),
+            # Three in a row: all tools and what belongs to one are in sight together.
+            style="letter-spacing: 0",
             variant=(f"tool.name === {name.tool} ? 'flat' : 'tonal'",),
             color=(f"tool.name === {name.tool} ? 'primary' : undefined",),
             disabled=("!!tool.why_not",),
             click=(self.tool_clicked, "[tool.name]"),
             aria_pressed=(f"tool.name === {name.tool}",),
         ):  # fmt: skip
-            VIcon("{{ tool.icon }}", start=True)
+            VIcon("{{ tool.icon }}", start=True, classes="mr-1")
             html.Span("{{ tool.title }}")
 
     def _draw_settings(self) -> None:
@@ -134,7 +138,9 @@ class ToolsUI:
         with html.Div(v_if=(self._has(setting),), classes=f"mt-2 vs-setting-{setting}", title=tip):
             with html.Div(classes="d-flex justify-space-between text-body-2"):
                 html.Span(title)
-                html.Span(f"{{{{ Number({value}).toFixed({digits}) }}}}{unit}")
+                number = f"Number({value}).toFixed({digits}) + '{unit}'"
+                zero = _ZEROS.get(setting)
+                html.Span(f"{{{{ {value} ? {number} : '{zero}' }}}}" if zero else f"{{{{ {number} }}}}")
             VSlider(
                 v_model=(value,), min=low, max=high, step=step, density="compact", hide_details=True,
                 color="primary", aria_label=title,
