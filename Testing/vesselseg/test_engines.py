@@ -17,13 +17,17 @@ from torch import nn
 from vesselseg import devices
 from vesselseg.devices import Device
 from vesselseg.engines import DeviceOutOfMemoryError, choice, make_engine, openvino_engine, plan_run, torch_engine
+from vesselseg.engines.choice import Plan
 from vesselseg.engines.graphs import graph_traits
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.image_io import write_volume
 from vesselseg.inference import predict_probability
 from vesselseg.models import Manifest, find_model, save_model
 from vesselseg.models.manifest import PrecisionCheck
+from vesselseg.models.weights import load_weights
 from vesselseg.networks import build_network
+from vesselseg.phantom import make_phantom
+from vesselseg.preprocessing import normalise
 from vesselseg.volume import Volume
 
 GPU = Device("cuda:0", "A GPU", 8 << 30)
@@ -105,6 +109,26 @@ def test_bfloat16_is_near_and_said(model: Manifest, array: np.ndarray) -> None:
     exact = predict(model, array, device="cpu", precision="f32")
     difference = np.abs(predict(model, array, device="cpu", precision="bf16") - exact)
     assert 0 < np.mean(difference) < 0.01
+
+
+@pytest.mark.parametrize("name", ["tof-unet3d", "paper-half-unet"])
+def test_bfloat16_loses_less_than_openvino_by_itself(name: str) -> None:
+    if not openvino_engine.computes_natively("bf16"):
+        pytest.skip("this CPU does not compute in bfloat16")
+    model = find_model(name)
+    scan = make_phantom(1)[0].array
+    middle = tuple(slice(side // 2 - 24, side // 2 + 24) for side in scan.shape)
+    array = normalise(scan, model.normalisation, middle)
+    by_itself = openvino_engine.OpenVinoEngine(
+        *openvino_engine.openvino_model(model.architecture, model.options, load_weights(model)), "bf16"
+    )
+    plain = predict_probability(by_itself, array)
+    exact, found = (
+        predict_probability(make_engine(Plan("openvino", devices.cpu_device(), precision), model), array)
+        for precision in ("f32", "bf16")
+    )
+    assert (exact > model.threshold).mean() > 0.001
+    assert np.sqrt(np.mean((found - exact) ** 2)) < 0.7 * np.sqrt(np.mean((plain - exact) ** 2))
 
 
 def test_several_streams_keep_the_order(array: np.ndarray, model: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,9 @@ def make_engine(plan: Plan, manifest: Manifest) -> Engine:
     if plan.precision == "int8":
         traits = graph_traits(manifest.architecture, manifest.options)
         return OpenVinoEngine(read_openvino_model(int8_path(manifest)), traits, "int8")
-    model, traits = openvino_model(manifest.architecture, manifest.options, load_weights(manifest))
+    model, traits = openvino_model(
+        manifest.architecture, manifest.options, load_weights(manifest), for_bfloat16=plan.precision == "bf16"
+    )
     return OpenVinoEngine(model, traits, plan.precision)
 
 

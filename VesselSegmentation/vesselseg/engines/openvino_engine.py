@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.engines import bfloat16
 from vesselseg.engines.graphs import Weights, build_graph, graph_traits
 from vesselseg.engines.interface import CPU_BYTES, DeviceOutOfMemoryError, Results, Traits, tells_of_short_memory
 from vesselseg.errors import VesselSegError
@@ -38,7 +39,8 @@ class OpenVinoEngine:
     Parameters
     ----------
     model : openvino.Model
-        Its input has the shape (N, channels, [Z,] Y, X) with all sides dynamic; its output are logits.
+        Its input has the shape (N, channels, [Z,] Y, X) with all sides dynamic; its output are logits. It may take the
+        scan split for bfloat16.
     traits : Traits
         Of the network.
     precision : {"f32", "bf16", "int8"}
@@ -53,11 +55,12 @@ class OpenVinoEngine:
         import openvino
 
         self.traits, self.precision = traits, precision
+        self._takes_parts = model.input().partial_shape[1] == bfloat16.PARTS * traits.in_slices
         bytes_per_voxel = traits.held * _HELD * (4 if precision == "f32" else 2)
         self.block_voxels = int(CPU_BYTES / bytes_per_voxel)
         threads = _threads()
-        # Slices are computed side by side, one by each core; a block is so large that all cores share one.
-        streams = min(threads, max(1, self.block_voxels // _SLICE)) if traits.dimensions == 2 else 1
+        # Two cores share a slice: as fast as a slice each, and half as much is held. All share a block: it is large.
+        streams = min(max(1, threads // 2), max(1, self.block_voxels // _SLICE)) if traits.dimensions == 2 else 1
         properties: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT" if traits.dimensions == 2 else "LATENCY",
             "NUM_STREAMS": str(streams),
@@ -70,7 +73,7 @@ class OpenVinoEngine:
             properties["INFERENCE_NUM_THREADS"] = threads
         compiled = openvino.Core().compile_model(model, "CPU", properties)
         # Twice the streams for slices: while a result is fetched, the next slice is already being computed.
-        self._requests = [compiled.create_infer_request() for _ in range(streams * 2 if streams > 1 else 1)]
+        self._requests = [compiled.create_infer_request() for _ in range(streams * 2 if traits.dimensions == 2 else 1)]
 
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Compute the network; see `vesselseg.engines.interface.Engine.run`."""
@@ -82,7 +85,7 @@ class OpenVinoEngine:
                     idle.append(busy.popleft())
                 request = idle.popleft()
                 busy.append(request)
-                request.start_async([array], share_inputs=True)
+                request.start_async([bfloat16.split_scan(array) if self._takes_parts else array], share_inputs=True)
             while busy:
                 yield _logits(busy[0])
                 busy.popleft()
@@ -98,13 +101,17 @@ class OpenVinoEngine:
                 _finish(request)
 
 
-def openvino_model(architecture: str, options: dict[str, Any], weights: Weights) -> tuple[Any, Traits]:
+def openvino_model(
+    architecture: str, options: dict[str, Any], weights: Weights, *, for_bfloat16: bool = False
+) -> tuple[Any, Traits]:
     """Build a network in OpenVINO.
 
     Parameters
     ----------
     architecture, options, weights
         See `vesselseg.engines.graphs.build_graph`.
+    for_bfloat16 : bool
+        Whether it takes the scan split and has rounded weights, see `vesselseg.engines.bfloat16`.
 
     Returns
     -------
@@ -120,8 +127,10 @@ def openvino_model(architecture: str, options: dict[str, Any], weights: Weights)
     from openvino import opset13
 
     traits = graph_traits(architecture, options)
-    scan = opset13.parameter([-1, traits.in_slices] + [-1] * traits.dimensions, np.float32, name="scan")
-    logits = build_graph(architecture, options, weights, _Operations(opset13, traits.dimensions), scan)
+    channels = traits.in_slices * (bfloat16.PARTS if for_bfloat16 else 1)
+    scan = opset13.parameter([-1, channels] + [-1] * traits.dimensions, np.float32, name="scan")
+    operations = (_Bfloat16Operations if for_bfloat16 else _Operations)(opset13, traits.dimensions)
+    logits = build_graph(architecture, options, weights, operations, scan)
     return openvino.Model([logits], [scan], architecture), traits
 
 
@@ -176,6 +185,17 @@ class _Operations:
 
     def concatenate(self, one: Any, other: Any) -> Any:
         return self._opset.concat([one, other], 1)
+
+
+class _Bfloat16Operations(_Operations):
+    """The same, such that bfloat16 loses little."""
+
+    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
+        from openvino.op import Parameter
+
+        takes_scan = isinstance(features, Parameter)
+        prepared = bfloat16.split_weight(weight) if takes_scan else bfloat16.rounded_weight(weight)
+        return super().convolution(features, prepared, bias)
 
 
 def _logits(request: Any) -> NDArray[np.float32]:

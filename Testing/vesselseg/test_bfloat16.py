@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vesselseg.engines.bfloat16 import PARTS, rounded, rounded_weight, split_scan, split_weight
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def by_torch(values: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(values).to(torch.bfloat16).to(torch.float32).numpy()
+
+
+def test_rounding_is_that_of_torch(rng: np.random.Generator) -> None:
+    values = rng.normal(size=10_000).astype(np.float32) * np.float32(10.0) ** rng.integers(-20, 20, 10_000)
+    # Halfway between two neighbours: the even one is taken. And where the mantissa overflows.
+    ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 255 / 128 + 2**-8, 0.0, -0.0], np.float32)
+    values = np.concatenate([values.astype(np.float32), ties])
+    np.testing.assert_array_equal(rounded(values), by_torch(values))
+
+
+@pytest.mark.parametrize("sides", [(12, 14), (6, 8, 7)])
+def test_split_convolution_in_bfloat16_is_that_in_single_precision(
+    rng: np.random.Generator, sides: tuple[int, ...]
+) -> None:
+    scan = rng.random((1, 2, *sides), dtype=np.float32) * 4
+    weight = rng.normal(size=(5, 2, *[3] * len(sides))).astype(np.float32)
+    convolve = torch.nn.functional.conv2d if len(sides) == 2 else torch.nn.functional.conv3d
+
+    def convolved(scan: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return convolve(torch.from_numpy(scan).double(), torch.from_numpy(weight).double()).numpy()
+
+    exact = convolved(scan, weight)
+    # Factors in bfloat16 and exact sums, as the CPU's instructions compute them but for the single precision of sums.
+    parts, kernels = split_scan(scan), split_weight(weight)
+    assert parts.shape[1] == kernels.shape[1] == PARTS * 2
+    found = convolved(by_torch(parts), by_torch(kernels))
+    plain = convolved(by_torch(scan), by_torch(weight))
+    assert np.abs(found - exact).max() < np.abs(plain - exact).max() / 50
+
+
+def test_rounded_kernels_keep_their_sums(rng: np.random.Generator) -> None:
+    weight = rng.normal(size=(8, 4, 3, 3)).astype(np.float32)
+    found = rounded_weight(weight)
+    np.testing.assert_array_equal(found, by_torch(found))
+    # Each is one of the two neighbours in bfloat16, or takes over what a larger one has left.
+    largest = np.abs(weight).max(axis=(2, 3), keepdims=True)
+    assert np.all(np.abs(found - weight) <= np.abs(weight) * 2**-8 + largest * 2**-8)
+
+    def drift(values: np.ndarray) -> np.ndarray:
+        return np.abs((values.astype(np.float64) - weight).sum(axis=(2, 3)))
+
+    assert drift(found).mean() < drift(by_torch(weight)).mean() / 10
