@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ def _read_image(path: Path) -> SimpleITK.Image:
     import SimpleITK as sitk
 
     from vesselseg.dicom_io import read_dicom_folder
-    from vesselseg.nifti_checks import check_nifti
+    from vesselseg.nifti_checks import check_nifti_geometry, check_nifti_voxels
 
     try:
         os.fspath(path).encode()  # ITK takes names in UTF-8 only
@@ -133,6 +134,7 @@ def _read_image(path: Path) -> SimpleITK.Image:
         return image
     if size == 0:
         raise VesselSegError(f"{path} is empty", "copy or export it again")
+    is_nifti = path.name.lower().endswith((".nii", ".nii.gz"))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -143,7 +145,10 @@ def _read_image(path: Path) -> SimpleITK.Image:
             if dimension == 4:
                 # A three-dimensional image that was stored as a series of one.
                 reader.SetExtractSize([*sides[:3], 0])
-            image = reader.Execute()
+            # The checks unpack the file as well: beside ITK, which takes as long.
+            with ThreadPoolExecutor(1) as beside:
+                checked = beside.submit(check_nifti_voxels, path) if is_nifti else None
+                image = reader.Execute()
     except RuntimeError as error:
         if "orthonormal" in str(error).lower():
             raise VesselSegError(
@@ -153,8 +158,9 @@ def _read_image(path: Path) -> SimpleITK.Image:
         raise VesselSegError(
             f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged"
         ) from error
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        check_nifti(path, Geometry.from_sitk(image))
+    if checked is not None:
+        checked.result()
+        check_nifti_geometry(path, Geometry.from_sitk(image))
     return image
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,27 @@ logger = logging.getLogger("vesselseg")
 _BLOCK_BYTES = 1 << 22
 
 
-def check_nifti(path: Path, geometry: Geometry) -> None:
-    """Refuse a file that ITK reads without a word, though part of the head or of the header is not what it seems.
+def check_nifti_voxels(path: Path) -> None:
+    """Refuse a file with voxels that ITK makes up without a word.
 
-    ITK fills a file that breaks off with 0, turns values that are no numbers into 0, and takes one of two geometries.
+    It fills a file that breaks off with 0, and turns values that are no numbers into 0.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A NIfTI file.
+
+    Raises
+    ------
+    VesselSegError
+        If the file breaks off, or a voxel is not a number.
+    """
+    with _whole(path):
+        _check_voxels(path, _header(path).dataobj)
+
+
+def check_nifti_geometry(path: Path, geometry: Geometry) -> None:
+    """Refuse a file whose header contradicts itself; ITK takes one of two geometries.
 
     Parameters
     ----------
@@ -33,16 +52,27 @@ def check_nifti(path: Path, geometry: Geometry) -> None:
     Raises
     ------
     VesselSegError
-        If the file breaks off, a voxel is not a number, or the size of the voxels is in doubt.
+        If the size of the voxels is in doubt, or the geometry is not made of numbers.
     """
+    with _whole(path):
+        image = _header(path)
+    _check_geometry(path, image, geometry)
+
+
+def _header(path: Path) -> Any:
+    import nibabel
+
+    return nibabel.load(path)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
     import nibabel
 
     try:
-        image: Any = nibabel.load(path)
-        _check_voxels(path, image.dataobj)
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
         raise _broken(path) from error
-    _check_geometry(path, image, geometry)
 
 
 def _broken(path: Path) -> VesselSegError:
