@@ -91,7 +91,8 @@ def predict_probability(
     probability = np.zeros(array.shape, dtype=np.float32)
     region = region or (slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2]))
     cut = _slices if engine.traits.dimensions == 2 else _blocks
-    todo = list(cut(engine, array.shape, mask, region))
+    # The largest first: engines then take their memory once, and do not hold on to what was too small for the next.
+    todo = sorted(cut(engine, array.shape, mask, region), key=_seen, reverse=True)
     whole = sum(_size(box) for _tiling, box in todo)
     done = 0
     effort = NetworkEffort() if effort is None else effort
@@ -223,6 +224,11 @@ def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     np.exp(values, out=values)
     values += 1
     return np.reciprocal(values, out=values)
+
+
+def _seen(part: _Part) -> int:
+    tiling, box = part
+    return tiling.voxels_seen(box)
 
 
 def _size(box: Box) -> int:

@@ -35,7 +35,9 @@ def foreground_threshold(array: NDArray[np.floating]) -> float:
     return float(threshold_otsu(np.minimum(sample, np.percentile(sample, 99.5))))
 
 
-def normalise(array: NDArray[np.floating], normalisation: dict) -> NDArray[np.float32]:
+def normalise(
+    array: NDArray[np.floating], normalisation: dict, box: tuple[slice, slice, slice] | None = None
+) -> NDArray[np.float32]:
     """Bring the intensities of a scan to the range that a model was trained on.
 
     Parameters
@@ -47,10 +49,13 @@ def normalise(array: NDArray[np.floating], normalisation: dict) -> NDArray[np.fl
         As in a model's manifest. ``{"method": "foreground_median", "clip": 4.0}`` divides by the median of the head,
         so that brain tissue lies near 1; ``{"method": "zscore", "mean": m, "std": s}`` is the paper's: a mean and a
         standard deviation over all training patches.
+    box : tuple of slice, optional
+        Along z, y, x: the part that is returned; the default is all of it.
 
     Returns
     -------
-    ndarray, shape (Z, Y, X), float32
+    ndarray, float32
+        Of the shape of the scan or of the box, in memory of its own.
 
     Raises
     ------
@@ -59,16 +64,18 @@ def normalise(array: NDArray[np.floating], normalisation: dict) -> NDArray[np.fl
     """
     method = normalisation.get("method")
     array = np.asarray(array, dtype=np.float32)
+    part = array if box is None else array[box]
     if method == "foreground_median":
         foreground = array[array > foreground_threshold(array)]
-        scale = float(np.median(foreground)) if foreground.size else 0.0
+        scale = float(np.median(foreground, overwrite_input=True)) if foreground.size else 0.0
         if scale <= 0:
             raise VesselSegError(
                 "the head in the scan has no positive signal",
                 "check that it is a TOF-MRA scan; if its values are negative, add an offset that brings air near 0",
             )
         clip = float(normalisation.get("clip", 4.0))
-        return np.clip(array / np.float32(scale), 0.0, clip, dtype=np.float32)
+        values = part / np.float32(scale)
+        return np.clip(values, np.float32(0.0), np.float32(clip), out=values)
     if method == "zscore":
         try:
             mean, std = np.float32(normalisation["mean"]), np.float32(normalisation["std"])
@@ -76,5 +83,5 @@ def normalise(array: NDArray[np.floating], normalisation: dict) -> NDArray[np.fl
             raise VesselSegError(
                 f"the normalisation in the model's manifest lacks {error}", "import it again"
             ) from error
-        return (array - mean) / std
+        return (part - mean) / std
     raise VesselSegError(f"unknown normalisation '{method}' in the model's manifest", f"known are {NORMALISATIONS}")

@@ -7,6 +7,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,9 @@ from vesselseg.preview import preview_label
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.tiling import Box
 from vesselseg.volume import Volume
+
+if TYPE_CHECKING:
+    from vesselseg.resampling import AxialView
 
 logger = logging.getLogger("vesselseg")
 
@@ -205,19 +210,22 @@ def segment(
         def still_making_it(_share: float, _part: str) -> None:
             progress(0.0, "preview")  # where it can be cancelled; the share of the whole work does not grow by it
 
-        def make_preview() -> Volume:
-            whole, told = brain_mask == "none", still_making_it
-            return preview_label(scan, manifest, plan, threshold, mask=mask, region=within, whole=whole, progress=told)
-
         progress(0.0, "preview")
-        _show_preview(preview, make_preview, notes)
+        whole, told = brain_mask == "none", still_making_it
+        make = partial(preview_label, mask=mask, region=within, whole=whole, progress=told)
+        _show_preview(preview, partial(make, scan, manifest, plan, threshold), notes)
     if brain_mask == "auto":
         mask = _resolve_mask(scan, brain_mask, stage(progress, 0.0, 0.15))
     if mask is not None and within is not None and not mask[within].any():
         raise VesselSegError("there is no brain in the region", "choose another region, or the brain mask none")
     start = 0.0 if mask is None else 0.15
     effort = NetworkEffort()
-    probability, plan = _probability(scan, mask, within, manifest, plan, notes, effort, stage(progress, start, 0.97))
+    geometry = scan.geometry
+    prepared = _prepare(scan, mask, within, manifest, notes)
+    # Its voxels are not needed any more: a caller that does not hold them either has their memory free for the network.
+    del scan
+    values, plan = _predict(prepared, manifest, plan, notes, effort, stage(progress, start, 0.97))
+    probability = _on_scan(values, prepared, geometry, mask, within)
     progress(0.97, "threshold and components")
     label = threshold_probability(probability, threshold, min_component_mm3)
     voxels = int(np.count_nonzero(label.array))
@@ -235,7 +243,7 @@ def segment(
         network_seconds=round(effort.seconds, 3),
         network_voxels=effort.voxels,
         vessel_voxels=voxels,
-        vessel_ml=round(voxels * scan.geometry.voxel_volume / 1000, 3),
+        vessel_ml=round(voxels * geometry.voxel_volume / 1000, 3),
         region=None if region is None else [int(value) for value in region],
         notes=[*notes, *plan.notes],
     )
@@ -287,17 +295,37 @@ def _resolve_mask(scan: Volume, wish: str | Volume, progress: ProgressCallback) 
     return extraction.dilated(extraction.brain_mask(scan)).array != 0
 
 
-def _probability(
-    scan: Volume,
-    mask: NDArray[np.bool_] | None,
-    region: Box | None,
-    manifest: Manifest,
-    plan: Plan,
-    notes: list[str],
-    effort: NetworkEffort,
-    progress: ProgressCallback,
-) -> tuple[Volume, Plan]:
-    """Run the model in the brain's box; return the probability on the scan's grid, and on what it ran."""
+@dataclass(frozen=True)
+class _Prepared:
+    """What the network is given, and the way back to the scan.
+
+    Parameters
+    ----------
+    seen : Volume
+        The normalised scan in the brain's box, axial, on the network's grid.
+    wanted : ndarray of bool, optional
+        Voxels of it that are inside the mask.
+    region : tuple of slice, optional
+        The only voxels of it that are asked for.
+    part : Geometry
+        Of the box on the grid of the scan.
+    box : tuple of slice
+        Of the axial scan.
+    view : AxialView
+    """
+
+    seen: Volume
+    wanted: NDArray[np.bool_] | None
+    region: Box | None
+    part: Geometry
+    box: Box
+    view: AxialView
+
+
+def _prepare(
+    scan: Volume, mask: NDArray[np.bool_] | None, region: Box | None, manifest: Manifest, notes: list[str]
+) -> _Prepared:
+    """Normalise the scan in the brain's box and bring it to the network's grid."""
     from vesselseg.preprocessing import normalise
     from vesselseg.resampling import AxialView, network_spacing, resample
 
@@ -307,8 +335,7 @@ def _probability(
     if box is None:
         z, y, x = whole.array.shape
         box = slice(0, z), slice(0, y), slice(0, x)
-    # Copied, so that the rest of the normalised scan does not stay in memory.
-    part = Volume(np.array(normalise(whole.array, manifest.normalisation)[box]), whole.geometry.cropped(box))
+    part = Volume(normalise(whole.array, manifest.normalisation, box), whole.geometry.cropped(box))
     wanted = view.turn(mask)[box] if mask is not None else None
     asked = None
     if region is not None:
@@ -316,43 +343,67 @@ def _probability(
         asked[region] = True
         asked = view.turn(asked)[box]
     spacing = network_spacing(part.geometry.spacing, manifest.spacing_mm, manifest.spacing_tolerance)
-    resampled = spacing != part.geometry.spacing
     seen = part
-    if resampled:
+    if spacing != part.geometry.spacing:
         notes.append("resampled to " + " x ".join(f"{value:g}" for value in spacing) + " mm for the network")
         logger.info("%s", notes[-1])
         grid = part.geometry.resampled(spacing)
         seen = resample(part, grid)
         wanted, asked = (_touched(each, part, grid) for each in (wanted, asked))
     within = bounding_box(asked) if asked is not None else None
-    asked = None  # as large as the scan: it must not lie in memory while the network runs
+    return _Prepared(seen, wanted, within, part.geometry, box, view)
+
+
+def _predict(
+    prepared: _Prepared, manifest: Manifest, plan: Plan, notes: list[str], effort: NetworkEffort,
+    progress: ProgressCallback,
+) -> tuple[NDArray[np.float32], Plan]:  # fmt: skip
+    """Run the model; return the probability on the network's grid, and on what it ran."""
 
     def predict(plan: Plan) -> NDArray[np.float32]:
-        engine = make_engine(plan, manifest)
-        return predict_probability(engine, seen.array, mask=wanted, region=within, progress=progress, effort=effort)
+        return predict_probability(
+            make_engine(plan, manifest),
+            prepared.seen.array,
+            mask=prepared.wanted,
+            region=prepared.region,
+            progress=progress,
+            effort=effort,
+        )
 
     try:
-        values = predict(plan)
+        return predict(plan), plan
     except DeviceOutOfMemoryError:
         if plan.device.name == "cpu":
             raise VesselSegError(
                 "the memory does not suffice even for small tiles", "close other programs, or use a smaller model"
             ) from None
-        notes.append(f"{plan.device.name} had too little free memory even for small tiles: the CPU was used instead")
-        logger.warning("%s", notes[-1])
-        plan = plan_run(manifest, device="cpu")
-        values = predict(plan)
-    if resampled:
-        values = np.clip(resample(seen.with_array(values), part.geometry).array, 0.0, 1.0)
-    probability = np.zeros(scan.array.shape, dtype=np.float32)
-    view.turn(probability)[box] = values
+    notes.append(f"{plan.device.name} had too little free memory even for small tiles: the CPU was used instead")
+    logger.warning("%s", notes[-1])
+    plan = plan_run(manifest, device="cpu")
+    return predict(plan), plan
+
+
+def _on_scan(
+    values: NDArray[np.float32],
+    prepared: _Prepared,
+    geometry: Geometry,
+    mask: NDArray[np.bool_] | None,
+    region: Box | None,
+) -> Volume:
+    """Bring the network's probability to the grid of the scan; 0 outside the mask and the region."""
+    if prepared.seen.geometry.spacing != prepared.part.spacing:
+        from vesselseg.resampling import resample
+
+        values = np.clip(resample(prepared.seen.with_array(values), prepared.part).array, 0.0, 1.0)
+    probability = np.zeros(geometry.shape, dtype=np.float32)
+    prepared.view.turn(probability)[prepared.box] = values
     if mask is not None:
         probability[~mask] = 0.0
     if region is not None:
         inside = probability[region].copy()
         probability[:] = 0.0
         probability[region] = inside
-    return scan.with_array(probability), plan
+    return Volume(probability, geometry)
 
 
 def _touched(mask: NDArray[np.bool_] | None, part: Volume, grid: Geometry) -> NDArray[np.bool_] | None:

@@ -80,7 +80,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     mask_path = None if args.brain_mask in ("auto", "none") else args.brain_mask
     check_outputs(checked, inputs=(args.input, mask_path), overwrite=args.overwrite)  # known before the work
     reporter.progress(0.0, "reading the scan")
-    scan = read_volume(args.input)
     mask = read_label(mask_path) if mask_path is not None else args.brain_mask
 
     def write_preview(label: Volume) -> None:
@@ -89,7 +88,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         reporter.preview(args.preview, time.perf_counter() - started)
 
     result = segment(
-        scan,
+        read_volume(args.input),  # held by nothing else, so that its memory is free while the network runs
         model=args.model,
         threshold=args.threshold,
         min_component_mm3=args.min_component,
