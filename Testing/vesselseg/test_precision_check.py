@@ -81,7 +81,7 @@ def test_folders_without_cases_are_refused(own_model: Path, tmp_path: Path, caps
 
 
 def test_int8_form_is_made_used_and_checked(own_model: Path, cases: Path, make_scan: MakeScan) -> None:
-    pytest.importorskip("nncf")
+    pytest.importorskip("nncf", reason="needs nncf")
     from vesselseg.models.quantising import quantise_model
 
     model = quantise_model(Manifest.read(own_model), sorted(cases.iterdir()))
