@@ -111,6 +111,7 @@ def test_what_cannot_be_used_is_one_clear_line(chromium, tmp_path):
         visit.see(".vs-phantom")
         visit.send("scan", archive_of(tmp_path / "dicom", tmp_path / "dicom.zip"))
         visit.see(".vs-scan-name:text-is('TOF in a zip')")
+        visit.open_section("scan")
         for name, (content, expected) in contents.items():
             visit.send("scan", {"name": f"../../{name}", "mimeType": "application/octet-stream", "buffer": content})
             line = visit.error()

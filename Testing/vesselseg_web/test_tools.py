@@ -373,9 +373,11 @@ def test_error_is_rejected_by_a_click_in_3d(compared):
 def test_decision_is_kept_where_metrics_cannot_be_measured(compared, decision):
     compared.tools.toggle("error")
     compared.data.decision = decision
-    compared.poll(0.4)  # now a worker is asked for metrics, as which the pretended one fails
-    compared.click(MISSED[1])
-    time.sleep(4)
+    compared.case.review.use_mask(None)
+    time.sleep(0.4)
+    compared.compare.poll()  # now a worker is asked for metrics, as which the pretended one fails
+    compared.click_at_once(MISSED[1])
+    time.sleep(4)  # it has failed, but nobody has looked
     compared.tools.apply()
     assert len(compared.steps) == 1
     assert compared.label[MISSED[1]] == (decision == "accepted")
