@@ -31,7 +31,7 @@ from vesselseg_web.scan_ui import ScanUI
 from vesselseg_web.section_ui import names_of
 from vesselseg_web.segment_ui import SegmentUI
 from vesselseg_web.shortcuts import TRIGGER, draw_help
-from vesselseg_web.states import CompareState, PageState
+from vesselseg_web.states import CompareState, PageState, ScanState
 from vesselseg_web.views import Views
 
 _TITLE = "Vessel Segmentation"
@@ -144,12 +144,21 @@ class PageUI:
                 with html.Div(style="flex: 1; min-height: 0"):
                     views.draw(self.layout)
             with VFooter(app=True, border="t", height=32, classes="px-3 py-0 text-body-2"):
+                sent = names_of(server, ScanState).upload_percent
+                sending = f"{sent} >= 0"
                 html.Span(
-                    f"{{{{ {name.busy} ? {name.busy} + ' ...' : {name.status} }}}}",
+                    f"{{{{ {name.busy} ? {name.busy} + ' ...' : {sending} ? 'Sending: ' + Math.round({sent}) + ' %' : "
+                    f"{name.status} }}}}",
                     classes="vs-status text-truncate",
                 )
                 VProgressLinear(
-                    v_if=(f"{name.busy}",), indeterminate=True, absolute=True, location="top", color="primary", height=3
+                    v_if=(f"{name.busy} || {sending}",),
+                    indeterminate=(f"!!{name.busy}",),
+                    model_value=(sent,),
+                    absolute=True,
+                    location="top",
+                    color="primary",
+                    height=3,
                 )
             draw_help(server)
 

@@ -37,25 +37,21 @@ class ReviewUI(SectionUI):
         scan = names_of(server, ScanState)
         name = self._compare
         with self.body:
-            with html.Div(classes="d-flex align-center ga-2 mt-1 mb-2"):
+            reference = (server, "Open a reference", REFERENCE, scan.upload_percent)
+            why_no_reference = f"({scan.name} ? '' : 'Load a scan first.')"
+            with html.Div(v_if=(f"!{name.references}.length",)):
+                upload_button(*reference, why_not=why_no_reference)
+            with html.Div(v_else=True, classes="d-flex align-center ga-2 mt-1 mb-2"):
                 with html.Div(classes="flex-1-1-0", title=(name.reference,)):
                     VSelect(
                         label="Reference",
                         v_model=(name.reference,),
                         items=(name.references,),
-                        no_data_text="Open a reference first",
                         density="compact",
                         variant="outlined",
                         hide_details=True,
                     )
-                upload_button(
-                    server,
-                    "Open a reference",
-                    REFERENCE,
-                    scan.upload_percent,
-                    why_not=f"({scan.name} ? '' : 'Load a scan first.')",
-                    icon="mdi-folder-open-outline",
-                )
+                upload_button(*reference, why_not=why_no_reference, icon="mdi-folder-open-outline")
             with html.Div(classes="d-flex ga-2"):
                 with html.Div(classes="flex-1-1-0"):
                     action(

@@ -14,7 +14,6 @@ from trame.widgets.vuetify3 import (
     VDialog,
     VList,
     VListItem,
-    VProgressLinear,
     VSpacer,
 )
 from undo_stack import Signal
@@ -47,9 +46,6 @@ class ScanUI(SectionUI):
                 server, "Open a scan or a session", SCAN, name.upload_percent, variant="flat", color="primary"
             )
             upload_button(server, "Open a DICOM folder", SCAN, name.upload_percent, is_folder=True)
-            with html.Div(v_if=(f"{name.upload_percent} >= 0",), classes="d-flex align-center ga-2 vs-uploading"):
-                VProgressLinear(model_value=(name.upload_percent,), color="primary", height=6)
-                html.Span(f"{{{{ Math.round({name.upload_percent}) }}}} %", classes="text-caption text-no-wrap")
             action(
                 "Try the synthetic scan",
                 self.phantom_clicked,
