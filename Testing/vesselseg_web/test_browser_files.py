@@ -122,7 +122,10 @@ def test_what_cannot_be_used_is_one_clear_line(chromium, tmp_path):
             assert visit.page.inner_text(".vs-scan-name") == "TOF in a zip"
         visit.send("scan", {"name": "../../x", "mimeType": "a/b", "buffer": bad["4D"].read_bytes()})
         assert "'x' is a series" in visit.error()
-        visit.page.wait_for_timeout(1000)  # the line slides in
+        line, text = (visit.page.locator(each).bounding_box() for each in (".vs-error", ".vs-error .v-alert__content"))
+        assert line["y"] <= text["y"]
+        assert text["y"] + text["height"] <= line["y"] + line["height"]
+        visit.page.wait_for_timeout(1000)  # the views have become smaller
         visit.keep("10-refused")
         assert served.files() == []
         assert "Traceback" not in served.text

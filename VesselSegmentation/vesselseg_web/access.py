@@ -83,7 +83,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 def plain_page(status: int, text: str) -> web.Response:
     """Return a page that says one thing."""
     page = (
-        "<!doctype html><meta charset=utf-8><title>Vessel Segmentation</title>"
+        "<!doctype html><meta charset=utf-8><title>Vessel Segmentation</title><link rel=icon href=data:,>"
         "<style>body{font:18px/1.5 sans-serif;background:#15181c;color:#e6e6e6;margin:15vh auto;max-width:36em;"
         f"padding:0 1em}}</style><p>{html.escape(text)}"
     )

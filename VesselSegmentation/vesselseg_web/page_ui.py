@@ -139,7 +139,8 @@ class PageUI:
                     tile=True,
                     closable=True,
                     click_close=f"{name.error} = ''",
-                    classes="vs-error flex-grow-0",
+                    classes="vs-error",
+                    style="flex: none",  # as high as its text
                 )
                 with html.Div(style="flex: 1; min-height: 0"):
                     views.draw(self.layout)
