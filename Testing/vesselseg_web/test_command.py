@@ -93,7 +93,9 @@ def test_beyond_this_machine_a_token_is_needed(tmp_path, given):
     with serving(tmp_path, "--host", "0.0.0.0", *given) as served:
         address, _question, token = served.address.partition("?token=")
         assert len(token) >= 16
-        address = address.replace("0.0.0.0", "127.0.0.1")
+        # As visitors from elsewhere can open it.
+        assert address.startswith(f"http://{socket.gethostname()}:")
+        address = address.replace(socket.gethostname(), "127.0.0.1")
         assert status_of(address) == 403
         assert status_of(f"{address}ws") == 403
         assert status_of(f"{address}?token={token}") == 200

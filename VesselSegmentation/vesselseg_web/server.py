@@ -7,6 +7,7 @@ import contextlib
 import math
 import secrets
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 
 from vesselseg.errors import VesselSegError
@@ -14,6 +15,8 @@ from vesselseg_web.visits import MOST_VISITORS, Visits
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 _LOOK_SECONDS = 1.0
+#: Hosts that mean all addresses of this machine.
+_EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 def serve(
@@ -116,5 +119,7 @@ async def _until(stop: asyncio.Future[None], work: Coroutine[object, object, Non
 
 
 def _address(host: str, port: int, token: str) -> str:
+    if host in _EVERY_ADDRESS:
+        host = socket.gethostname()  # visitors from other machines cannot open "all addresses of this one"
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
