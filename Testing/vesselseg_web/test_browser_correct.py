@@ -63,7 +63,14 @@ class Reader(Visit):
         mouse.down()
         for x, y in others:
             mouse.move(x, y, steps=4)
+            self.settle()
         mouse.up()
+
+    def settle(self):
+        """Wait until the server has the last move of the mouse: the page drops those that come faster than answers."""
+        for _ in range(2):
+            self.page.evaluate("window.trame.trigger('vesselseg_shortcut', ['nothing'])")
+            self.page.wait_for_timeout(50)
 
     def point(self, voxel):
         self.page.mouse.click(*self.pixel(voxel))
