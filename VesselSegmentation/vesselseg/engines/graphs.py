@@ -45,8 +45,8 @@ class Operations(Protocol):
         """Add the features of two nodes."""
         ...
 
-    def concatenate(self, one: Any, other: Any) -> Any:
-        """Join the features of two nodes along the channels."""
+    def joined_convolution(self, skip: Any, below: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
+        """Join the features of a level and, upsampled, those of the level below along the channels, and convolve."""
         ...
 
 
@@ -58,15 +58,21 @@ class _Layers:
         self.unused = {name for name in weights if not name.endswith("num_batches_tracked")}
 
     def convolution(self, features: Any, name: str, norm: str = "") -> Any:
+        return self._operations.convolution(features, *self._weight_and_bias(name, norm))
+
+    def joined_convolution(self, skip: Any, below: Any, name: str, norm: str = "") -> Any:
+        return self._operations.joined_convolution(skip, below, *self._weight_and_bias(name, norm))
+
+    def _weight_and_bias(self, name: str, norm: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         weight = self._take(f"{name}.weight")
         if not norm:
-            return self._operations.convolution(features, weight, self._take(f"{name}.bias"))
+            return weight, self._take(f"{name}.bias")
         # In double precision, so that nothing is lost: float32 engines then differ from torch by rounding only.
         parts = ("weight", "bias", "running_mean", "running_var")
         gain, shift, mean, variance = (self._take(f"{norm}.{part}").astype(np.float64) for part in parts)
         scale = gain / np.sqrt(variance + _EPSILON)
         folded = (weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1))).astype(np.float32)
-        return self._operations.convolution(features, folded, (shift - mean * scale).astype(np.float32))
+        return folded, (shift - mean * scale).astype(np.float32)
 
     def _take(self, name: str) -> NDArray[np.float32]:
         self.unused.discard(name)
@@ -82,18 +88,20 @@ def _unet2d(
     norm: str = "none",
     dropout: float = 0.0,
 ) -> Any:
-    def block(features: Any, name: str) -> Any:
-        for position in (0, 4):
-            normalised = f"{name}.{position + 1}" if norm == "batch" else ""
-            features = operations.relu(layers.convolution(features, f"{name}.{position}", normalised))
-        return features
+    def names(block: str, position: int) -> tuple[str, str]:
+        return f"{block}.{position}", f"{block}.{position + 1}" if norm == "batch" else ""
+
+    def finished(features: Any, block: str) -> Any:
+        return operations.relu(layers.convolution(operations.relu(features), *names(block, 4)))
 
     features, skips = slices, []
     for level in range(len(channels)):
-        features = block(features if level == 0 else operations.max_pool(features), f"encoder.{level}")
+        features = features if level == 0 else operations.max_pool(features)
+        features = finished(layers.convolution(features, *names(f"encoder.{level}", 0)), f"encoder.{level}")
         skips.append(features)
     for index, skip in enumerate(skips[-2::-1]):
-        features = block(operations.concatenate(skip, operations.upsample(features)), f"decoder.{index}")
+        joined = layers.joined_convolution(skip, features, *names(f"decoder.{index}", 0))
+        features = finished(joined, f"decoder.{index}")
     return layers.convolution(features, "head")
 
 

@@ -118,8 +118,8 @@ class _Operations:
     def add(self, one: str, other: str) -> str:
         return self._node("Add", one, other)
 
-    def concatenate(self, one: str, other: str) -> str:
-        return self._node("Concat", one, other, axis=1)
+    def joined_convolution(self, skip: str, below: str, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
+        return self.convolution(self._node("Concat", skip, self.upsample(below), axis=1), weight, bias)
 
     def _node(self, operation: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vesselseg.engines import bfloat16
 from vesselseg.engines.graphs import Weights, build_graph, graph_traits
 from vesselseg.engines.interface import CPU_BYTES, DeviceOutOfMemoryError, Results, Traits, tells_of_short_memory
+from vesselseg.engines.upsampling import phases, upsampling_weight
 from vesselseg.errors import VesselSegError
 
 #: Share of the numbers that torch holds which OpenVINO holds: it joins activations and additions to the convolutions.
@@ -183,8 +184,16 @@ class _Operations:
     def add(self, one: Any, other: Any) -> Any:
         return self._opset.add(one, other)
 
-    def concatenate(self, one: Any, other: Any) -> Any:
-        return self._opset.concat([one, other], 1)
+    def joined_convolution(self, skip: Any, below: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
+        # A quarter faster as a whole: neither upsampled nor joined features are made, and there is less to multiply.
+        own = weight.shape[1] - below.get_output_partial_shape(0)[1].get_length()
+        kernel = self._opset.constant(self._raising(upsampling_weight(weight[:, own:])))
+        ones, twos = [1] * self._dimensions, [2] * self._dimensions
+        raised = self._opset.convolution_backprop_data(below, kernel, twos, None, ones, ones, ones)
+        return self._opset.add(self.convolution(skip, weight[:, :own], bias), raised)
+
+    def _raising(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        return weight
 
 
 class _Bfloat16Operations(_Operations):
@@ -196,6 +205,11 @@ class _Bfloat16Operations(_Operations):
         takes_scan = isinstance(features, Parameter)
         prepared = bfloat16.split_weight(weight) if takes_scan else bfloat16.rounded_weight(weight)
         return super().convolution(features, prepared, bias)
+
+    def _raising(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        for phase in phases(weight):
+            phase[...] = bfloat16.rounded_weight(phase)
+        return weight
 
 
 def _logits(request: Any) -> NDArray[np.float32]:
