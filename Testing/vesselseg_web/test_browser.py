@@ -17,6 +17,13 @@ from VesselSegmentationLib.segmentation_nodes import ARTERY_COLOR
 
 pytestmark = pytest.mark.slow
 
+#: Whether a row of the list of errors is the chosen one, and in sight.
+CHOSEN_IN_SIGHT = """number => {
+  const list = document.querySelector(".vs-scroll"), row = list.querySelectorAll("tr")[number];
+  const [outer, inner] = [list, row].map((each) => each.getBoundingClientRect());
+  return row.style.background && inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
+}"""
+
 
 @pytest.fixture
 def chromium():
@@ -37,6 +44,15 @@ def vessels_shown(pixels):
 def legend_of(visit):
     """Return how much the legend says there is of each kind, to the last voxel."""
     return visit.page.eval_on_selector_all(".vs-legend", "lines => lines.map((line) => line.title)")
+
+
+def wait_for_legend(visit, condition, legend):
+    """Wait until the legend, as JavaScript's `now`, and a former one fulfil a condition."""
+    visit.see(".vs-legend")
+    now = "JSON.stringify([...document.querySelectorAll('.vs-legend')].map((line) => line.title))"
+    visit.page.wait_for_function(
+        f"legend => {{ const [now, former] = [{now}, JSON.stringify(legend)]; return {condition}; }}", arg=legend
+    )
 
 
 def drawer_fits(visit):
@@ -88,22 +104,26 @@ def test_whole_work(chromium, tmp_path):
         assert views.share_of(pixels, (1.0, 0.95, 0.1)) > 0.0005
         assert np.mean(pixels != former) > 0.05
 
+        # Farther down the list than it is high.
+        for _ in range(6):
+            visit.page.keyboard.press("n")
+        visit.page.wait_for_function(CHOSEN_IN_SIGHT, arg=6)
+
         legend = legend_of(visit)
+        assert len(legend) == 3
         visit.open_section("correct")
+        visit.see(".vs-accepted")
+        assert drawer_fits(visit)
         visit.click(".vs-accepted")
         visit.see(".vs-step")
         visit.picture("5-corrected")
         visit.open_section("review")
-        visit.see(".vs-legend")
-        corrected = legend_of(visit)
-        assert len(corrected) == len(legend) == 3
-        assert corrected != legend
+        wait_for_legend(visit, "now !== former", legend)
         visit.open_section("correct")
         visit.click(".vs-undo")
         visit.page.wait_for_selector(".vs-step", state="detached")
         visit.open_section("review")
-        visit.see(".vs-legend")
-        assert legend_of(visit) == legend
+        wait_for_legend(visit, "now === former", legend)
 
         visit.open_section("save")
         assert drawer_fits(visit)

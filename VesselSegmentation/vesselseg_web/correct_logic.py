@@ -53,8 +53,8 @@ class CorrectLogic(SectionLogic[CorrectState]):
     def set_ui(self, ui: Any) -> None:
         """Answer to the clicks."""
         ui.decided.connect(self.decide)
-        ui.undo_clicked.connect(self.undo)
-        ui.redo_clicked.connect(self.redo)
+        ui.tools.undo_clicked.connect(self.undo)
+        ui.tools.redo_clicked.connect(self.redo)
         self.tools.set_ui(ui.tools)
 
     def decide(self, decision: str) -> None:

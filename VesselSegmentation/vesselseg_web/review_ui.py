@@ -16,6 +16,7 @@ from vesselseg_web.section_ui import SectionUI, action, names_of, upload_button
 from vesselseg_web.states import CompareState, ErrorListState, ScanState
 
 _SMALL = "text-caption text-medium-emphasis"
+_NEAREST = "{ block: 'nearest' }"
 #: Metrics that are always in sight.
 _FIRST_METRICS = 4
 
@@ -126,6 +127,8 @@ class ReviewUI(SectionUI):
             html.Tr(
                 v_for=f"row in {name.rows}",
                 key=("row.id",),
+                # Keys and arrows go through the list, too.
+                raw_attrs=[f':ref="(line) => row.id === {name.chosen} && line?.scrollIntoView({_NEAREST})"'],
                 click=(self.error_clicked, "[row.id]"),
                 style=(f"row.id === {name.chosen} ? 'background: rgba(255, 230, 60, 0.25)' : ''",),
             ),

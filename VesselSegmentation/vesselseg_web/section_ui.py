@@ -56,6 +56,16 @@ def action(text: str, click: Any, *, why_not: str = "", **options: Any) -> None:
         VBtn(text, block=True, click=click, **{"variant": "tonal", **disabled, **options})
 
 
+def icon_action(icon: str, text: str, click: Any, *, why_not: str = "", **options: Any) -> None:
+    """Draw a small button that says what it does where the pointer rests; parameters as `action`."""
+    reason = why_not or "''"
+    with html.Div(title=(f"({reason}) || '{text}'",)):
+        VBtn(
+            icon=icon, click=click, aria_label=text, disabled=(f"!!({reason})",),
+            **{"size": "small", "variant": "tonal", "rounded": "lg", **options},
+        )  # fmt: skip
+
+
 def upload_button(
     server: Any,
     text: str,
@@ -71,11 +81,7 @@ def upload_button(
     error_name = names_of(server, PageState).error
     click = "$event.currentTarget.parentElement.nextElementSibling.click()"
     if icon:
-        with html.Div(title=(f"{why_not or repr('')} || '{text}'",)):
-            VBtn(
-                icon=icon, size="small", variant="tonal", rounded="lg", aria_label=text, click=click,
-                disabled=(f"!!({why_not or repr('')})",), **options,
-            )  # fmt: skip
+        icon_action(icon, text, click, why_not=why_not, **options)
     else:
         action(text, click, why_not=why_not, **options)
     limits = f"{{ bytes: {MAX_FILE_BYTES}, files: {MAX_FILES} }}"

@@ -9,8 +9,8 @@ from trame.widgets.vuetify3 import VBtn, VIcon, VRangeSlider, VSelect, VSlider, 
 from trame_client.widgets.core import AbstractElement
 from undo_stack import Signal
 
-from vesselseg_web.section_ui import action, names_of
-from vesselseg_web.states import FreeHandState, ToolsState
+from vesselseg_web.section_ui import action, icon_action, names_of
+from vesselseg_web.states import CorrectState, FreeHandState, ToolsState
 from vesselseg_web.tool_list import FREE_HAND, VESSEL_TOOLS
 
 _SELECT = {"density": "compact", "variant": "outlined", "hide_details": True, "classes": "mt-3"}
@@ -20,7 +20,7 @@ _SMALL = "text-caption text-medium-emphasis"
 
 
 class ToolsUI:
-    """Buttons of the tools, what can be set of the one in the hand, what the next click does, Apply and Cancel.
+    """Undo and redo, buttons of the tools, what can be set of the one in the hand, what a click does, Apply and Cancel.
 
     Parameters
     ----------
@@ -30,14 +30,18 @@ class ToolsUI:
     tool_clicked = Signal(str)
     apply_clicked = Signal()
     cancel_clicked = Signal()
+    undo_clicked = Signal()
+    redo_clicked = Signal()
 
     def __init__(self, server: Any) -> None:
         self._name, self._free_hand = names_of(server, ToolsState), names_of(server, FreeHandState)
         name = self._name
-        for group in (VESSEL_TOOLS, FREE_HAND):
-            html.Div(group, classes=f"{_SMALL} mt-2")
-            with html.Div(style="display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px"):
-                self._draw_buttons(group)
+        with html.Div(classes="d-flex align-center ga-1"):
+            html.Span(VESSEL_TOOLS, classes=f"{_SMALL} flex-grow-1")
+            self._draw_history(names_of(server, CorrectState))
+        self._draw_buttons(VESSEL_TOOLS)
+        html.Div(FREE_HAND, classes=f"{_SMALL} mt-2")
+        self._draw_buttons(FREE_HAND)
         self._draw_settings()
         html.Div(f"{{{{ {name.hint} }}}}", v_if=(name.hint,), classes="text-body-2 my-2 vs-hint", aria_live="polite")
         with html.Div(classes="d-flex ga-2"):
@@ -49,9 +53,24 @@ class ToolsUI:
                     action(text, click, why_not=why_not, classes=f"vs-{text.split()[0].lower()}", **options)
         self._draw_cursor()
 
+    def _draw_history(self, name: Any) -> None:
+        # At the top, where no tool and none of its settings moves them.
+        for icon, text, keys, click, possible in (
+            ("mdi-undo", "Undo", "Ctrl Z", self.undo_clicked, name.can_undo),
+            ("mdi-redo", "Redo", "Ctrl Y", self.redo_clicked, name.can_redo),
+        ):
+            icon_action(
+                icon,
+                f"{text} ({keys})",
+                click,
+                why_not=f"{possible} ? '' : 'There is nothing to {text.lower()}.'",
+                density="comfortable",
+                classes=f"vs-{text.lower()}",
+            )
+
     def _draw_buttons(self, group: str) -> None:
         name = self._name
-        with html.Div(
+        with html.Div(style="display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px"), html.Div(
             v_for=f"tool in {name.tools}.filter((tool) => tool.group === '{group}')",
             key=("tool.name",),
             # A button that cannot be pressed shows no tooltip of its own.
