@@ -248,6 +248,16 @@ def test_the_best_weights_become_the_model_and_training_stops(tmp_path: Path) ->
     assert record["finished"]
 
 
+@pytest.mark.parametrize(("threshold", "warned"), [(1.0, True), (0.01, False)])
+def test_a_network_that_finds_nothing_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, threshold: float, warned: bool
+) -> None:
+    from vesselseg.training.trainer import train
+
+    train(make_config(tmp_path, steps=2, validate_every=2, threshold=threshold), tmp_path / "out")
+    assert ("after 2 steps the network finds no vessel" in caplog.text) is warned
+
+
 def test_a_run_leaves_what_it_was_made_with(tmp_path: Path) -> None:
     from vesselseg.training.trainer import train
 

@@ -246,6 +246,12 @@ class _Run:
             self.folder.write_curves(state["rows"], best["step"])
             shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "seconds"))
             logger.info("step %d: %s", row["step"], shown)
+            if values.get("sensitivity") == 0:
+                # From there the gradient of the Dice loss hardly leads back.
+                logger.warning(
+                    "after %d steps the network finds no vessel; if it stays so, try another seed or the loss "
+                    "dice_cross_entropy", row["step"],
+                )  # fmt: skip
         state["losses"] = []
         # Also the others must know when to stop.
         state["rows"] = self.fabric.broadcast(state["rows"])
