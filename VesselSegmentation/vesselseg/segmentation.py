@@ -395,10 +395,10 @@ def _on_scan(
         from vesselseg.resampling import resample
 
         values = np.clip(resample(prepared.seen.with_array(values), prepared.part).array, 0.0, 1.0)
+    if mask is not None:
+        values *= prepared.view.turn(mask)[prepared.box]  # the box holds all of the mask
     probability = np.zeros(geometry.shape, dtype=np.float32)
     prepared.view.turn(probability)[prepared.box] = values
-    if mask is not None:
-        probability[~mask] = 0.0
     if region is not None:
         inside = probability[region].copy()
         probability[:] = 0.0
