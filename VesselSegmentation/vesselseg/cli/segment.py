@@ -69,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Segment a scan."""
     started = time.perf_counter()
+    from concurrent.futures import ThreadPoolExecutor
+
     from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
@@ -101,10 +103,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         progress=stage(reporter.progress, 0.01, 0.97),
     )
     reporter.progress(0.97, "writing")
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(outputs)) as beside:
         # Left together: either is written only once both are complete.
-        for path, volume in zip(outputs, (result.label, result.probability)):
-            write_image(volume, stack.enter_context(atomic_output(path, overwrite=args.overwrite)))
+        paths = [stack.enter_context(atomic_output(path, overwrite=args.overwrite)) for path in outputs]
+        list(beside.map(write_image, (result.label, result.probability), paths))
     reporter.progress(1.0, "done")
     done = result.run
     reporter.result(
