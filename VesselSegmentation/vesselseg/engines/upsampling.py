@@ -15,8 +15,8 @@ FACTOR = 2
 def upsampling_weight(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the transposed convolution that does what repeating each value 2 x 2 (x 2) times and a convolution do.
 
-    Of the voxels under a kernel of three a side, two or all have the same value: what they are multiplied with can be
-    added up before. 2 x 2 products remain of 3 x 3, and 2 x 2 x 2 of 3 x 3 x 3.
+    Of three voxels in a row, two always repeat the same value: what they are multiplied with can be added up before.
+    2 x 2 products remain of 3 x 3, and 2 x 2 x 2 of 3 x 3 x 3.
 
     Parameters
     ----------
