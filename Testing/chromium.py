@@ -38,8 +38,9 @@ class Visit:
     def __init__(self, chromium, address):
         self.page = chromium.new_context(viewport={"width": 1280, "height": 720}).new_page()
         self.page.set_default_timeout(_PATIENCE)
-        self.requests, self.mistakes = [], []
+        self.requests, self.refused, self.mistakes = [], [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("response", lambda answer: self.refused.append(answer.url) if answer.status >= 400 else None)
         self.page.on("pageerror", lambda error: self.mistakes.append(str(error)))
         self.page.goto(address)
 

@@ -71,9 +71,6 @@ def test_whole_work(chromium, tmp_path):
     with serving(tmp_path) as served:
         visit = Visit(chromium, served.address)
         visit.see(".vs-phantom")
-        failed = []
-        visit.page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
-        visit.page.reload()
         visit.page.dblclick(".vs-phantom")
         visit.see(".vs-scan-name")
         visit.picture("1-scan", until=lambda pixels: np.mean(pixels > 60) > 0.2)
@@ -140,7 +137,7 @@ def test_whole_work(chromium, tmp_path):
         strangers = [
             url for url in visit.requests if not url.startswith((host, host.replace("http", "ws"), "data:", "blob:"))
         ]
-        assert strangers == failed == []
+        assert strangers == visit.refused == []
         assert visit.mistakes == []
         assert "Traceback" not in served.text
 
