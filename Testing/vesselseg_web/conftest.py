@@ -18,6 +18,10 @@ from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from vesselseg_web.case import Case
 from vesselseg_web.page_logic import PageLogic
+from vesselseg_web.question_logic import QuestionLogic
+from VesselSegmentationLib.run_record import record_probability, record_threshold
+from VesselSegmentationLib.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.volume_nodes import set_node_volume
 from VesselSegmentationLib.worker import PythonCommand
 
 _PRETENDED_WORKER = Path(__file__).parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
@@ -78,6 +82,29 @@ def case(page, python):
     case = Case(page.scene, python("segment"))
     yield case
     case.review.stop()
+
+
+@pytest.fixture
+def question(page, case):
+    return QuestionLogic(page, case)
+
+
+@pytest.fixture
+def find_vessels(case, scan):
+    """Load the scan, and do what a segmentation leaves behind: brightness is the probability."""
+
+    def find_vessels(name="TOF"):
+        case.load_scan(scan, name)
+        probability = scan.with_array(scan.array / scan.array.max())
+        node = case.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
+        set_node_volume(node, probability)
+        vessels = case.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "vessels")
+        set_segment_label(vessels, case.scan, scan.with_array((probability.array >= 0.5).astype(np.uint8)))
+        record_probability(vessels, node)
+        record_threshold(vessels, 0.5, 0.0)
+        case.take_vessels(vessels)
+
+    return find_vessels
 
 
 @pytest.fixture

@@ -17,9 +17,6 @@ from vesselseg_web.case import Case
 from vesselseg_web.save_logic import DOWNLOADS, SaveLogic
 from VesselSegmentationLib.component_marks import ACCEPTED
 from VesselSegmentationLib.review_logic import WHOLE_VOLUME
-from VesselSegmentationLib.run_record import record_probability
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume
 
 
 @pytest.fixture
@@ -36,15 +33,8 @@ def section(page, case):
 
 
 @pytest.fixture
-def segmented(case, scan):
-    case.load_scan(scan, "../TOF/7")
-    probability = scan.with_array(scan.array / scan.array.max())
-    node = case.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
-    set_node_volume(node, probability)
-    vessels = case.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "vessels")
-    set_segment_label(vessels, case.scan, scan.with_array((probability.array >= 0.5).astype(np.uint8)))
-    record_probability(vessels, node)
-    case.take_vessels(vessels)
+def segmented(case, find_vessels):
+    find_vessels("../TOF/7")
     return case
 
 

@@ -19,8 +19,8 @@ from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
 
 
 @pytest.fixture
-def section(page, case, views):
-    return ScanLogic(page, case, views)
+def section(page, case, question, views):
+    return ScanLogic(page, case, question, views)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import numpy as np
@@ -15,8 +14,8 @@ from vesselseg_web.segment_logic import SegmentLogic
 
 
 @pytest.fixture
-def segment_section(page, case, views):
-    return SegmentLogic(page, case)
+def segment_section(page, case, question):
+    return SegmentLogic(page, case, question)
 
 
 @pytest.fixture
@@ -74,42 +73,6 @@ def test_threshold_acts_on_the_probability(segmented, case, scan):
     segmented.page.state.flush()  # as when the browser has moved the slider
     expected = scan.array / scan.array.max() >= 0.2
     poll(segmented, lambda: np.array_equal(case.label().array, expected))
-
-
-def test_edited_vessels_are_replaced_only_if_the_user_agrees(segmented, case):
-    before, threshold = case.label().array, segmented.data.threshold
-    found = case.segmentation.vessel_segment_id(case.vessels)
-    from vtkmodules.util.numpy_support import vtk_to_numpy
-
-    image = case.vessels.GetBinaryLabelmapInternalRepresentation(found)
-    voxels = vtk_to_numpy(image.GetPointData().GetScalars())
-    voxels[np.flatnonzero(voxels)[0]] = 0
-    image.Modified()
-    case.edits.poll()
-    segmented.data.threshold = 0.2
-    segmented.apply_threshold()
-    assert segmented.data.question == "another threshold"
-    assert np.count_nonzero(case.label().array != before) == 1
-    segmented.keep()
-    assert (segmented.data.question, segmented.data.threshold) == ("", threshold)
-    assert np.count_nonzero(case.label().array != before) == 1
-
-    segmented.start()
-    assert segmented.data.question == "another segmentation"
-    assert not segmented.data.running
-    segmented.keep()
-
-    edited = case.label().array
-    segmented.data.threshold = 0.2
-    segmented.apply_threshold()
-    asyncio.run(segmented.replace())
-    replaced = case.label().array
-    assert np.count_nonzero(replaced) > np.count_nonzero(before)
-    case.edits.undo()
-    np.testing.assert_array_equal(case.label().array, edited)
-    case.edits.redo()
-    np.testing.assert_array_equal(case.label().array, replaced)
-    assert segmented.page.data.error == ""
 
 
 def test_cancel(case, scan, segment_section, python):

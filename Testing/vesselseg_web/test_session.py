@@ -18,9 +18,7 @@ from vesselseg_web.session import restore_session, write_session
 from vesselseg_web.session_scene import take_over
 from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED
 from VesselSegmentationLib.edit_log import read_log
-from VesselSegmentationLib.run_record import record_probability, record_threshold
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.volume_nodes import volume_from_node
 
 
 @pytest.fixture
@@ -32,17 +30,9 @@ def case(page):
 
 
 @pytest.fixture
-def worked(case, scan, label):
+def worked(case, scan, label, find_vessels):
     """Everything that somebody can have done: vessels, mask, references, a comparison, an accepted error."""
-    case.load_scan(scan, "TOF head / ä")
-    probability = scan.with_array(scan.array / scan.array.max())
-    node = case.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
-    set_node_volume(node, probability)
-    vessels = case.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "vessels")
-    set_segment_label(vessels, case.scan, scan.with_array((probability.array >= 0.5).astype(np.uint8)))
-    record_probability(vessels, node)
-    record_threshold(vessels, 0.5, 0.0)
-    case.take_vessels(vessels)
+    find_vessels("TOF head / ä")
     case.set_mask(scan.with_array(np.ones_like(label.array)), "brain")
     both = label.array.copy()
     both[0:2, 0, 0] = 1
@@ -129,9 +119,10 @@ def test_session_that_another_program_saved(worked, other, tmp_path):
     assert sorted(other.references) == ["brain", "truth", "truth (2)"]
 
 
-def test_upload_of_a_session(page, views, worked, scan, tmp_path):
+def test_upload_of_a_session(page, views, question, worked, tmp_path):
     restored = []
-    section = ScanLogic(page, worked, views, restored.append)
+    section = ScanLogic(page, worked, question, views, restored.append)
+    worked.edits.mark_saved()
     expected = worked.label().array
     folder = tmp_path / "upload"
     folder.mkdir()

@@ -27,6 +27,15 @@ class PretendedScan:
 
 
 class PretendedSave:
+    def __init__(self):
+        self.all_sent = []
+
+    def present(self):
+        return "now"
+
+    def sent(self, what, suffix, present):
+        self.all_sent.append((what, suffix, present))
+
     async def write(self, what, path):
         if what == "probability":
             raise VesselSegError("there is nothing to save", "segment the scan first")
@@ -37,12 +46,12 @@ class PretendedSave:
 @pytest.fixture
 def ask(page, tmp_path):
     """Serve, and let a browser ask something."""
-    scan = PretendedScan()
+    scan, save = PretendedScan(), PretendedSave()
 
     def ask(question):
         async def serve():
             app = web.Application()
-            app.add_routes(Transfers(tmp_path, page, scan, PretendedSave()).routes())
+            app.add_routes(Transfers(tmp_path, page, scan, save).routes())
             async with TestClient(TestServer(app)) as client:
                 result = await question(client)
                 for _ in range(300):
@@ -54,7 +63,7 @@ def ask(page, tmp_path):
 
         return asyncio.run(serve())
 
-    ask.scan = scan
+    ask.scan, ask.save = scan, save
     return ask
 
 
@@ -132,6 +141,7 @@ def test_download(ask, page):
         return answers[0].headers["Content-Disposition"], len(await answers[0].read()), [a.status for a in answers]
 
     assert ask(get) == ("attachment; filename*=UTF-8''%C3%9Cbung%20label.nrrd", 7_000_000, [200, 404, 404])
+    assert ask.save.all_sent == [("label", ".nrrd", "now")]
 
 
 def test_download_of_what_is_not_there(ask, page):
@@ -140,3 +150,4 @@ def test_download_of_what_is_not_there(ask, page):
 
     assert ask(get) == 409
     assert page.data.error == "There is nothing to save. Segment the scan first."
+    assert ask.save.all_sent == []

@@ -20,6 +20,7 @@ from vesselseg_web.error_list_logic import ErrorListLogic
 from vesselseg_web.page_logic import PageLogic
 from vesselseg_web.page_ui import PageUI
 from vesselseg_web.presence import Presence
+from vesselseg_web.question_logic import QuestionLogic
 from vesselseg_web.save_logic import SaveLogic
 from vesselseg_web.scan_logic import ScanLogic
 from vesselseg_web.segment_logic import SegmentLogic
@@ -62,8 +63,9 @@ class WebApplication:
         # Slice views must be there before anything is shown in them.
         self._views = views = Views(server, application)
         self.page = PageLogic(server, application, views)
-        self.scan = ScanLogic(self.page, self.case, views, self._restored)
-        self.segment = SegmentLogic(self.page, self.case)
+        self.question = QuestionLogic(self.page, self.case)
+        self.scan = ScanLogic(self.page, self.case, self.question, views, self._restored)
+        self.segment = SegmentLogic(self.page, self.case, self.question)
         self.display = DisplayLogic(self.page, self.case, views)
         self.compare = CompareLogic(self.page, self.case, self._comparison_changed)
         self.errors = ErrorListLogic(self.page, self.case)
@@ -71,6 +73,7 @@ class WebApplication:
         self.save = SaveLogic(self.page, self.case)
         self._sections = (self.scan, self.display, self.segment, self.compare, self.errors, self.correct, self.save)
         self._ui = ui = PageUI(server, views)  # its signals live as long as it does
+        self.question.set_ui(ui.question)
         self.scan.set_ui(ui.scan)
         self.display.set_ui(ui.display)
         self.segment.set_ui(ui.segment)
@@ -92,6 +95,7 @@ class WebApplication:
                 "map": self.compare.toggle_map,
                 "vessels": self.display.toggle_vessels,
                 "window": self.display.reset_window,
+                "end": self.question.ask_to_end,
             },
         )
         self._transfers = Transfers(self._folder, self.page, self.scan, self.save)

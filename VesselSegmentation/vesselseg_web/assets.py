@@ -9,4 +9,4 @@ import vesselseg
 _BASE = f"vesselseg_{vesselseg.__version__}"
 #: As trame's `enable_module` asks for.
 serve = {_BASE: str(Path(__file__).with_name("serve"))}
-scripts = [f"{_BASE}/{name}.js" for name in ("upload", "shortcuts", "connection")]
+scripts = [f"{_BASE}/{name}.js" for name in ("upload", "shortcuts", "connection", "closing")]

@@ -114,9 +114,14 @@ class Case:
             self.labels_changed.emit()
 
     def take_vessels(self, segmentation_node: Any) -> None:
-        """Remember which segmentation holds the vessels found; from then on they can be edited."""
+        """Remember which segmentation holds the vessels found; from then on they can be edited.
+
+        If it is they that are edited already, the history goes on: what was found now is a step of it.
+        """
         self.vessels = segmentation_node
-        self.edits.start(segmentation_node, self.scan, review=self.review)
+        target, found = self.edits.target, self.segmentation.vessel_segment_id(segmentation_node)
+        if target is None or (target.node, target.segment_id) != (segmentation_node, found):
+            self.edits.start(segmentation_node, self.scan, review=self.review)
         self.labels_changed.emit()
 
     @property

@@ -145,5 +145,6 @@ class CorrectLogic(SectionLogic[CorrectState]):
         edits = self.case.edits
         free = not self._segment.running
         self.data.can_undo, self.data.can_redo = free and edits.can_undo, free and edits.can_redo
+        self.data.unsaved = edits.unsaved_edits
         steps = edits.target.history.steps if edits.target is not None else []
         self.data.steps = [step.description for step in reversed(steps)]

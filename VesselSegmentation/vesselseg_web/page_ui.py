@@ -25,13 +25,14 @@ from vesselseg_web import view_ui
 from vesselseg_web.correct_ui import CorrectUI
 from vesselseg_web.display_ui import DisplayUI
 from vesselseg_web.layers import VESSELS, layer_state
+from vesselseg_web.question_ui import END_FORM, QuestionUI
 from vesselseg_web.review_ui import ReviewUI
 from vesselseg_web.save_ui import SaveUI
 from vesselseg_web.scan_ui import ScanUI
 from vesselseg_web.section_ui import names_of
 from vesselseg_web.segment_ui import SegmentUI
 from vesselseg_web.shortcuts import TRIGGER, draw_help
-from vesselseg_web.states import CompareState, PageState, ScanState
+from vesselseg_web.states import CompareState, CorrectState, PageState, ScanState
 from vesselseg_web.views import Views
 
 _TITLE = "Vessel Segmentation"
@@ -108,13 +109,16 @@ class PageUI:
                 ):
                     with VBtn(icon=True, title=title, click=click):
                         VIcon(icon)
-                # No message over the websocket: the answer has to be there when that is closed.
+                # No message over the websocket: the answer has to be there when that is closed. Only where corrections
+                # would be lost, the server asks first.
+                unsaved = names_of(server, CorrectState).unsaved
                 with (
-                    html.Form(action="leave", method="post"),
+                    html.Form(action="leave", method="post", id=END_FORM),
                     VBtn(
                         icon=True,
                         title="End: forget the scan and everything else",
-                        raw_attrs=['type="submit"'],
+                        raw_attrs=[f""":type="{unsaved} ? 'button' : 'submit'\""""],
+                        click=f"{unsaved} && {_press('end')}",
                         classes="vs-leave",
                     ),
                 ):
@@ -161,6 +165,7 @@ class PageUI:
                     color="primary",
                     height=3,
                 )
+            self.question = QuestionUI(server)
             draw_help(server)
 
     def _draw_switches(self, server: Any) -> None:

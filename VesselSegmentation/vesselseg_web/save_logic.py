@@ -24,6 +24,7 @@ from VesselSegmentationLib.worker_job import FAILED, RUNNING, WorkerJob
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
+    from VesselSegmentationLib.edit_target import EditTarget
 
 LABEL, PROBABILITY, ERROR_MAP, SESSION = "label", "probability", "errormap", "session"
 FIGURE, REPORT, METRICS, ERRORS, EDITS = "figure", "report", "metrics", "errors", "edits"
@@ -44,6 +45,8 @@ FIGURE_KINDS = (
     {"title": "Close-ups", "value": "closeups"},
     {"title": "Projections", "value": "projections"},
 )
+#: Ending of a label that is no image.
+_SURFACE = ".stl"
 #: Metrics and errors that follow an edit take about a second.
 _LONGEST_WAIT = 120.0
 _POLL_SECONDS = 0.1
@@ -128,6 +131,27 @@ class SaveLogic(SectionLogic[SaveState]):
         self.page.say(f"{name} is saved.")
         return name
 
+    def present(self) -> object:
+        """Return what is other after every correction."""
+        return self.case.edits.target, self.case.edits.state
+
+    def sent(self, what: str, suffix: str, present: object) -> None:
+        """Note that corrections are saved, if a file that was sent holds all of them.
+
+        Parameters
+        ----------
+        what, suffix : str
+            One of `DOWNLOADS` with one of its endings.
+        present : object
+            What `present` returned before the file was written: corrections that were made since are not in it.
+        """
+        edits = self.case.edits
+        if not edits.unsaved_edits or present != self.present():
+            return
+        is_label = what == LABEL and suffix != _SURFACE
+        if what == SESSION or (is_label and edits.target is not None and _only_voxels(edits.target)):
+            edits.mark_saved()
+
     async def _write(self, what: str, path: Path) -> None:
         review, target = self.case.review, self.case.edits.target
         if what == METRICS:
@@ -178,3 +202,9 @@ class SaveLogic(SectionLogic[SaveState]):
             yield
         finally:
             self.page.data.busy = ""
+
+
+def _only_voxels(target: EditTarget) -> bool:
+    """Tell whether a label holds all that was done: no artery was named, and no error only decided about."""
+    steps = target.history.steps
+    return all({change.segment_id for change in step.changes} == {target.segment_id} for step in steps)

@@ -17,6 +17,7 @@ from vesselseg.volume import Volume
 from vesselseg_web.arrivals import Arrival, find_arrival
 from vesselseg_web.case import grid_text
 from vesselseg_web.page_logic import PageLogic, SectionLogic
+from vesselseg_web.question_logic import QuestionLogic, loading
 from vesselseg_web.session import restore_session
 from vesselseg_web.session_scene import take_over
 from vesselseg_web.states import ScanState
@@ -48,15 +49,23 @@ class ScanLogic(SectionLogic[ScanState]):
     ----------
     page : PageLogic
     case : Case
+    question : QuestionLogic
+        Asked before anything takes the place of corrections.
     views : Views
     restored : callable, optional
         Called when a saved session has been loaded, with the name of the reference that was compared with.
     """
 
     def __init__(
-        self, page: PageLogic, case: Case, views: Views, restored: Callable[[str], None] | None = None
+        self,
+        page: PageLogic,
+        case: Case,
+        question: QuestionLogic,
+        views: Views,
+        restored: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(page, case, ScanState)
+        self._question = question
         self._views = views
         self._restored = restored
         self._choice: _Choice | None = None
@@ -75,19 +84,19 @@ class ScanLogic(SectionLogic[ScanState]):
         async with self.page.busy("Making the synthetic scan"):
             # In a thread: the page stays alive, and a second click is answered while there is something to wait for.
             scan, truth = await asyncio.to_thread(make_phantom)
-            self._take_scan(scan, _PHANTOM)
-            self.case.add_reference(truth, f"True vessels of the {_PHANTOM}")
+            if await self._take_scan(scan, _PHANTOM):
+                self.case.add_reference(truth, f"True vessels of the {_PHANTOM}")
 
     async def open_files(self, paths: Sequence[str]) -> None:
         """Load files of this machine: the first is the scan, the others are vessels to compare with."""
         for index, path in enumerate(paths):
-            name = shown_name(Path(path).name)
+            name, taken = shown_name(Path(path).name), False
             async with self.page.busy(f"Reading {name}"):
                 if index == 0:
-                    self._take_scan(await asyncio.to_thread(read_volume, path), name)
+                    taken = await self._take_scan(await asyncio.to_thread(read_volume, path), name)
                 else:
-                    self._take_label(await asyncio.to_thread(read_label, path), name, REFERENCE)
-            if self.page.data.error:
+                    taken = self._take_label(await asyncio.to_thread(read_label, path), name, REFERENCE)
+            if not taken:
                 return
 
     async def take_upload(self, folder: Path, name: str, kind: str) -> bool:
@@ -105,7 +114,7 @@ class ScanLogic(SectionLogic[ScanState]):
         Returns
         -------
         bool
-            Whether it could be used; if not, the page shows why.
+            Whether it was taken; if not, the page shows why.
         """
         name = shown_name(name)
         taken = False
@@ -115,10 +124,9 @@ class ScanLogic(SectionLogic[ScanState]):
                 files = sorted(folder.iterdir())
                 try:
                     arrival = await asyncio.to_thread(find_arrival, files, folder)
-                    await self._take(arrival, name, kind, folder)
+                    taken = await self._take(arrival, name, kind, folder)
                 except VesselSegError as error:
                     raise _without(folder, name, error) from error
-                taken = True
         finally:
             if self._choice is None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -143,43 +151,57 @@ class ScanLogic(SectionLogic[ScanState]):
         if choice is not None:
             shutil.rmtree(choice.folder, ignore_errors=True)
 
-    async def _take(self, arrival: Arrival, name: str, kind: str, folder: Path) -> None:
+    async def _take(self, arrival: Arrival, name: str, kind: str, folder: Path) -> bool:
         if kind != SCAN:
             if arrival.image is None:
                 raise VesselSegError("this is no label", "send one as NIfTI, NRRD or MHA")
-            self._take_label(await asyncio.to_thread(read_label, arrival.image), name, kind)
-        elif arrival.image is not None:
-            self._take_scan(await asyncio.to_thread(read_volume, arrival.image), name)
-        elif arrival.session:
+            return self._take_label(await asyncio.to_thread(read_label, arrival.image), name, kind)
+        if arrival.image is not None:
+            return await self._take_scan(await asyncio.to_thread(read_volume, arrival.image), name)
+        if arrival.session:
             description = await asyncio.to_thread(take_over, arrival.session, folder)
+            if not await self._may_load(name):
+                return False
             reference = restore_session(self.case, description)
             if self._restored is not None:
                 self._restored(reference)
             self.page.say(f"The session {name} goes on.")
-        elif arrival.clear_series is not None:
-            await self._take_series(arrival.clear_series, name)
-        else:
-            self._choice = _Choice(folder, arrival.series, name)
-            self.data.series = [{"title": each.text, "value": str(i)} for i, each in enumerate(arrival.series)]
-            self.page.say("There are several series. Choose the scan.")
+            return True
+        if arrival.clear_series is not None:
+            return await self._take_series(arrival.clear_series, name)
+        self._choice = _Choice(folder, arrival.series, name)
+        self.data.series = [{"title": each.text, "value": str(i)} for i, each in enumerate(arrival.series)]
+        self.page.say("There are several series. Choose the scan.")
+        return True
 
-    async def _take_series(self, series: DicomSeries, name: str) -> None:
+    async def _take_series(self, series: DicomSeries, name: str) -> bool:
         volume = await asyncio.to_thread(read_series, series, where=name)
         # What the scanner calls it is no name of a person; what the folder is called often is.
-        self._take_scan(volume, shown_name(series.description) if series.description else name)
+        return await self._take_scan(volume, shown_name(series.description) if series.description else name)
 
-    def _take_scan(self, scan: Volume, name: str) -> None:
+    async def _may_load(self, name: str) -> bool:
+        """Ask where corrections would be lost. Last of all: what cannot be read replaces nothing."""
+        if await self._question.agreed(loading(name)):
+            return True
+        self.page.say(f"Your corrections are kept: '{name}' is not loaded.")
+        return False
+
+    async def _take_scan(self, scan: Volume, name: str) -> bool:
+        if not await self._may_load(name):
+            return False
         self.case.load_scan(scan, name)
         self.page.data.section = "segment"
         self.page.say(f"{name} is loaded. Next: segment its vessels.")
+        return True
 
-    def _take_label(self, label: Volume, name: str, kind: str) -> None:
+    def _take_label(self, label: Volume, name: str, kind: str) -> bool:
         if kind == REFERENCE:
             self.case.add_reference(label, name)
             self.page.say(f"The reference {name} is loaded.")
         else:
             self.case.set_mask(label, name)
             self.page.say(f"The brain mask {name} is loaded.")
+        return True
 
     def _show_scan(self) -> None:
         scan = self.case.scan

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vesselseg.errors import VesselSegError
 from vesselseg_web.page_logic import PageLogic, SectionLogic
+from vesselseg_web.question_logic import SEGMENTING, THRESHOLD, QuestionLogic
 from vesselseg_web.states import SegmentState
 from VesselSegmentationLib.device_query import DeviceQuery
 from VesselSegmentationLib.segmentation_job import SegmentationJob, SegmentationSettings
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 _REST_SECONDS = 0.2
 _SAME = 1e-6
 _GIVEN_MASK = "given"
-#: What corrected vessels can be replaced by.
-_RUN, _THRESHOLD = "another segmentation", "another threshold"
 _WAIT = "Wait until the segmentation is done, or cancel it."
 _AUTOMATIC_DEVICE = {"title": "Automatic", "value": "auto"}
 
@@ -33,10 +32,12 @@ class SegmentLogic(SectionLogic[SegmentState]):
     ----------
     page : PageLogic
     case : Case
+    question : QuestionLogic
     """
 
-    def __init__(self, page: PageLogic, case: Case) -> None:
+    def __init__(self, page: PageLogic, case: Case, question: QuestionLogic) -> None:
         super().__init__(page, case, SegmentState)
+        self._question = question
         self._job: SegmentationJob | None = None
         self._query: DeviceQuery | None = None
         self._moved_at: float | None = None
@@ -56,28 +57,11 @@ class SegmentLogic(SectionLogic[SegmentState]):
         """Answer to the clicks."""
         ui.start_clicked.connect(self.start)
         ui.cancel_clicked.connect(self.stop)
-        ui.replace_clicked.connect(self.replace)
-        ui.keep_clicked.connect(self.keep)
 
     def start(self) -> None:
         """Start to segment the scan; corrected vessels only after the user has agreed."""
-        if self._job is None and not self._asks(_RUN):
-            self._start()
-
-    async def replace(self) -> None:
-        """Do what corrected vessels are replaced by; that can be undone."""
-        question, self.data.question = self.data.question, ""
-        # The question goes away before the work begins.
-        async with self.page.busy("Replacing the vessels"):
-            if question == _RUN:
-                self._start()
-            elif question == _THRESHOLD:
-                self._apply()
-
-    def keep(self) -> None:
-        """Keep the corrected vessels: the sliders go back to what the vessels were made with."""
-        self.data.question = ""
-        self._show_threshold()
+        if self._job is None:
+            self._question.before(SEGMENTING, self._start)
 
     def _start(self) -> None:
         with self.page.reporting():
@@ -126,16 +110,8 @@ class SegmentLogic(SectionLogic[SegmentState]):
         wanted = (float(self.data.threshold), float(self.data.min_component))
         if applied is not None and max(abs(a - b) for a, b in zip(applied, wanted)) < _SAME:
             return
-        if not self._asks(_THRESHOLD):
-            self._apply()
-
-    def _asks(self, what: str) -> bool:
-        """Ask before corrected vessels are replaced; the answer comes by `replace` or `keep`."""
-        with self.page.reporting():
-            if self.case.has_vessels and self.case.segmentation.edited_since_segmentation(self.case.vessels):
-                self.data.question = what
-                return True
-        return False
+        # Corrections that are kept take the sliders back to what the vessels were made with.
+        self._question.before(THRESHOLD, self._apply, self._show_threshold)
 
     def _apply(self) -> None:
         wanted = float(self.data.threshold), float(self.data.min_component)
@@ -170,7 +146,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def _on_scan(self) -> None:
         self.stop()
         self._moved_at = None
-        self.data.message, self.data.percent, self.data.log, self.data.question = "", 0.0, [], ""
+        self.data.message, self.data.percent, self.data.log = "", 0.0, []
         if self.data.mask == _GIVEN_MASK:
             self.data.mask = "auto"
         self._choose_model(self.data.model)

@@ -5,17 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trame.widgets import html
-from trame.widgets.vuetify3 import (
-    VBtn,
-    VCard,
-    VCardActions,
-    VCardText,
-    VDialog,
-    VProgressLinear,
-    VSelect,
-    VSlider,
-    VSpacer,
-)
+from trame.widgets.vuetify3 import VProgressLinear, VSelect, VSlider
 from undo_stack import Signal
 
 from vesselseg_web.scan_logic import MASK
@@ -30,8 +20,6 @@ class SegmentUI(SectionUI):
 
     start_clicked = Signal()
     cancel_clicked = Signal()
-    replace_clicked = Signal()
-    keep_clicked = Signal()
 
     def __init__(self, server: Any) -> None:
         super().__init__(server, "segment", "Segment")
@@ -72,7 +60,6 @@ class SegmentUI(SectionUI):
                 html.Div("{{ line }}", v_for=f"line in {name.log}")
             self._draw_slider("Threshold", name.threshold, name.why_no_threshold, (0.02, 1.0, 0.01), "")
             self._draw_slider("Smallest piece", name.min_component, name.why_no_threshold, (0.0, 50.0, 0.5), " mm³")
-            self._draw_question(name)
 
     def _draw_choice(self, label: str, value: str, items: str, classes: str) -> None:
         # What is too long for the field stands in full where the pointer rests.
@@ -86,22 +73,6 @@ class SegmentUI(SectionUI):
                 disabled=(names_of(self._server, SegmentState).running,),
                 **_SELECT,
             )
-
-    def _draw_question(self, name: Any) -> None:
-        with (
-            # Persistent: it has to be answered, and not by a click beside it.
-            VDialog(model_value=(f"!!{name.question}",), persistent=True, max_width=440),
-            VCard(title="Replace corrected vessels?", classes="vs-question"),
-        ):
-            VCardText(
-                f"The vessels were corrected by hand. {{{{ {name.question} === '' ? '' : "
-                f"{name.question}[0].toUpperCase() + {name.question}.slice(1) }}}} replaces them, and your corrections "
-                "with them. Undo brings them back."
-            )
-            with VCardActions():
-                VSpacer()
-                VBtn("Keep my corrections", click=self.keep_clicked, variant="text", classes="vs-keep")
-                VBtn("Replace", click=self.replace_clicked, variant="flat", color="primary", classes="vs-replace")
 
     def _draw_slider(self, title: str, value: str, why_not: str, limits: tuple[float, float, float], unit: str) -> None:
         low, high, step = limits

@@ -37,6 +37,29 @@ class PageState:
 
 
 @dataclass
+class QuestionState:
+    """The question before corrections are lost.
+
+    Parameters
+    ----------
+    title : str
+        Empty if nothing is asked.
+    text : str
+        What will be lost, and what can be done about it.
+    keep, go_on : str
+        The answers.
+    ends : bool
+        Whether going on ends the visit, which the browser does by itself.
+    """
+
+    title: str = ""
+    text: str = ""
+    keep: str = ""
+    go_on: str = ""
+    ends: bool = False
+
+
+@dataclass
 class ScanState:
     """The scan.
 
@@ -82,8 +105,6 @@ class SegmentState:
         Smallest piece that is kept, in mm3.
     why_no_threshold : str
         Why the two cannot be changed; empty if they can.
-    question : str
-        What would replace corrected vessels if the user agreed; empty if nothing waits for an answer.
     """
 
     models: list[dict[str, str]] = field(default_factory=list)
@@ -101,7 +122,6 @@ class SegmentState:
     threshold: float = 0.5
     min_component: float = 0.0
     why_no_threshold: str = ""
-    question: str = ""
 
 
 @dataclass
@@ -248,6 +268,8 @@ class CorrectState:
     why_not, why_no_decision : str
         Why nothing can be edited, or nothing be said about errors; empty if it can.
     can_undo, can_redo : bool
+    unsaved : bool
+        Whether there are corrections that were not saved.
     steps : list of str
         What was done, the last step first.
     """
@@ -257,6 +279,7 @@ class CorrectState:
     why_no_decision: str = ""
     can_undo: bool = False
     can_redo: bool = False
+    unsaved: bool = False
     steps: list[str] = field(default_factory=list)
 
 

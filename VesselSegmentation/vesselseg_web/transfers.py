@@ -79,6 +79,7 @@ class Transfers:
             return web.Response(status=404)
         folder = self._folder / secrets.token_hex(8)
         path, name = folder / f"file{suffix}", ""
+        present = self._save.present()
         try:
             with self._reporting():
                 folder.mkdir()
@@ -86,7 +87,9 @@ class Transfers:
             await self._page.show_now()
             if not name:
                 return web.Response(status=409, text=self._page.data.error)
-            return await _send(request, path, f"{name}{suffix}")
+            response = await _send(request, path, f"{name}{suffix}")
+            self._save.sent(what, suffix, present)
+            return response
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

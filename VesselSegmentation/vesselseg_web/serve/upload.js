@@ -22,6 +22,7 @@ window.vesselseg = Object.assign(window.vesselseg ?? {}, {
     await new Promise((resolve) => {
       const request = new XMLHttpRequest();
       request.upload.onprogress = ({ loaded, total }) => show(percentName, (100 * loaded) / total);
+      request.upload.onload = () => show(percentName, -1); // the server has it, and says what it does with it
       request.onloadend = resolve;
       request.onerror = () => show(errorName, "The upload broke off. Is the server still there? Try again.");
       request.open("POST", `upload/${kind}`);
