@@ -223,7 +223,7 @@ def test_correcting(chromium, tmp_path):
         reader.click(".vs-correct .v-select:has-text('Decision')")
         reader.click(".v-overlay .v-list-item-title:has-text('Reject')")
         reader.point(place)
-        reader.hint("keep the label")
+        reader.hint("keep the vessels")
         reader.press("Enter")
         reader.steps(1)
         np.testing.assert_array_equal(reader.label(), found)

@@ -84,7 +84,8 @@ def test_cancel(case, scan, segment_section, python):
     segment_section.stop()
     assert not segment_section.data.running
     assert not case.has_vessels
-    assert segment_section.page.data.status == "Stopped: cancelled."
+    assert segment_section.page.data.status == "The segmentation was cancelled: nothing has changed."
+    assert segment_section.data.message == ""
 
 
 def test_failure_of_a_worker_is_one_sentence(case, scan, segment_section, python):
@@ -174,6 +175,39 @@ def test_decisions_are_steps_that_can_be_undone(page, compared, case, label, err
     section.redo()
     np.testing.assert_array_equal(case.label().array, label.array)
     assert section.page.data.error == ""
+
+
+@pytest.mark.parametrize(
+    ("decision", "word"), [("reviewed", "seen"), ("rejected", "rejected")], ids=["seen", "rejected"]
+)
+def test_decisions_are_told_with_the_words_of_their_buttons(page, compared, case, errors_section, decision, word):
+    section = CorrectLogic(page, case, compared.tell)
+    poll(compared, lambda: bool(errors_section.data.note) and "being made" not in errors_section.data.note)
+    errors_section.data.hide_boundary = False
+    errors_section.page.state.flush()
+    errors_section.next()
+    section.decide(decision)
+    section.poll()
+    assert section.data.steps == [f"false negative {word}, vessels unchanged"]
+    assert [row["kind"] for row in errors_section.data.rows] == [f"false negative, {word}"]
+    section.undo()
+    assert page.data.status == f"Undone: false negative {word}, vessels unchanged."
+    assert [row["kind"] for row in errors_section.data.rows] == ["false negative"]
+
+
+def test_threshold_is_told_as_such(page, segmented, case):
+    section = CorrectLogic(page, case, lambda changed: None)
+    segmented.data.threshold = 0.2
+    segmented.apply_threshold()
+    section.poll()
+    assert section.data.steps == ["threshold 0.20, pieces of at least 0.0 mm³"]
+    segmented.data.threshold = 0.3
+    segmented.start()
+    poll(segmented, lambda: not segmented.data.running)
+    section.poll()
+    assert section.data.steps == ["threshold 0.30, pieces of at least 0.0 mm³"]
+    section.undo()
+    assert segmented.data.threshold == 0.5
 
 
 def test_comparison_follows_the_threshold(compared, segmented, case):

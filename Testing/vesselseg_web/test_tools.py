@@ -359,7 +359,7 @@ def test_error_is_rejected_by_a_click_in_3d(compared):
     compared.tools.toggle("error")
     compared.data.decision = "rejected"
     compared.click(PIECE, compared.solid)
-    assert "keep the label" in compared.data.hint
+    assert "keep the vessels" in compared.data.hint
     compared.tools.apply()
     np.testing.assert_array_equal(compared.label, before)
     assert len(compared.correct.data.steps) == 1

@@ -146,7 +146,7 @@ class Case:
             raise VesselSegError("there are no vessels yet", "segment the scan first")
         node = self.references.get(reference)
         if node is None:
-            raise VesselSegError("no reference is chosen", "upload one")
+            raise VesselSegError("no reference is chosen", "open one")
         self.review.start(LabelSource(self.vessels), LabelSource(node), volume_node=self.scan)
 
     def label(self) -> Volume:

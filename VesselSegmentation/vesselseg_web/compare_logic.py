@@ -85,7 +85,7 @@ class CompareLogic(SectionLogic[CompareState]):
         if not self.case.has_vessels:
             data.why_not = "Segment a scan first."
         elif not names:
-            data.why_not = "Upload a reference first."
+            data.why_not = "Open a reference first."
         self._show()
 
     def tell(self, changed: set[str]) -> None:

@@ -11,6 +11,7 @@ from vesselseg_web.free_hand_logic import FreeHandLogic
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import CorrectState, SegmentState
 from vesselseg_web.tools_logic import ToolsLogic
+from vesselseg_web.wording import step_text
 from VesselSegmentationLib.component_marks import ACCEPTED, DECISIONS, REJECTED
 from VesselSegmentationLib.edit_history import AUTOMATIC
 from VesselSegmentationLib.review_logic import COMPONENTS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from vesselseg_web.case import Case
     from VesselSegmentationLib.edit_steps import EditStep
 
-_DONE = {ACCEPTED: "The error was corrected.", REJECTED: "The error was rejected: the label stays as it is."}
+_DONE = {ACCEPTED: "The error was corrected.", REJECTED: "The error was rejected: the vessels stay as they are."}
 
 
 class CorrectLogic(SectionLogic[CorrectState]):
@@ -114,7 +115,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
         self.case.edits.reader = reader
 
     def _after_step(self) -> None:
-        self._take_changes()
+        self._take_changes(decided=True)
         self.update()
 
     def _step(self, step: Callable[[], EditStep], word: str) -> None:
@@ -123,10 +124,10 @@ class CorrectLogic(SectionLogic[CorrectState]):
         with self.page.reporting():
             done = step()
             self.tools.catch_up()  # before the next click, which is meant for what is there now
-            self.page.say(f"{word}: {done.description}.")
+            self.page.say(f"{word}: {step_text(done)}.")
             if done.tool == AUTOMATIC:
                 self._show_threshold()
-            self._take_changes()
+            self._take_changes(decided=True)
         self.update()
 
     def _show_threshold(self) -> None:
@@ -135,9 +136,12 @@ class CorrectLogic(SectionLogic[CorrectState]):
         if applied is not None:
             self._segment.threshold, self._segment.min_component = applied
 
-    def _take_changes(self) -> None:
+    def _take_changes(self, *, decided: bool = False) -> None:
+        """Tell what has changed in the comparison; with `decided` perhaps only what was said about an error."""
         errors = self.case.edits.errors
         changed = errors.take_changes() if errors is not None else set()
+        if decided and self.case.review.error_map is not None:
+            changed |= {COMPONENTS}
         if changed:
             self._compared(changed)
 
@@ -147,4 +151,4 @@ class CorrectLogic(SectionLogic[CorrectState]):
         self.data.can_undo, self.data.can_redo = free and edits.can_undo, free and edits.can_redo
         self.data.unsaved = edits.unsaved_edits
         steps = edits.target.history.steps if edits.target is not None else []
-        self.data.steps = [step.description for step in reversed(steps)]
+        self.data.steps = [step_text(step) for step in reversed(steps)]

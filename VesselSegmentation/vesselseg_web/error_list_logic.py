@@ -9,10 +9,12 @@ from vesselseg.error_components import ErrorComponent
 from vesselseg_web.compare_logic import css_colour
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import ErrorListState
+from vesselseg_web.wording import DECISION_WORDS
 from VesselSegmentationLib.review_logic import COMPONENTS
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
+    from VesselSegmentationLib.component_marks import Mark
     from VesselSegmentationLib.error_navigator import ErrorNavigator
 
 #: The list is sorted by what matters: nobody walks farther, and every row is sent with every change.
@@ -77,10 +79,11 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
         else:
             colours = {entry.kind: css_colour(entry.colour) for entry in error_map.legend()}
             shown = navigator.shown()
+            marks = {mark.component_id: mark for mark in navigator.marks()}
             self.data.rows = [
                 {
                     "id": each.component_id,
-                    "kind": error_map.wording.title(each.kind),
+                    "kind": error_map.wording.title(each.kind) + _decision(each, marks.get(each.component_id)),
                     "colour": colours[each.kind],
                     "length": f"{each.affected_mm:.1f} mm",
                     "volume": f"{each.volume_mm3:.1f} mm³",
@@ -100,6 +103,10 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
         component = navigator.current if navigator is not None else None
         self.data.chosen = component.component_id if component is not None else ""
         self.data.details = _details(component, navigator) if component is not None and navigator is not None else ""
+
+
+def _decision(component: ErrorComponent, mark: Mark | None) -> str:
+    return f", {DECISION_WORDS[mark.decision]}" if mark is not None and mark.is_of(component) else ""
 
 
 def _details(component: ErrorComponent, navigator: ErrorNavigator) -> str:

@@ -82,16 +82,20 @@ class DecideError(CorrectError):
 
     settings = (DECISION,)
 
+    def only_notes(self, settings: ToolSettings) -> bool:
+        """Tell whether the vessels would stay as they are."""
+        return _page_settings(settings).decision == REJECTED
+
     def describe(self, edit: Edit, settings: ToolSettings) -> str:
         """Return what would be done."""
-        if _page_settings(settings).decision == REJECTED:
-            return f"reject this {_kind(edit).title}, keep the label"
+        if self.only_notes(settings):
+            return f"reject this {_kind(edit).title}, keep the vessels"
         return edit.description
 
     def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
         """Correct it and mark it as accepted, or only mark it as rejected."""
         errors = self.edits.errors
-        if errors is None or _page_settings(settings).decision != REJECTED:
+        if errors is None or not self.only_notes(settings):
             return super().commit(edit, points, settings)
         return errors.decide(_component(errors.components(), edit).component_id, REJECTED, self.edits.reader)
 

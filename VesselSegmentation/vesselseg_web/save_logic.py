@@ -16,6 +16,7 @@ from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.session import write_session
 from vesselseg_web.states import SaveState
 from vesselseg_web.upload_checks import shown_name
+from vesselseg_web.wording import stage_text
 from VesselSegmentationLib.edit_export import export_signed
 from VesselSegmentationLib.edit_log import export_log
 from VesselSegmentationLib.review_export import export_components, export_metrics
@@ -178,7 +179,7 @@ class SaveLogic(SectionLogic[SaveState]):
         job = self._job = start_figure(review, path, settings) if what == FIGURE else start_report(review, [path])
         try:
             while job.poll() == RUNNING:
-                self.data.message, self.data.percent = job.message, job.percent
+                self.data.message, self.data.percent = stage_text(job.message), job.percent
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             job.cancel()

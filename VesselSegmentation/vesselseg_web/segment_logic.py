@@ -9,6 +9,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.question_logic import SEGMENTING, THRESHOLD, QuestionLogic
 from vesselseg_web.states import SegmentState
+from vesselseg_web.wording import stage_text
 from VesselSegmentationLib.device_query import DeviceQuery
 from VesselSegmentationLib.segmentation_job import SegmentationJob, SegmentationSettings
 from VesselSegmentationLib.worker_job import CANCELLED, DONE, FAILED, RUNNING
@@ -185,7 +186,8 @@ class SegmentLogic(SectionLogic[SegmentState]):
         if job is None:
             return
         state = job.poll()
-        self.data.percent, self.data.message, self.data.log = job.percent, job.message, list(job.log)
+        self.data.percent, self.data.log = job.percent, list(job.log)
+        self.data.message = stage_text(job.message, preview=job.preview.shown)
         if state == RUNNING:
             return
         self._job = None
@@ -196,9 +198,11 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def _take_end(self, job: SegmentationJob) -> None:
         self.data.percent = 100.0 if job.state == DONE else 0.0
         if job.state == CANCELLED:
-            self.page.say(f"Stopped: {job.message}.")
+            self.data.message = ""
+            self.page.say("The segmentation was cancelled: nothing has changed.")
         elif job.state == FAILED:
-            self.page.say("The scan was not segmented.")
+            self.data.message = ""
+            self.page.say("The scan was not segmented: nothing has changed.")
             raise job.error or VesselSegError(job.message)
         else:
             if not self.case.has_vessels:

@@ -239,7 +239,8 @@ class ErrorListState:
     Parameters
     ----------
     rows : list of dict
-        "id", "kind", "colour" (as in CSS), "length" and "volume" with units; what matters most first.
+        "id", "kind" with what was decided about it, "colour" (as in CSS), "length" and "volume" with units; what
+        matters most first.
     chosen : str
         ID of the chosen one.
     hide_boundary : bool

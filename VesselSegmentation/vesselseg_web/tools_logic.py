@@ -12,7 +12,7 @@ from trame_server.utils.typed_state import TypedState
 from vesselseg.errors import VesselSegError
 from vesselseg_web.free_hand_logic import FreeHandLogic
 from vesselseg_web.page_logic import PageLogic, SectionLogic, sentence
-from vesselseg_web.page_tools import PageToolSettings
+from vesselseg_web.page_tools import DecideError, PageToolSettings
 from vesselseg_web.states import SegmentState, ToolsState
 from vesselseg_web.tool_list import (
     TOOLS,
@@ -261,10 +261,10 @@ class ToolsLogic(SectionLogic[ToolsState]):
             return
         self.case.edits.show_preview(edit)
         self._offer = _Offer(lambda: tool.commit(edit, points, settings), text, self.case.edits.state)
-        self._say(
-            f"{text[:1].upper()}{text[1:]} ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)? "
-            "Apply or Cancel."
-        )
+        counts = f" ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)"
+        if isinstance(tool, DecideError) and tool.only_notes(settings):
+            counts = ""
+        self._say(f"{text[:1].upper()}{text[1:]}{counts}? Apply or Cancel.")
 
     def _settings(self) -> PageToolSettings:
         data = self.data

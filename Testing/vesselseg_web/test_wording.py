@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("trame_slicer", reason="needs trame-slicer")
+
+from vesselseg_web.wording import stage_text
+
+
+@pytest.mark.parametrize(
+    ("message", "preview", "expected"),
+    [
+        ("starting", False, "Starting"),
+        ("brain mask", False, "Finding the brain"),
+        ("preview shown", True, "Finding the vessels. The preview is coarse."),
+        ("preview shown; brain mask", True, "Finding the brain. The preview is coarse."),
+        ("preview shown; part 2 of 5", True, "Finding the vessels, part 2 of 5. The preview is coarse."),
+        ("something new", False, "Something new"),
+        ("", False, ""),
+    ],
+)
+def test_stages(message, preview, expected):
+    assert stage_text(message, preview=preview) == expected

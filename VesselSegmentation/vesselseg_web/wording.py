@@ -1,0 +1,65 @@
+"""What workers and the history of edits say, in the words of the page."""
+
+from __future__ import annotations
+
+from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED
+from VesselSegmentationLib.edit_history import AUTOMATIC
+from VesselSegmentationLib.edit_steps import EditStep, TagChange
+from VesselSegmentationLib.run_record import RUN_TAGS
+
+#: Stages of workers.
+_STAGES = {
+    "starting": "Starting",
+    "reading the scan": "Reading the scan",
+    "brain mask": "Finding the brain",
+    "preview": "Making a coarse preview",
+    "preview shown": "Finding the vessels",
+    "threshold and components": "Applying the threshold",
+    "writing": "Writing the result",
+    "reading": "Reading the labels",
+    "metrics": "Computing the metrics",
+    "figures": "Drawing the figures",
+    "report": "Writing the report",
+}
+_PART = "part "
+_PREVIEW_SHOWN = "preview shown; "
+_WRITTEN, _THRESHOLD, _SMALLEST = RUN_TAGS
+#: As on the buttons.
+DECISION_WORDS = {ACCEPTED: "accepted", REJECTED: "rejected", REVIEWED: "seen"}
+_MARK = "mark "
+
+
+def stage_text(message: str, *, preview: bool = False) -> str:
+    """Say what a worker does.
+
+    Parameters
+    ----------
+    message : str
+        Of its job.
+    preview : bool
+        Whether the job shows a preview.
+
+    Examples
+    --------
+    >>> stage_text("preview shown; part 2 of 5", preview=True)
+    'Finding the vessels, part 2 of 5. The preview is coarse.'
+    """
+    stage = message.removeprefix(_PREVIEW_SHOWN)
+    text = f"Finding the vessels, {stage}" if stage.startswith(_PART) else _STAGES.get(stage, stage)
+    text = text[:1].upper() + text[1:]
+    return f"{text}. The preview is coarse." if preview else text
+
+
+def step_text(step: EditStep) -> str:
+    """Say what a step has done, with the names that the buttons of the page have."""
+    decision = step.tool.removeprefix(_MARK)
+    if decision != step.tool and decision in DECISION_WORDS:
+        kind = step.description.partition(f" {decision}")[0]
+        return f"{kind} {DECISION_WORDS[decision]}, vessels unchanged"
+    if step.tool == AUTOMATIC:
+        # After a run, too, it is the threshold that has made the vessels; steps in a row are one.
+        tags = next((each.after for each in reversed(step.companions) if isinstance(each, TagChange)), {})
+        if _THRESHOLD in tags and _SMALLEST in tags:
+            threshold, smallest = float(tags[_THRESHOLD]), float(tags[_SMALLEST])
+            return f"threshold {threshold:.2f}, pieces of at least {smallest:.1f} mm³"
+    return step.description
