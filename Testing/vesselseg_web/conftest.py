@@ -14,6 +14,8 @@ pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 from trame.app import get_server
 from trame_slicer.core import SlicerApp
 
+import views as views_of_scenes
+from correcting_desk import Desk, oblique_geometry
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from vesselseg_web.case import Case
@@ -121,3 +123,17 @@ def label(scan):
     array = np.zeros(scan.array.shape, np.uint8)
     array[:, 7:9, 9:13] = 1
     return scan.with_array(array)
+
+
+@pytest.fixture
+def desk(page, case):
+    desk = Desk(page, case, oblique_geometry())
+    yield desk
+    for view in (desk.axial, desk.solid):
+        views_of_scenes.close(page._slicer_app, view)
+
+
+@pytest.fixture
+def edited(desk):
+    desk.load()
+    return desk

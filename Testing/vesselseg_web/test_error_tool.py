@@ -1,0 +1,62 @@
+"""Errors that are accepted or rejected by clicks in the views."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from correcting_desk import MISSED, PIECE, drawn
+from vesselseg.volume import Volume
+
+
+@pytest.fixture
+def compared(edited):
+    edited.case.add_reference(Volume(drawn()[1], edited.geometry), "truth")
+    edited.compare.start()
+    edited.wait(lambda: len(edited.errors.data.rows) == 2)
+    return edited
+
+
+def test_error_is_accepted_by_a_click(compared):
+    compared.tools.toggle("error")
+    compared.click(MISSED[1])
+    compared.tools.apply()
+    compared.wait(lambda: len(compared.errors.data.rows) == 1)
+    assert compared.compare.data.legend[2]["text"].startswith("0 voxels")
+    compared.correct.undo()
+    np.testing.assert_array_equal(compared.label, drawn()[0])
+    compared.wait(lambda: len(compared.errors.data.rows) == 2)
+
+
+def test_error_is_rejected_by_a_click_in_3d(compared):
+    before = compared.label
+    compared.tools.toggle("error")
+    compared.data.decision = "rejected"
+    compared.click(PIECE, compared.solid)
+    assert "keep the vessels" in compared.data.hint
+    compared.tools.apply()
+    np.testing.assert_array_equal(compared.label, before)
+    assert len(compared.correct.data.steps) == 1
+    marks = compared.case.review.navigator
+    assert marks is not None
+    compared.correct.undo()
+    assert compared.correct.data.steps == []
+
+
+@pytest.mark.parametrize("decision", ["accepted", "rejected"])
+def test_decision_is_kept_where_metrics_cannot_be_measured(compared, decision):
+    compared.tools.toggle("error")
+    compared.data.decision = decision
+    compared.case.review.use_mask(None)
+    time.sleep(0.4)
+    compared.compare.poll()  # now a worker is asked for metrics, as which the pretended one fails
+    compared.click_at_once(MISSED[1])
+    time.sleep(4)  # it has failed, but nobody has looked
+    compared.tools.apply()
+    assert len(compared.steps) == 1
+    assert compared.label[MISSED[1]] == (decision == "accepted")
+    assert compared.page.data.error == ""
+    compared.wait(lambda: "worker ended unexpectedly" in compared.page.data.error)
+    assert compared.case.review.error_map is not None
