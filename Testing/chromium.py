@@ -12,6 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+#: Before anything of the page: tells why a promise was rejected, for which Playwright itself says "Object".
+_TELL_REASONS = """
+addEventListener("unhandledrejection", ({ reason }) => {
+  let text = String(reason);
+  try { text = reason?.stack || JSON.stringify(reason) || text; } catch {}
+  window.tellMistake(`unhandled rejection: ${text}`);
+});
+"""
 #: Milliseconds that a step may take on a machine that is busy with other things.
 _PATIENCE = 240_000
 _ARTEFACTS = Path(__file__).parents[1] / "artefacts" / "web"
@@ -41,7 +49,10 @@ class Visit:
         self.requests, self.refused, self.mistakes = [], [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("response", lambda answer: self.refused.append(answer.url) if answer.status >= 400 else None)
-        self.page.on("pageerror", lambda error: self.mistakes.append(str(error)))
+        self.page.on("pageerror", lambda error: self.mistakes.append(str(error.stack or error)))
+        # Beside what Playwright says of it.
+        self.page.expose_function("tellMistake", lambda text: self.mistakes.append(text))
+        self.page.add_init_script(_TELL_REASONS)
         self.page.goto(address)
 
     def click(self, selector):
