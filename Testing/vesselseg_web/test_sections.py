@@ -195,6 +195,24 @@ def test_decisions_are_told_with_the_words_of_their_buttons(page, compared, case
     assert [row["kind"] for row in errors_section.data.rows] == ["false negative"]
 
 
+def test_decision_without_a_chosen_error_says_what_is_missing(page, compared):
+    section = CorrectLogic(page, compared.case, compared.tell)
+    section.decide("rejected")
+    assert page.data.status == "Choose an error in the list under Review."
+    compared.stop()
+    section.update()
+    section.decide("rejected")
+    assert page.data.status == "Compare with a reference first."
+
+
+def test_what_ran_is_told_again_of_vessels_that_came_with_a_session(segmented):
+    data = segmented.data
+    ran, data.message, data.threshold = data.message, "", 0.9
+    segmented.show_what_ran()
+    assert (data.message, data.threshold) == (ran, 0.5)
+    assert ran
+
+
 def test_threshold_is_told_as_such(page, segmented, case):
     section = CorrectLogic(page, case, lambda changed: None)
     segmented.data.threshold = 0.2

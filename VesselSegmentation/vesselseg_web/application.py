@@ -130,9 +130,7 @@ class WebApplication:
 
     def _restored(self, reference: str) -> None:
         """Show a session as it was left."""
-        applied = self.case.segmentation.threshold(self.case.vessels) if self.case.has_vessels else None
-        if applied is not None:
-            self.segment.data.threshold, self.segment.data.min_component = applied
+        self.segment.show_what_ran()
         self.page.data.section = "segment"
         if reference:
             self.page.data.section = "review"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vesselseg_web.case import Case
     from VesselSegmentationLib.edit_steps import EditStep
 
+NO_ERROR_CHOSEN = "Choose an error in the list under Review."
 _DONE = {ACCEPTED: "The error was corrected.", REJECTED: "The error was rejected: the vessels stay as they are."}
 
 
@@ -61,7 +62,11 @@ class CorrectLogic(SectionLogic[CorrectState]):
     def decide(self, decision: str) -> None:
         """Accept the chosen error, which corrects it, or reject it, or say that it was seen; then show the next one."""
         navigator, errors = self.case.review.navigator, self.case.edits.errors
-        if navigator is None or navigator.current is None or errors is None or decision not in DECISIONS:
+        if decision not in DECISIONS:
+            return
+        if navigator is None or navigator.current is None or errors is None:
+            # Keys know no buttons that cannot be pressed.
+            self.page.say(self.data.why_no_decision or NO_ERROR_CHOSEN)
             return
         with self.page.reporting():
             errors.decide(navigator.current.component_id, decision, self.data.reader)

@@ -8,6 +8,7 @@ from trame.widgets import html
 from trame.widgets.vuetify3 import VDivider, VTextField
 from undo_stack import Signal
 
+from vesselseg_web.correct_logic import NO_ERROR_CHOSEN
 from vesselseg_web.section_ui import SectionUI, action, names_of
 from vesselseg_web.states import CorrectState, ErrorListState
 from vesselseg_web.tools_ui import ToolsUI
@@ -27,7 +28,7 @@ class CorrectUI(SectionUI):
     def __init__(self, server: Any) -> None:
         super().__init__(server, "correct", "Correct")
         name, errors = names_of(server, CorrectState), names_of(server, ErrorListState)
-        why_not = f"{name.why_no_decision} || ({errors.chosen} ? '' : 'Choose an error in the list under Review.')"
+        why_not = f"{name.why_no_decision} || ({errors.chosen} ? '' : '{NO_ERROR_CHOSEN}')"
         with self.body:
             self.tools = ToolsUI(server)
             with html.Div(style="max-height: 40px; overflow-y: auto"):

@@ -120,6 +120,12 @@ class SegmentLogic(SectionLogic[SegmentState]):
             self.case.segmentation.apply_threshold(self.case.probability_node, self.case.vessels, *wanted)
             self.page.say(f"Threshold {wanted[0]:.2f}, pieces of at least {wanted[1]:.1f} mm³.")
 
+    def show_what_ran(self) -> None:
+        """Show what has made the vessels: they came with a session."""
+        self._show_threshold()
+        summary = self.case.segmentation.summary(self.case.vessels) if self.case.has_vessels else {}
+        self.data.message = _what_ran(summary) if summary else ""
+
     def _show_threshold(self) -> None:
         applied = self.case.segmentation.threshold(self.case.vessels) if self.case.has_vessels else None
         if applied is not None:
