@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.engines import DeviceOutOfMemoryError, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
-from vesselseg.geometry import Geometry
 from vesselseg.inference import NetworkEffort, predict_probability
 from vesselseg.models import Manifest, find_model
-from vesselseg.postprocessing import bounding_box, check_threshold, threshold_probability
+from vesselseg.postprocessing import check_threshold, threshold_probability
+from vesselseg.preparation import PreparedScan, on_scan, prepare_scan
 from vesselseg.preview import preview_label
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
-if TYPE_CHECKING:
-    from vesselseg.resampling import AxialView
-
 logger = logging.getLogger("vesselseg")
 
-#: Voxels around the brain that the network sees beside it.
-_MARGIN = 16
 #: Limits of what can be a TOF scan of a head.
 _MAX_SPACING_MM, _MIN_SPACING_MM, _MAX_EXTENT_MM, _MIN_VOXELS = 5.0, 0.05, 1000.0, 4
 
@@ -221,11 +214,11 @@ def segment(
     start = 0.0 if mask is None else 0.15
     effort = NetworkEffort()
     geometry = scan.geometry
-    prepared = _prepare(scan, mask, within, manifest, notes)
+    prepared = prepare_scan(scan, mask, within, manifest, notes)
     # Its voxels are not needed any more: a caller that does not hold them either has their memory free for the network.
     del scan
     values, plan = _predict(prepared, manifest, plan, notes, effort, stage(progress, start, 0.97))
-    probability = _on_scan(values, prepared, geometry, mask, within)
+    probability = on_scan(values, prepared, geometry, mask, within)
     progress(0.97, "threshold and components")
     label = threshold_probability(probability, threshold, min_component_mm3)
     voxels = int(np.count_nonzero(label.array))
@@ -295,67 +288,8 @@ def _resolve_mask(scan: Volume, wish: str | Volume, progress: ProgressCallback) 
     return extraction.dilated(extraction.brain_mask(scan)).array != 0
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """What the network is given, and the way back to the scan.
-
-    Parameters
-    ----------
-    seen : Volume
-        The normalised scan in the brain's box, axial, on the network's grid.
-    wanted : ndarray of bool, optional
-        Voxels of it that are inside the mask.
-    region : tuple of slice, optional
-        The only voxels of it that are asked for.
-    part : Geometry
-        Of the box on the grid of the scan.
-    box : tuple of slice
-        Of the axial scan.
-    view : AxialView
-    """
-
-    seen: Volume
-    wanted: NDArray[np.bool_] | None
-    region: Box | None
-    part: Geometry
-    box: Box
-    view: AxialView
-
-
-def _prepare(
-    scan: Volume, mask: NDArray[np.bool_] | None, region: Box | None, manifest: Manifest, notes: list[str]
-) -> _Prepared:
-    """Normalise the scan in the brain's box and bring it to the network's grid."""
-    from vesselseg.preprocessing import normalise
-    from vesselseg.resampling import AxialView, network_spacing, resample
-
-    view = AxialView.of(scan.geometry)
-    whole = view.apply(scan)
-    box = bounding_box(view.turn(mask), _MARGIN) if mask is not None else None
-    if box is None:
-        z, y, x = whole.array.shape
-        box = slice(0, z), slice(0, y), slice(0, x)
-    part = Volume(normalise(whole.array, manifest.normalisation, box), whole.geometry.cropped(box))
-    wanted = view.turn(mask)[box] if mask is not None else None
-    asked = None
-    if region is not None:
-        asked = np.zeros(scan.array.shape, dtype=bool)
-        asked[region] = True
-        asked = view.turn(asked)[box]
-    spacing = network_spacing(part.geometry.spacing, manifest.spacing_mm, manifest.spacing_tolerance)
-    seen = part
-    if spacing != part.geometry.spacing:
-        notes.append("resampled to " + " x ".join(f"{value:g}" for value in spacing) + " mm for the network")
-        logger.info("%s", notes[-1])
-        grid = part.geometry.resampled(spacing)
-        seen = resample(part, grid)
-        wanted, asked = (_touched(each, part, grid) for each in (wanted, asked))
-    within = bounding_box(asked) if asked is not None else None
-    return _Prepared(seen, wanted, within, part.geometry, box, view)
-
-
 def _predict(
-    prepared: _Prepared, manifest: Manifest, plan: Plan, notes: list[str], effort: NetworkEffort,
+    prepared: PreparedScan, manifest: Manifest, plan: Plan, notes: list[str], effort: NetworkEffort,
     progress: ProgressCallback,
 ) -> tuple[NDArray[np.float32], Plan]:  # fmt: skip
     """Run the model; return the probability on the network's grid, and on what it ran."""
@@ -381,41 +315,3 @@ def _predict(
     logger.warning("%s", notes[-1])
     plan = plan_run(manifest, device="cpu")
     return predict(plan), plan
-
-
-def _on_scan(
-    values: NDArray[np.float32],
-    prepared: _Prepared,
-    geometry: Geometry,
-    mask: NDArray[np.bool_] | None,
-    region: Box | None,
-) -> Volume:
-    """Bring the network's probability to the grid of the scan; 0 outside the mask and the region."""
-    if prepared.seen.geometry.spacing != prepared.part.spacing:
-        from vesselseg.resampling import resample
-
-        values = np.clip(resample(prepared.seen.with_array(values), prepared.part).array, 0.0, 1.0)
-    if mask is not None:
-        values *= prepared.view.turn(mask)[prepared.box]  # the box holds all of the mask
-    probability = np.zeros(geometry.shape, dtype=np.float32)
-    prepared.view.turn(probability)[prepared.box] = values
-    if region is not None:
-        inside = probability[region].copy()
-        probability[:] = 0.0
-        probability[region] = inside
-    return Volume(probability, geometry)
-
-
-def _touched(mask: NDArray[np.bool_] | None, part: Volume, grid: Geometry) -> NDArray[np.bool_] | None:
-    """Return the voxels of the network's grid that matter to those of a mask when they are resampled to the scan's."""
-    if mask is None:
-        return None
-    from scipy import ndimage
-
-    from vesselseg.resampling import resample
-
-    # A neighbour for the interpolation; and, where the scan is coarser, what is averaged: four standard deviations.
-    ratios = [max(old / new, 1.0) for old, new in zip(part.geometry.spacing, grid.spacing)]
-    reach = [1 + math.ceil(2 * math.sqrt(ratio**2 - 1)) for ratio in ratios[::-1]]
-    touched = resample(part.with_array(mask.astype(np.float32)), grid).array > 0
-    return ndimage.maximum_filter(touched, size=[2 * side + 1 for side in reach])

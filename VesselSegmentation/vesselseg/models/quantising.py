@@ -127,19 +127,11 @@ def _samples(manifest: Manifest, traits: Traits, folder: Path, wanted: int) -> l
     from vesselseg.brain_mask import dilated
     from vesselseg.inference import predict_probability
     from vesselseg.judging import read_drawn_case
-    from vesselseg.preprocessing import normalise
-    from vesselseg.resampling import AxialView, network_spacing, resample
+    from vesselseg.preparation import prepare_scan
 
     case = read_drawn_case(folder)
-    view = AxialView.of(case.scan.geometry)
-    scan, mask = view.apply(case.scan), None
-    scan = scan.with_array(normalise(scan.array, manifest.normalisation))
-    if case.brain is not None:
-        mask = view.apply(case.brain.with_array(dilated(case.brain).array.astype(np.float32)))
-    spacing = network_spacing(scan.geometry.spacing, manifest.spacing_mm, manifest.spacing_tolerance)
-    if spacing != scan.geometry.spacing:
-        grid = scan.geometry.resampled(spacing)
-        scan, mask = resample(scan, grid), None if mask is None else resample(mask, grid)
+    mask = None if case.brain is None else dilated(case.brain).array != 0
+    prepared = prepare_scan(case.scan, mask, None, manifest, [])
     sampler = _Sampler(traits, wanted)
-    predict_probability(sampler, scan.array, mask=None if mask is None else mask.array > 0)
+    predict_probability(sampler, prepared.seen.array, mask=prepared.wanted)
     return sampler.samples

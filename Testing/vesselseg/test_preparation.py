@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vesselseg.geometry import Geometry
+from vesselseg.models import Manifest
+from vesselseg.preparation import on_scan, prepare_scan
+from vesselseg.volume import Volume
+
+OBLIQUE = tuple(np.array([[0.8, 0.6, 0.0], [-0.6, 0.8, 0.0], [0.0, 0.0, -1.0]]).ravel())  # and upside down
+
+
+@pytest.fixture
+def scan() -> Volume:
+    rng = np.random.default_rng(1)
+    geometry = Geometry((40, 44, 36), (0.5, 0.5, 0.6), (3.0, -7.0, 11.0), OBLIQUE)
+    array = rng.uniform(80, 120, geometry.shape).astype(np.float32)
+    array[:, :4] = 0.0  # air
+    return Volume(array, geometry)
+
+
+def model(spacing: tuple[float, float, float]) -> Manifest:
+    normalisation = {"method": "foreground_median", "clip": 4.0}
+    return Manifest("mine", "title", "unet2d", {}, normalisation, spacing, 0.5, "", "MIT")
+
+
+def test_what_comes_back_lies_on_the_voxels_it_came_from(scan: Volume) -> None:
+    mask = np.zeros(scan.array.shape, bool)
+    mask[18:22, 20:25, 10:30] = True
+    region = slice(0, 20), slice(0, 44), slice(15, 40)
+    notes: list[str] = []
+    prepared = prepare_scan(scan, mask, region, model((0.5, 0.5, 0.6)), notes)
+    assert not notes
+    assert prepared.seen.array.size < scan.array.size  # the brain's box only
+    back = on_scan(prepared.seen.array.copy(), prepared, scan.geometry, mask, region)
+    asked = np.zeros_like(mask)
+    asked[region] = True
+    median = np.median(scan.array[scan.array > 0])
+    np.testing.assert_allclose(back.array, np.where(mask & asked, scan.array / median, 0), rtol=1e-6)
+
+
+def test_a_scan_of_another_spacing_is_resampled_and_comes_back(scan: Volume) -> None:
+    notes: list[str] = []
+    prepared = prepare_scan(scan, None, None, model((1.0, 1.0, 1.0)), notes)
+    assert len(notes) == 1
+    assert "resampled to 1" in notes[0]
+    assert prepared.seen.geometry.spacing == pytest.approx((1.0, 1.0, 1.0), rel=0.1)
+    back = on_scan(np.full_like(prepared.seen.array, 0.25), prepared, scan.geometry, None, None)
+    assert back.geometry == scan.geometry
+    np.testing.assert_allclose(back.array, 0.25, atol=1e-6)
