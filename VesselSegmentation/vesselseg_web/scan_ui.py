@@ -33,7 +33,7 @@ class ScanUI(SectionUI):
     def __init__(self, server: Any) -> None:
         super().__init__(server, "scan", "Scan")
         name = names_of(server, ScanState)
-        with self.title:
+        with self.heading:
             # In sight whatever section is open.
             html.Span(
                 f"{{{{ {name.name} }}}}",

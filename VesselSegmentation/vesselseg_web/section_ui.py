@@ -16,7 +16,7 @@ _ENDINGS = {"scan": f"{_LABEL_ENDINGS},.dcm,.mrb", "reference": _LABEL_ENDINGS, 
 
 
 class SectionUI(VExpansionPanel):
-    """A section of the drawer: subclasses draw into `body`, from a state of their own.
+    """A section of the drawer: subclasses draw into `body`, or beside the title into `heading`, from their own state.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class SectionUI(VExpansionPanel):
     def __init__(self, server: Any, value: str, title: str) -> None:
         super().__init__(value=value, classes=f"vs-{value}")
         with self:
-            self.title = VExpansionPanelTitle(title)
+            self.heading = VExpansionPanelTitle(title)
             self.body = VExpansionPanelText()
 
 
