@@ -57,6 +57,14 @@ def test_best_threshold_is_measured_in_full(maps: tuple[Volume, Volume], analysi
     assert analysis.detailed[analysis.best_threshold]["dice"] == pytest.approx(analysis.best_dice)
 
 
+def test_distances_can_be_left_out(maps: tuple[Volume, Volume], analysis: ThresholdAnalysis) -> None:
+    quick = analyse_thresholds(*maps, detailed=(0.3,), distances=False).detailed[0.3]
+    whole = analysis.detailed[0.3]
+    missing = set(whole) - set(quick)
+    assert missing == {"nsd", *(name for name in whole if name.endswith(("_mm", "_voxels")))}
+    assert quick == pytest.approx({name: whole[name] for name in quick}, nan_ok=True)
+
+
 def test_calibration_agrees_with_a_plain_count(maps: tuple[Volume, Volume], analysis: ThresholdAnalysis) -> None:
     probability, truth = maps[0].array.astype(float), maps[1].array > 0
     error = 0.0

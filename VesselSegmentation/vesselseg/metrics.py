@@ -32,6 +32,7 @@ def evaluate(
     mask: Volume | None = None,
     nsd_tolerance_mm: float = 0.5,
     radius: Volume | None = None,
+    distances: bool = True,
 ) -> dict[str, float]:
     """Compare a segmentation with a reference.
 
@@ -47,6 +48,9 @@ def evaluate(
     radius : Volume, optional
         True radius of the vessels at the voxels of the reference, in mm, where it is known: it decides on the calibre.
         The default is the distance from the centreline to the nearest voxel outside the reference.
+    distances : bool
+        Whether distances are measured as well, which takes most of the time; without, ``nsd`` and what is in mm or in
+        voxels is left out.
 
     Returns
     -------
@@ -104,8 +108,9 @@ def evaluate(
         "sensitivity": _share(both, both + only_truth, only_found == 0),
     }
     values |= _topology(found, truth, spacing, true_radii)
-    values |= _surface_distances(found, truth, spacing, nsd_tolerance_mm)
-    values |= _voxel_distances(found, truth, spacing)
+    if distances:
+        values |= _surface_distances(found, truth, spacing, nsd_tolerance_mm)
+        values |= _voxel_distances(found, truth, spacing)
     values |= {
         "betti0_error": abs(_count_components(found) - _count_components(truth)),
         "true_positives": both,

@@ -317,7 +317,7 @@ def _threshold_figure(
     from vesselseg.figure_thresholds import draw_threshold_figure
     from vesselseg.threshold_analysis import analyse_thresholds
 
-    analysis = analyse_thresholds(probability, truth, mask=mask, progress=progress)
+    analysis = analyse_thresholds(probability, truth, mask=mask, distances=False, progress=progress)
     current = run.get("threshold")
     return draw_threshold_figure(
         analysis, style=style, current=float(current) if isinstance(current, (int, float)) else None

@@ -67,7 +67,7 @@ class ThresholdAnalysis:
         Where Dice is largest; the middle of them where there are several.
     best_dice : float
     detailed : dict of float to dict
-        All metrics of `vesselseg.metrics.evaluate` at a few thresholds and at the best one.
+        Metrics of `vesselseg.metrics.evaluate`, with or without distances, at a few thresholds and at the best one.
     calibration : Calibration
     """
 
@@ -156,6 +156,7 @@ def analyse_thresholds(
     *,
     mask: Volume | None = None,
     detailed: Sequence[float] = DETAILED_THRESHOLDS,
+    distances: bool = True,
     progress: ProgressCallback = no_progress,
 ) -> ThresholdAnalysis:
     """Measure a probability map against a reference at all thresholds.
@@ -172,6 +173,8 @@ def analyse_thresholds(
         Only voxels inside it count.
     detailed : sequence of float
         Thresholds at which distances and topology are measured too, besides the best one.
+    distances : bool
+        Whether distances are measured there: the figure does not show them.
     progress : callable
         Told the share of the work done.
 
@@ -218,7 +221,7 @@ def analyse_thresholds(
     for number, threshold in enumerate(wanted):
         progress(number / len(wanted), f"threshold {threshold:.2f}")
         label = probability.with_array((probability.array >= threshold).view(np.uint8))
-        measured[threshold] = evaluate(label, reference, mask=mask)
+        measured[threshold] = evaluate(label, reference, mask=mask, distances=distances)
     progress(1.0, "thresholds done")
     return ThresholdAnalysis(
         thresholds=thresholds,
