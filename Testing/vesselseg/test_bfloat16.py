@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from vesselseg.engines import bfloat16
 from vesselseg.engines.bfloat16 import PARTS, rounded, rounded_weight, split_scan, split_weight
+from vesselseg.engines.openvino_engine import OpenVinoEngine, computes_natively, openvino_model
+from vesselseg.networks import build_network
 
 
 @pytest.fixture
@@ -56,3 +59,30 @@ def test_rounded_kernels_keep_their_sums(rng: np.random.Generator) -> None:
         return np.abs((values.astype(np.float64) - weight).sum(axis=(2, 3)))
 
     assert drift(found).mean() < drift(by_torch(weight)).mean() / 10
+
+
+def test_kernels_that_bfloat16_holds_stay_as_they_are(rng: np.random.Generator) -> None:
+    weight = rounded(rng.normal(size=(8, 4, 3, 3)).astype(np.float32))
+    np.testing.assert_array_equal(rounded_weight(weight), weight)
+
+
+@pytest.mark.skipif(not computes_natively("bf16"), reason="this CPU does not compute in bfloat16")
+def test_features_in_two_parts_lose_less(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("unet2d", channels=[16, 32])
+    weights = {name: rounded(value.numpy()) for name, value in network.state_dict().items()}
+    # What enters the second level is large beside what becomes of it: as tissue is beside arteries.
+    weights["encoder.1.0.weight"] -= weights["encoder.1.0.weight"].mean(axis=(1, 2, 3), keepdims=True)
+    weights["encoder.0.4.bias"] += 1.0
+    slices = [rng.random((1, 1, 64, 64), dtype=np.float32) for _ in range(4)]
+
+    def logits(precision: str) -> np.ndarray:
+        model, traits = openvino_model("unet2d", {"channels": [16, 32]}, weights, for_bfloat16=precision == "bf16")
+        return np.concatenate(list(OpenVinoEngine(model, traits, precision).run(slices)))
+
+    exact = logits("f32")
+    with_parts = logits("bf16") - exact
+    monkeypatch.setattr(bfloat16, "SPLIT_FEATURES", -1)
+    without = logits("bf16") - exact
+    assert with_parts.std() < 0.8 * without.std()

@@ -60,8 +60,10 @@ class OpenVinoEngine:
         bytes_per_voxel = traits.held * _HELD * (4 if precision == "f32" else 2)
         self.block_voxels = int(CPU_BYTES / bytes_per_voxel)
         threads = _threads()
-        # Two cores share a slice: as fast as a slice each, and half as much is held. All share a block: it is large.
-        streams = min(max(1, threads // 2), max(1, self.block_voxels // _SLICE)) if traits.dimensions == 2 else 1
+        # In single precision two cores share a slice: as fast as a slice each, and half as much is held. Features of 16
+        # bits need half of that, and waiting for each other costs more where computing takes less. All share a block.
+        sharing = 2 if precision == "f32" else 1
+        streams = min(max(1, threads // sharing), max(1, self.block_voxels // _SLICE)) if traits.dimensions == 2 else 1
         properties: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT" if traits.dimensions == 2 else "LATENCY",
             "NUM_STREAMS": str(streams),
@@ -132,7 +134,8 @@ def openvino_model(
     scan = opset13.parameter([-1, channels] + [-1] * traits.dimensions, np.float32, name="scan")
     operations = (_Bfloat16Operations if for_bfloat16 else _Operations)(opset13, traits.dimensions)
     logits = build_graph(architecture, options, weights, operations, scan)
-    return openvino.Model([logits], [scan], architecture), traits
+    results = [opset13.result(node.output(0)) for node in (logits, *operations.beside)]
+    return openvino.Model(results, [scan], architecture), traits
 
 
 def read_openvino_model(path: Path) -> Any:
@@ -156,6 +159,8 @@ class _Operations:
 
     def __init__(self, opset: Any, dimensions: int) -> None:
         self._opset, self._dimensions = opset, dimensions
+        #: Nodes that have to be outputs beside the logits.
+        self.beside: list[Any] = []
 
     def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
         ones, around = [1] * self._dimensions, [side // 2 for side in weight.shape[2:]]
@@ -199,12 +204,29 @@ class _Operations:
 class _Bfloat16Operations(_Operations):
     """The same, such that bfloat16 loses little."""
 
-    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
-        from openvino.op import Parameter
+    def __init__(self, opset: Any, dimensions: int) -> None:
+        super().__init__(opset, dimensions)
+        self._convolutions = 0
 
-        takes_scan = isinstance(features, Parameter)
-        prepared = bfloat16.split_weight(weight) if takes_scan else bfloat16.rounded_weight(weight)
-        return super().convolution(features, prepared, bias)
+    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
+        number = self._convolutions
+        self._convolutions += 1
+        if number == 0:
+            return super().convolution(features, bfloat16.split_weight(weight), bias)
+        weight = bfloat16.rounded_weight(weight)
+        if number != bfloat16.SPLIT_FEATURES:
+            return super().convolution(features, weight, bias)
+        return super().convolution(self._split(features), np.concatenate([weight, weight], axis=1), bias)
+
+    def _split(self, features: Any) -> Any:
+        larger = self._opset.multiply(features, self._opset.constant(np.float32(bfloat16.SPLITTER)))
+        coarse = self._opset.subtract(larger, self._opset.subtract(larger, features))
+        rest = self._opset.subtract(features, coarse)
+        # OpenVINO computes in single precision what lies between the last convolution and an output, and nothing else.
+        axes = np.arange(2 + self._dimensions)
+        ends = [self._opset.constant(np.full(axes.size, end)) for end in (0, 1, 1)]
+        self.beside.append(self._opset.slice(rest, *ends, self._opset.constant(axes)))
+        return self._opset.concat([coarse, rest], 1)
 
     def _raising(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
         for phase in phases(weight):

@@ -135,7 +135,9 @@ def save_model(
     folder : pathlib.Path
         Where the two files go; made if need be.
     half : bool
-        Whether to store the weights in half precision; those beyond its range stay in single precision.
+        Whether to store the weights in half precision; those beyond its range stay in single precision. Of a network
+        without normalisation, the kernels behind the first convolution are stored such that bfloat16 holds them
+        exactly: computed in bfloat16, it then loses no more by them.
     overwrite : bool
         Whether existing files may be replaced.
 
@@ -159,7 +161,7 @@ def save_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if half:
-        state = {name: _halved(value) for name, value in state.items()}
+        state = {name: _halved(value) for name, value in _for_bfloat16(state).items()}
     weights = folder / f"{manifest.name}.safetensors"
     path = folder / f"{manifest.name}.json"
     with atomic_output(path, overwrite=overwrite) as manifest_file:
@@ -169,6 +171,18 @@ def save_model(
             manifest = replace(manifest, sha256=file_sha256(weights_file), weights=weights.name, path=path)
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
     return manifest
+
+
+def _for_bfloat16(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Round the kernels that are computed as they are stored, and whose input is not split for bfloat16."""
+    import torch
+
+    from vesselseg.engines.bfloat16 import rounded_weight
+
+    if any(name.endswith("running_var") for name in state):
+        return state  # kernels are multiplied with the gains of the normalisation before they are rounded
+    kernels = [name for name, value in state.items() if value.ndim > 2]
+    return {**state, **{name: torch.from_numpy(rounded_weight(state[name].float().numpy())) for name in kernels[1:]}}
 
 
 def _halved(value: torch.Tensor) -> torch.Tensor:
