@@ -68,6 +68,16 @@ class Visit:
     def open_section(self, name):
         self.click(f".vs-{name} .v-expansion-panel-title")
 
+    def segment_phantom(self):
+        """Load the synthetic scan and segment it."""
+        self.click(".vs-phantom")
+        self.see(".vs-scan-name")
+        # Without looking for the brain: that takes longer than all the rest.
+        self.click(".vs-segment .v-select:has-text('Brain mask')")
+        self.click(".v-overlay .v-list-item-title:has-text('None')")
+        self.click(".vs-segment-button")
+        self.see(".vs-run:has-text('cores')")
+
     def send(self, kind, files):
         self.page.set_input_files(f".vs-upload-{kind}", files)
 

@@ -8,6 +8,7 @@ import numpy as np
 from trame_slicer.views import ViewLayoutDefinition
 from trame_slicer.views.direct_view_factory import DirectViewFactory
 
+from correcting_case import SHAPE, drawn
 from mouse import click, drag, pixel_of
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
@@ -17,22 +18,6 @@ from vesselseg_web.error_list_logic import ErrorListLogic
 from VesselSegmentationLib.run_record import record_probability, record_threshold
 from VesselSegmentationLib.segmentation_nodes import set_segment_label, set_surface_shown
 from VesselSegmentationLib.volume_nodes import set_node_volume
-
-SHAPE = (24, 44, 48)
-#: Voxels (k, j, i): two places on the trunk, on a branch of it, a loose piece, and places along a missed vessel.
-TRUNK, BRANCH, PIECE = (12, 20, 10), (12, 34, 24), (4, 6, 10)
-MISSED = ((18, 8, 4), (18, 8, 24), (18, 8, 43))
-
-
-def drawn():
-    """Return what was found, a trunk with a branch and a loose piece, and the truth: no piece, but a missed vessel."""
-    found = np.zeros(SHAPE, np.uint8)
-    found[11:14, 19:22, 2:46] = 1
-    found[11:14, 22:40, 23:26] = 1
-    truth = found.copy()
-    found[3:6, 5:8, 4:16] = 1
-    truth[17:20, 7:10, 4:44] = 1
-    return found, truth
 
 
 def oblique_geometry():

@@ -16,7 +16,8 @@ pytest.importorskip("PySide6", reason="the stand-in host needs PySide6")
 pytest.importorskip("slicer", reason="the stand-in host needs slicer-core")
 
 import host
-from module.correcting_actions import SHAPE, drawn, settle
+from correcting_case import SHAPE, drawn
+from module.correcting_actions import settle
 
 _PRETENDED_WORKER = Path(__file__).resolve().parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
 

@@ -1,4 +1,4 @@
-"""What a reader does in the section Correct, and what is there to be corrected."""
+"""What a reader does in the section Correct."""
 
 from __future__ import annotations
 
@@ -7,21 +7,8 @@ from typing import Any
 import numpy as np
 
 import host
+from correcting_case import PIECE
 from module.panel_actions import rest, vessels
-
-TRUNK, BRANCH, PIECE, MISSED = (12, 20, 10), (12, 34, 24), (4, 6, 10), (18, 8, 24)
-SHAPE = (24, 44, 48)
-
-
-def drawn() -> tuple[np.ndarray, np.ndarray]:
-    """Return what was found, a trunk with a branch and a loose piece, and the truth: no piece, but a missed vessel."""
-    found = np.zeros(SHAPE, np.uint8)
-    found[11:14, 19:22, 2:46] = 1
-    found[11:14, 22:40, 23:26] = 1
-    truth = found.copy()
-    found[3:6, 5:8, 4:16] = 1
-    truth[17:20, 7:10, 4:44] = 1
-    return found, truth
 
 
 def settle(panel: Any) -> None:

@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 import host
-from module.correcting_actions import (
-    BRANCH,
-    MISSED,
-    PIECE,
-    click,
-    clicks_in_scene,
-    drawn,
-    label,
-    placing,
-    press,
-)
+from correcting_case import BRANCH, MISSED, PIECE, drawn
+from module.correcting_actions import click, clicks_in_scene, label, placing, press
 from module.panel_actions import rest
 from VesselSegmentationLib.segmentation_nodes import segment_label
 

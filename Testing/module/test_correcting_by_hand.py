@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import host
-from module.correcting_actions import drawn, label, press, remove_piece
+from correcting_case import drawn
+from module.correcting_actions import label, press, remove_piece
 from module.panel_actions import draw_by_hand, rest
 
 

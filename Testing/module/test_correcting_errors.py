@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from module.correcting_actions import BRANCH, MISSED, TRUNK, click, drawn, label, settle
+from correcting_case import BRANCH, MISSED, TRUNK, drawn
+from module.correcting_actions import click, label, settle
 
 
 def test_accepting_an_error_corrects_label_and_map(comparing: Any) -> None:

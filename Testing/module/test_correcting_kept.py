@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 import host
-from module.correcting_actions import clicks_in_scene, drawn, label, placing, press, remove_piece
+from correcting_case import drawn
+from module.correcting_actions import clicks_in_scene, label, placing, press, remove_piece
 from module.panel_actions import draw_by_hand, rest
 
 

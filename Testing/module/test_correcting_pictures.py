@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="its views render without a display")
 
-from module.correcting_actions import MISSED, click, remove_piece
+from correcting_case import MISSED
+from module.correcting_actions import click, remove_piece
 from module.pictures import render_3d, render_slice, save
 from module.test_pictures import check_layout, grab, themed
 from VesselSegmentationLib.volume_nodes import volume_geometry

@@ -105,14 +105,7 @@ def middle_of(pieces, k, chosen=min):
 def test_correcting(chromium, tmp_path):
     with serving(tmp_path) as served:
         reader = Reader(chromium, served.address, tmp_path)
-        reader.click(".vs-phantom")
-        reader.see(".vs-scan-name")
-        reader.open_section("segment")
-        # Without looking for the brain: that takes longer than all the rest.
-        reader.click(".vs-segment .v-select:has-text('Brain mask')")
-        reader.click(".v-overlay .v-list-item-title:has-text('None')")
-        reader.click(".vs-segment-button")
-        reader.see(".vs-run:has-text('cores')")
+        reader.segment_phantom()
         reader.choose_layout("Axial")
         reader.open_section("correct")
         assert reader.page.locator(".vs-tool-error").is_disabled()

@@ -15,19 +15,19 @@ from vesselseg.phantom import make_phantom
 pytestmark = pytest.mark.slow
 
 
+def corrector(chromium, served):
+    """Return a visitor with vessels to correct, and a list of the dialogs of the browser, each declined."""
+    visit, closing = Visit(chromium, served.address), []
+    visit.page.on("dialog", lambda dialog: (closing.append(dialog.type), dialog.dismiss()))
+    visit.segment_phantom()
+    return visit, closing
+
+
 def test_corrections_are_not_lost_unasked(tmp_path):
     scan, _truth = make_phantom(1)
     write_volume(scan, tmp_path / "patient-8.nii.gz")
     with launched() as chromium, serving(tmp_path) as served:
-        visit = Visit(chromium, served.address)
-        closing = []
-        visit.page.on("dialog", lambda dialog: (closing.append(dialog.type), dialog.dismiss()))
-        visit.click(".vs-phantom")
-        visit.see(".vs-scan-name")
-        visit.click(".vs-segment .v-select:has-text('Brain mask')")
-        visit.click(".v-overlay .v-list-item-title:has-text('None')")
-        visit.click(".vs-segment-button")
-        visit.see(".vs-run:has-text('cores')")
+        visit, closing = corrector(chromium, served)
         visit.open_section("review")
         visit.click(".vs-compare-button")
         visit.see(".vs-errors tr")
@@ -114,15 +114,7 @@ def test_corrections_are_not_lost_unasked(tmp_path):
 
 def test_end_goes_on_if_the_visitor_agrees(tmp_path):
     with launched() as chromium, serving(tmp_path) as served:
-        visit = Visit(chromium, served.address)
-        closing = []
-        visit.page.on("dialog", lambda dialog: (closing.append(dialog.type), dialog.dismiss()))
-        visit.click(".vs-phantom")
-        visit.see(".vs-scan-name")
-        visit.click(".vs-segment .v-select:has-text('Brain mask')")
-        visit.click(".v-overlay .v-list-item-title:has-text('None')")
-        visit.click(".vs-segment-button")
-        visit.see(".vs-run:has-text('cores')")
+        visit, closing = corrector(chromium, served)
         visit.open_section("correct")
         visit.click(".vs-tool-smallPieces")
         slider = visit.page.locator(".vs-correct .v-slider").first.bounding_box()

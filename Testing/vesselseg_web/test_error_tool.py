@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from correcting_desk import MISSED, PIECE, drawn
+from correcting_case import ALONG_MISSED, PIECE, drawn
 from vesselseg.volume import Volume
 
 
@@ -21,7 +21,7 @@ def compared(edited):
 
 def test_error_is_accepted_by_a_click(compared):
     compared.tools.toggle("error")
-    compared.click(MISSED[1])
+    compared.click(ALONG_MISSED[1])
     compared.tools.apply()
     compared.wait(lambda: len(compared.errors.data.rows) == 1)
     assert compared.compare.data.legend[2]["text"].startswith("0 voxels")
@@ -52,11 +52,11 @@ def test_decision_is_kept_where_metrics_cannot_be_measured(compared, decision):
     compared.case.review.use_mask(None)
     time.sleep(0.4)
     compared.compare.poll()  # now a worker is asked for metrics, as which the pretended one fails
-    compared.click_at_once(MISSED[1])
+    compared.click_at_once(ALONG_MISSED[1])
     time.sleep(4)  # it has failed, but nobody has looked
     compared.tools.apply()
     assert len(compared.steps) == 1
-    assert compared.label[MISSED[1]] == (decision == "accepted")
+    assert compared.label[ALONG_MISSED[1]] == (decision == "accepted")
     assert compared.page.data.error == ""
     compared.wait(lambda: "worker ended unexpectedly" in compared.page.data.error)
     assert compared.case.review.error_map is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from correcting_desk import MISSED, PIECE, TRUNK, drawn
+from correcting_case import ALONG_MISSED, PIECE, TRUNK, drawn
 from mouse import drag, pixel_of
 from VesselSegmentationLib.segmentation_nodes import set_surface_shown, surface_shown
 
@@ -14,12 +14,12 @@ def test_strokes_and_clicks_are_steps_of_one_history(edited):
     states = [edited.label]
     edited.tools.toggle("paint")
     edited.data.hint = ""
-    edited.stroke(edited.axial, MISSED[0], MISSED[1])
+    edited.stroke(edited.axial, ALONG_MISSED[0], ALONG_MISSED[1])
     states.append(edited.label)
     assert np.all(states[1] >= states[0])
-    assert states[1][MISSED[0]]
+    assert states[1][ALONG_MISSED[0]]
     assert states[1][18, 8, 14]
-    assert not states[1][MISSED[2]]
+    assert not states[1][ALONG_MISSED[2]]
     edited.tools.toggle("removePiece")
     edited.click(PIECE)
     edited.tools.apply()

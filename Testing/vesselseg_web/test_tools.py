@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from trame_server.utils.typed_state import TypedState
 
-from correcting_desk import BRANCH, PIECE, TRUNK, drawn
+from correcting_case import BRANCH, PIECE, TRUNK, drawn
 from mouse import drag, pixel_of
 from vesselseg_web.states import SegmentState
 from vesselseg_web.tool_list import TOOLS

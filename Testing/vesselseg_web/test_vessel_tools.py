@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from correcting_desk import BRANCH, MISSED, PIECE, TRUNK, drawn
+from correcting_case import ALONG_MISSED, BRANCH, PIECE, TRUNK, drawn
 
 
 @pytest.mark.parametrize("three_d", [False, True])
@@ -40,7 +40,7 @@ def test_branch_is_removed_without_its_parent(edited):
 
 def test_growth_follows_the_slider(edited):
     edited.tools.toggle("grow")
-    edited.click(MISSED[1])
+    edited.click(ALONG_MISSED[1])
     edited.data.length = 40.0
     edited.data.threshold = 0.3
     edited.page.state.flush()
@@ -59,10 +59,10 @@ def test_growth_follows_the_slider(edited):
 
 def test_trace_through_several_clicks(edited):
     edited.tools.toggle("trace")
-    edited.click(MISSED[0])
+    edited.click(ALONG_MISSED[0])
     assert edited.data.hint == "Click the next place along the vessel."
     assert edited.data.why_no_apply
-    for voxel in MISSED[1:]:
+    for voxel in ALONG_MISSED[1:]:
         edited.click(voxel)
         assert edited.data.why_no_apply == ""
     edited.tools.apply()
@@ -75,11 +75,11 @@ def test_local_threshold(edited):
     edited.tools.toggle("threshold")
     edited.data.threshold, edited.data.radius = 0.3, 3.0
     edited.page.state.flush()
-    edited.click(MISSED[1])
+    edited.click(ALONG_MISSED[1])
     edited.tools.apply()
     label = edited.label
-    assert label[MISSED[1]]
-    assert not label[MISSED[0]]
+    assert label[ALONG_MISSED[1]]
+    assert not label[ALONG_MISSED[0]]
 
 
 def test_branch_gets_a_name(edited):
