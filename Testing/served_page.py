@@ -13,6 +13,14 @@ import time
 _START_SECONDS = 240
 
 
+def until(condition, seconds=240):
+    """Wait until something holds that another process does in its own time."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert condition()
+
+
 class Served:
     """A server that runs."""
 

@@ -9,7 +9,7 @@ pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
 import views
 from chromium import Visit, launched
-from served_page import serving
+from served_page import serving, until
 from vesselseg.error_kinds import STANDARD_PALETTE
 from vesselseg.image_io import read_label, write_volume
 from vesselseg.phantom import make_phantom
@@ -172,4 +172,4 @@ def test_files_of_the_visitor_and_nobody_elses(chromium, tmp_path):
         assert served.descendants(" segment ") == []
         second.click(".vs-phantom")
         second.see(".vs-scan-name")
-        assert served.files() == []
+        until(lambda: not served.files())

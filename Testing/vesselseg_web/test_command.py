@@ -5,13 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-from served_page import serving
+from served_page import serving, until
 from vesselseg.cli.main import main
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
@@ -59,13 +58,6 @@ def alive(processes):
         ["ps", "-o", "pid=", "-p", ",".join(processes)], capture_output=True, text=True, check=False
     )
     return listed.stdout.split()
-
-
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert condition()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
