@@ -159,8 +159,7 @@ def _read_image(path: Path) -> SimpleITK.Image:
             f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged"
         ) from error
     if checked is not None:
-        checked.result()
-        check_nifti_geometry(path, Geometry.from_sitk(image))
+        check_nifti_geometry(path, checked.result(), Geometry.from_sitk(image))
     return image
 
 

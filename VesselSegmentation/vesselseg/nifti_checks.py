@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import logging
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ logger = logging.getLogger("vesselseg")
 _BLOCK_BYTES = 1 << 22
 
 
-def check_nifti_voxels(path: Path) -> None:
-    """Refuse a file with voxels that ITK makes up without a word.
+def check_nifti_voxels(path: Path) -> Any:
+    """Refuse a file with voxels that ITK makes up without a word; returns its header.
 
     It fills a file that breaks off with 0, and turns values that are no numbers into 0.
 
@@ -30,22 +28,35 @@ def check_nifti_voxels(path: Path) -> None:
     path : pathlib.Path
         A NIfTI file.
 
+    Returns
+    -------
+    nibabel.spatialimages.SpatialImage
+        The file as nibabel opens it, its voxels not loaded: for `check_nifti_geometry`.
+
     Raises
     ------
     VesselSegError
         If the file breaks off, or a voxel is not a number.
     """
-    with _whole(path):
-        _check_voxels(path, _header(path).dataobj)
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(path)
+        _check_voxels(path, image.dataobj)
+    except (EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
+        raise _broken(path) from error
+    return image
 
 
-def check_nifti_geometry(path: Path, geometry: Geometry) -> None:
+def check_nifti_geometry(path: Path, image: Any, geometry: Geometry) -> None:
     """Refuse a file whose header contradicts itself; ITK takes one of two geometries.
 
     Parameters
     ----------
     path : pathlib.Path
         A NIfTI file.
+    image : nibabel.spatialimages.SpatialImage
+        As `check_nifti_voxels` returns it.
     geometry : Geometry
         As ITK read it.
 
@@ -54,25 +65,22 @@ def check_nifti_geometry(path: Path, geometry: Geometry) -> None:
     VesselSegError
         If the size of the voxels is in doubt, or the geometry is not made of numbers.
     """
-    with _whole(path):
-        image = _header(path)
-    _check_geometry(path, image, geometry)
-
-
-def _header(path: Path) -> Any:
-    import nibabel
-
-    return nibabel.load(path)
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    import nibabel
-
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
-        raise _broken(path) from error
+    header = image.header
+    advice = "correct its header (spacing, qform and sform)"
+    if not (np.isfinite(image.affine).all() and np.isfinite(geometry.ijk_to_lps()).all()):
+        raise VesselSegError(f"the geometry in the header of {path} is not made of numbers", advice)
+    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+        return  # nothing but the spacing is stored: there is nothing to contradict
+    if header.get_xyzt_units()[0] not in ("mm", "unknown"):
+        return  # ITK converts to mm, nibabel does not
+    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if not np.allclose(spacing, geometry.spacing, rtol=0.01):
+        ours, theirs = (" x ".join(f"{v:.3g}" for v in values) for values in (geometry.spacing, spacing))
+        raise VesselSegError(f"the header of {path} holds two sizes of its voxels, {ours} mm and {theirs} mm", advice)
+    if not Geometry.from_ijk_to_ras(image.affine, geometry.size).same_grid(geometry, tolerance=0.5):
+        logger.warning(
+            "the header of %s holds two positions (qform and sform): the one that ITK and 3D Slicer use was taken", path
+        )
 
 
 def _broken(path: Path) -> VesselSegError:
@@ -97,22 +105,3 @@ def _check_voxels(path: Path, stored: Any) -> None:
             pass
     if not_numbers:
         raise VesselSegError(f"{not_numbers} voxels of {path} are not numbers", "replace them, for example by 0")
-
-
-def _check_geometry(path: Path, image: Any, geometry: Geometry) -> None:
-    header = image.header
-    advice = "correct its header (spacing, qform and sform)"
-    if not (np.isfinite(image.affine).all() and np.isfinite(geometry.ijk_to_lps()).all()):
-        raise VesselSegError(f"the geometry in the header of {path} is not made of numbers", advice)
-    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
-        return  # nothing but the spacing is stored: there is nothing to contradict
-    if header.get_xyzt_units()[0] not in ("mm", "unknown"):
-        return  # ITK converts to mm, nibabel does not
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    if not np.allclose(spacing, geometry.spacing, rtol=0.01):
-        ours, theirs = (" x ".join(f"{v:.3g}" for v in values) for values in (geometry.spacing, spacing))
-        raise VesselSegError(f"the header of {path} holds two sizes of its voxels, {ours} mm and {theirs} mm", advice)
-    if not Geometry.from_ijk_to_ras(image.affine, geometry.size).same_grid(geometry, tolerance=0.5):
-        logger.warning(
-            "the header of %s holds two positions (qform and sform): the one that ITK and 3D Slicer use was taken", path
-        )

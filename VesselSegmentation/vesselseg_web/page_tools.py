@@ -33,7 +33,7 @@ class PageToolSettings(ToolSettings):
         `ACCEPTED` or `REJECTED`.
     """
 
-    volume_mm3: float = 5.0
+    volume_mm3: float = 20.0
     decision: str = ACCEPTED
 
 

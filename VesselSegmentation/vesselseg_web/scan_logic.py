@@ -95,8 +95,9 @@ class ScanLogic(SectionLogic[ScanState]):
                 if index == 0:
                     taken = await self._take_scan(await asyncio.to_thread(read_volume, path), name)
                 else:
-                    taken = self._take_label(await asyncio.to_thread(read_label, path), name, REFERENCE)
-            if not taken:
+                    self._take_label(await asyncio.to_thread(read_label, path), name, REFERENCE)
+                    taken = True
+            if not taken:  # what could not be read is told
                 return
 
     async def take_upload(self, folder: Path, name: str, kind: str) -> bool:
@@ -155,7 +156,8 @@ class ScanLogic(SectionLogic[ScanState]):
         if kind != SCAN:
             if arrival.image is None:
                 raise VesselSegError("this is no label", "send one as NIfTI, NRRD or MHA")
-            return self._take_label(await asyncio.to_thread(read_label, arrival.image), name, kind)
+            self._take_label(await asyncio.to_thread(read_label, arrival.image), name, kind)
+            return True
         if arrival.image is not None:
             return await self._take_scan(await asyncio.to_thread(read_volume, arrival.image), name)
         if arrival.session:
@@ -194,14 +196,13 @@ class ScanLogic(SectionLogic[ScanState]):
         self.page.say(f"{name} is loaded. Next: segment its vessels.")
         return True
 
-    def _take_label(self, label: Volume, name: str, kind: str) -> bool:
+    def _take_label(self, label: Volume, name: str, kind: str) -> None:
         if kind == REFERENCE:
             self.case.add_reference(label, name)
             self.page.say(f"The reference {name} is loaded.")
         else:
             self.case.set_mask(label, name)
             self.page.say(f"The brain mask {name} is loaded.")
-        return True
 
     def _show_scan(self) -> None:
         scan = self.case.scan

@@ -322,7 +322,7 @@ class ToolsState:
     length: float = 20.0
     radius: float = 5.0
     calibre: float = 0.0
-    volume: float = 5.0
+    volume: float = 20.0
     vessels: list[dict[str, str]] = field(default_factory=list)
     vessel: str = ""
     extents: list[dict[str, str]] = field(default_factory=list)
