@@ -120,6 +120,23 @@ def test_values_that_are_no_numbers_are_seen_in_nifti(suffix: str, value: float,
         read_volume(tmp_path / f"scan{suffix}")
 
 
+def test_the_other_order_of_bytes_and_other_text_in_nifti(tmp_path: Path) -> None:
+    import nibabel
+
+    array = np.arange(6 * 8 * 10, dtype=">f4").reshape(6, 8, 10)
+    image = nibabel.Nifti1Image(array.T, np.diag([0.5, 0.5, 0.5, 1]), dtype=">f4")
+    image.header["descrip"] = "Gefäße".encode("latin-1")
+    for name in ("scan.nii.gz", "pair.hdr"):
+        kind = nibabel.Nifti1Pair if name.endswith("hdr") else nibabel.Nifti1Image
+        nibabel.save(kind(array.T, image.affine, image.header.as_byteswapped(">")), tmp_path / name)
+        np.testing.assert_array_equal(read_volume(tmp_path / name).array, array)
+    assert nibabel.load(tmp_path / "scan.nii.gz").dataobj.dtype == ">f4"
+    array[1, 2, 3] = np.nan
+    nibabel.save(nibabel.Nifti1Image(array.T, image.affine, image.header.as_byteswapped(">")), tmp_path / "nan.nii")
+    with pytest.raises(VesselSegError, match=r"1 voxels of .* are not numbers"):
+        read_volume(tmp_path / "nan.nii")
+
+
 @pytest.mark.parametrize(
     ("scale", "words"), [(1.0, "two sizes of its voxels"), (np.nan, "not made of numbers|cannot be read")]
 )

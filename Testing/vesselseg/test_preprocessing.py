@@ -35,6 +35,15 @@ def test_tissue_lies_near_one_whatever_the_unit() -> None:
     np.testing.assert_allclose(normalise(scan * 7, {"method": "foreground_median", "clip": 4.0}), found, rtol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_scale_is_the_median_of_the_head(seed: int) -> None:
+    scan = np.round(head_in_air(seed)[..., :-1] if seed % 2 else head_in_air(seed))
+    head = scan[scan > foreground_threshold(scan)]
+    for array, values in ((scan, head), (np.where(scan == head.max(), 0, scan), head[head < head.max()])):
+        found = normalise(array, {"method": "foreground_median", "clip": 1e6})
+        np.testing.assert_array_equal(found, np.clip(array, 0, None) / np.float32(np.median(values)))
+
+
 def test_a_box_is_what_it_is_in_the_whole_scan() -> None:
     scan = head_in_air(1)
     box = np.s_[3:20, 10:30, 5:25]

@@ -115,7 +115,7 @@ def _read_image(path: Path) -> SimpleITK.Image:
     import SimpleITK as sitk
 
     from vesselseg.dicom_io import read_dicom_folder
-    from vesselseg.nifti_checks import check_nifti_geometry, check_nifti_voxels
+    from vesselseg.nifti_checks import check_nifti_geometry, check_nifti_voxels, nifti_header
 
     try:
         os.fspath(path).encode()  # ITK takes names in UTF-8 only
@@ -134,7 +134,6 @@ def _read_image(path: Path) -> SimpleITK.Image:
         return image
     if size == 0:
         raise VesselSegError(f"{path} is empty", "copy or export it again")
-    is_nifti = path.name.lower().endswith((".nii", ".nii.gz"))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -142,12 +141,13 @@ def _read_image(path: Path) -> SimpleITK.Image:
             reader.ReadImageInformation()
             dimension, sides = reader.GetDimension(), list(reader.GetSize())
             check_layout(path, dimension, sides, reader.GetNumberOfComponents())
+            header = nifti_header(reader)
             if dimension == 4:
                 # A three-dimensional image that was stored as a series of one.
                 reader.SetExtractSize([*sides[:3], 0])
             # The checks unpack the file as well: beside ITK, which takes as long.
             with ThreadPoolExecutor(1) as beside:
-                checked = beside.submit(check_nifti_voxels, path) if is_nifti else None
+                checked = beside.submit(check_nifti_voxels, path, header) if header else None
                 image = reader.Execute()
     except RuntimeError as error:
         if "orthonormal" in str(error).lower():
@@ -158,8 +158,9 @@ def _read_image(path: Path) -> SimpleITK.Image:
         raise VesselSegError(
             f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged"
         ) from error
-    if checked is not None:
-        check_nifti_geometry(path, checked.result(), Geometry.from_sitk(image))
+    if checked is not None and header:
+        checked.result()
+        check_nifti_geometry(path, header, Geometry.from_sitk(image))
     return image
 
 

@@ -78,8 +78,7 @@ def normalise(
     array = np.asarray(array, dtype=np.float32)
     part = array if box is None else array[box]
     if method == "foreground_median":
-        foreground = array[array > foreground_threshold(array)]
-        scale = float(np.median(foreground, overwrite_input=True)) if foreground.size else 0.0
+        scale = _median_above(foreground_threshold(array), array)
         if scale <= 0:
             raise VesselSegError(
                 "the head in the scan has no positive signal",
@@ -97,3 +96,17 @@ def normalise(
             ) from error
         return (part - mean) / std
     raise VesselSegError(f"unknown normalisation '{method}' in the model's manifest", f"known are {NORMALISATIONS}")
+
+
+def _median_above(threshold: float, array: NDArray[np.float32]) -> float:
+    """Return the median of the values above a threshold; 0 if there is none."""
+    count = int(np.count_nonzero(array > threshold))
+    if count == 0:
+        return 0.0
+    # Partly sorting all values at one place takes half as long as picking those above and asking NumPy for the median.
+    values = array.flatten()
+    middle = values.size - count + count // 2
+    values.partition(middle)
+    if count % 2 == 1:
+        return float(values[middle])
+    return float(np.mean([values[:middle].max(), values[middle]], dtype=np.float32))
