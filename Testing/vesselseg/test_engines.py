@@ -273,11 +273,15 @@ def measured(manifest: Manifest, dice: float, change: float = 0.0, sum_: str = "
     ("dice", "change", "bf16", "int8"),
     [(0.9995, 0.0, True, True), (0.9985, 0.0, False, True), (0.997, 0.0, False, False), (1.0, -0.003, False, False)],
 )
-def test_low_precision_needs_good_numbers(tiny: Manifest, dice: float, change: float, bf16: bool, int8: bool) -> None:
+def test_low_precision_needs_good_numbers(
+    tiny: Manifest, monkeypatch: pytest.MonkeyPatch, dice: float, change: float, bf16: bool, int8: bool
+) -> None:
     model = measured(tiny, dice, change)
     assert (model.passes("bf16"), model.passes("int8")) == (bf16, int8)
     native = openvino_engine.computes_natively("bf16")
-    assert plan_run(model, device="cpu").precision == ("bf16" if bf16 and native else "f32")
+    for faster in (True, False):
+        monkeypatch.setattr(choice, "bfloat16_pays", lambda engine, faster=faster: faster)
+        assert plan_run(model, device="cpu").precision == ("bf16" if bf16 and native and faster else "f32")
     if native and not bf16:
         with pytest.raises(VesselSegError, match="suffers from bf16"):
             plan_run(model, device="cpu", precision="bf16")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,31 @@ def test_values_that_are_no_numbers_are_seen_in_nifti(suffix: str, value: float,
     write_nifti(tmp_path / f"scan{suffix}", array)
     with pytest.raises(VesselSegError, match=r"2 voxels of .* are not numbers"):
         read_volume(tmp_path / f"scan{suffix}")
+
+
+def test_a_packed_scan_with_a_wrong_sum_is_refused(tmp_path: Path) -> None:
+    """ITK does not look at it."""
+    scan = Volume(np.random.default_rng(0).normal(size=(90, 100, 110)), Geometry((110, 100, 90), (1, 1, 1), (0, 0, 0)))
+    write_volume(scan, tmp_path / "scan.nii.gz")
+    content = bytearray((tmp_path / "scan.nii.gz").read_bytes())
+    content[-6] ^= 1
+    (tmp_path / "scan.nii.gz").write_bytes(content)
+    sitk.ReadImage(str(tmp_path / "scan.nii.gz"))
+    with pytest.raises(VesselSegError, match="is not complete"):
+        read_volume(tmp_path / "scan.nii.gz")
+
+
+def test_the_same_probability_is_the_same_file(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan()
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        write_volume(scan, tmp_path / folder / f"{folder}.nii.gz")
+        assert [each.name for each in (tmp_path / folder).iterdir()] == [f"{folder}.nii.gz"]
+    files = [(tmp_path / folder / f"{folder}.nii.gz").read_bytes() for folder in ("first", "second")]
+    assert files[0] == files[1]
+    assert len(files[0]) < scan.array.nbytes
+    sitk.WriteImage(scan.to_sitk(), str(tmp_path / "itk.nii"))
+    assert gzip.decompress(files[0]) == (tmp_path / "itk.nii").read_bytes()
 
 
 def test_the_other_order_of_bytes_and_other_text_in_nifti(tmp_path: Path) -> None:

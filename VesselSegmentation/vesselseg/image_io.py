@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 #: Endings of image files that can be written.
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+_BLOCK_BYTES = 1 << 20
 #: Of those, the ones that keep everything in a single file, so that a rename puts them in place.
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 #: What can be read, in words.
@@ -50,9 +52,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         If there is no such file, if it cannot be read, or if it is not one three-dimensional image with one value a
         voxel.
     """
-    import SimpleITK as sitk
-
-    return Volume.from_sitk(sitk.Cast(_read_image(Path(path)), sitk.sitkFloat32))
+    return Volume.from_sitk(_read_image(Path(path)), np.float32)
 
 
 def read_label(path: str | os.PathLike[str]) -> Volume:
@@ -102,13 +102,11 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
     VesselSegError
         As for `read_volume`.
     """
-    import SimpleITK as sitk
-
     from vesselseg.dicom_io import read_dicom_series
 
     image = read_dicom_series(series, where=where)
     check_layout(where, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
-    return Volume.from_sitk(sitk.Cast(image, sitk.sitkFloat32))
+    return Volume.from_sitk(image, np.float32)
 
 
 def _read_image(path: Path) -> SimpleITK.Image:
@@ -343,8 +341,25 @@ def write_image(volume: Volume, path: Path, *, compress: bool = True) -> None:
     """Write an image to a place that `atomic_output` gave."""
     import SimpleITK as sitk
 
-    image_suffix(path)
+    # ITK packs probabilities seven times as slowly for two per cent less; labels take it no time.
+    packed = compress and image_suffix(path) == ".nii.gz" and volume.array.dtype.kind == "f"
+    written = path.with_name("unpacked.nii") if packed else path
     try:
-        sitk.WriteImage(volume.to_sitk(), str(path), useCompression=compress)
+        sitk.WriteImage(volume.to_sitk(), str(written), useCompression=compress and not packed)
     except RuntimeError as error:
         raise VesselSegError(f"{path.name} cannot be written", "check the space left on the disk") from error
+    if packed:
+        _pack(written, path)
+        written.unlink()
+
+
+def _pack(source: Path, target: Path) -> None:
+    from isal import igzip
+
+    with (
+        open(source, "rb") as unpacked,
+        open(target, "wb") as file,
+        # Without a name and a time, so that the same image is the same file.
+        igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+    ):
+        shutil.copyfileobj(unpacked, packed, _BLOCK_BYTES)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,12 +66,15 @@ def check_nifti_voxels(path: Path, header: Mapping[str, str]) -> None:
     VesselSegError
         If the file breaks off, or a voxel is not a number.
     """
+    # Unpacks more than twice as fast as gzip of the standard library.
+    from isal import igzip, isal_zlib
+
     item = int(header["bitpix"]) // 8
     missing = item * math.prod(int(header[f"dim[{i + 1}]"]) for i in range(int(header["dim[0]"])))
     floats = _FLOATS.get(int(header["datatype"]))
     not_numbers = 0
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
+        with igzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
             start = stream.read(round(float(header["vox_offset"])))
             order = "<" if int.from_bytes(start[:4], "little") == _HEADER_BYTES else ">"
             while missing > 0:
@@ -87,7 +88,7 @@ def check_nifti_voxels(path: Path, header: Mapping[str, str]) -> None:
             # The sum at the end of a packed file is only compared once everything has been read.
             while stream.read(_BLOCK_BYTES):
                 pass
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, igzip.BadGzipFile, isal_zlib.error) as error:  # type: ignore[misc]
         raise _broken(path) from error
     if not_numbers:
         raise VesselSegError(f"{not_numbers} voxels of {path} are not numbers", "replace them, for example by 0")

@@ -114,9 +114,11 @@ def _quick(plan: Plan) -> Plan:
     """Return the plan in bfloat16, if that is faster; what it changes is far less than what the blocks do."""
     if plan.engine != "openvino" or plan.precision != "f32":
         return plan
+    from vesselseg.engines.bfloat16_speed import bfloat16_pays
     from vesselseg.engines.openvino_engine import computes_natively
 
-    return dataclasses.replace(plan, precision="bf16") if computes_natively("bf16") else plan
+    faster = computes_natively("bf16") and bfloat16_pays("openvino")
+    return dataclasses.replace(plan, precision="bf16") if faster else plan
 
 
 def _block_sizes(spacing: tuple[float, ...], trained: tuple[float, ...]) -> list[int]:

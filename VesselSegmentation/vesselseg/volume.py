@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from vesselseg.geometry import Geometry
 
@@ -50,8 +51,8 @@ class Volume:
         return image
 
     @classmethod
-    def from_sitk(cls, image: SimpleITK.Image) -> Volume:
-        """Copy a three-dimensional SimpleITK image."""
+    def from_sitk(cls, image: SimpleITK.Image, dtype: DTypeLike | None = None) -> Volume:
+        """Copy a three-dimensional SimpleITK image; its voxels keep their type unless another one is given."""
         import SimpleITK as sitk
 
-        return cls(sitk.GetArrayFromImage(image), Geometry.from_sitk(image))
+        return cls(np.array(sitk.GetArrayViewFromImage(image), dtype), Geometry.from_sitk(image))

@@ -71,6 +71,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     started = time.perf_counter()
     from concurrent.futures import ThreadPoolExecutor
 
+    from vesselseg.engines import import_ahead
     from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     mask_path = None if args.brain_mask in ("auto", "none") else args.brain_mask
     check_outputs(checked, inputs=(args.input, mask_path), overwrite=args.overwrite)  # known before the work
     reporter.progress(0.0, "reading the scan")
+    import_ahead(args.engine)
     mask = read_label(mask_path) if mask_path is not None else args.brain_mask
 
     def write_preview(label: Volume) -> None:
