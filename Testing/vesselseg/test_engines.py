@@ -77,7 +77,7 @@ def predict(manifest: Manifest, array: np.ndarray, **wishes: Any) -> np.ndarray:
 class DoublePrecision:
     """The network in torch in double precision: what single precision has to come near to."""
 
-    name, device, precision, batch, block_voxels = "torch", "cpu", "f64", 1, 1 << 20
+    name, device, precision, batch, block_voxels, levels = "torch", "cpu", "f64", 1, 1 << 20, None
 
     def __init__(self, manifest: Manifest) -> None:
         self._network = load_network(manifest).double()

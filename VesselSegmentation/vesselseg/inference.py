@@ -6,14 +6,15 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Traits
+from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Levels, Traits
+from vesselseg.level_steps import compute_steps, level_steps
 from vesselseg.postprocessing import bounding_box
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.tiling import Box, Tiling
@@ -58,9 +59,11 @@ def predict_probability(
     The network is fully convolutional and sees as much as memory allows at once; no voxel is left out and there are no
     seams. A two-dimensional network is given, in each slab of 8 slices, the window of the mask with a margin of 16
     voxels; where memory is short it is given fewer slices at once, then tiles that overlap by its reach, so that the
-    result is the same. A three-dimensional one is given blocks that overlap by what its `Traits` say, which is less
-    than its reach: the result is that of the whole scan to a few hundredths in single voxels next to the faces of the
-    blocks, to 0.01 in all but one of 10,000; bfloat16 changes more. Slices and blocks without mask are skipped.
+    result is the same. A three-dimensional one that does not fit into memory is computed level by level where the
+    engine can (`vesselseg.level_steps`), which leaves the result what it is. Elsewhere it is given blocks that overlap
+    by what its `Traits` say, which is less than its reach: then the result is that of the whole scan to a few
+    hundredths in most voxels next to the faces of the blocks, to 0.01 in all but one of 10,000; bfloat16 changes more.
+    Slices and blocks without mask are skipped.
 
     Parameters
     ----------
@@ -97,6 +100,12 @@ def predict_probability(
     done = 0
     effort = NetworkEffort() if effort is None else effort
     started = time.perf_counter()
+    if engine.levels is not None and len(todo) > 1:
+        try:
+            _compute_levels(engine.levels, engine.traits, array, mask, region, probability, progress, effort)
+            todo = []
+        except DeviceOutOfMemoryError:
+            logger.warning("%s ran out of memory: going on block by block", engine.device)
     while todo:
         try:
             parts = tuple(todo)
@@ -114,6 +123,38 @@ def predict_probability(
             todo = _cut_smaller(todo, engine.device, error)
     effort.seconds += time.perf_counter() - started
     return probability
+
+
+def _compute_levels(
+    levels: Levels, traits: Traits, array: NDArray[np.float32], mask: NDArray[np.bool_] | None, region: Box,
+    probability: NDArray[np.float32], progress: ProgressCallback, effort: NetworkEffort,
+) -> None:  # fmt: skip
+    """Compute a scan level by level; raises where the memory does not suffice even for that."""
+    wanted, tiling = _tight(mask, region), _field(traits, array.shape)
+    if wanted is None:
+        return
+    seen = tiling.seen(wanted)
+    starts = [part.start for part in seen]
+
+    def tight(box: Box) -> Box | None:
+        own = _tight(mask, _shifted(box, starts))
+        return None if own is None else _shifted(own, [-start for start in starts])
+
+    block = _input(traits, array, seen)
+    z, y, x = block.shape[2:]
+    steps = level_steps(levels, (z, y, x), _shifted(wanted, [-start for start in starts]), tight)
+    whole, done = sum(step.work for step in steps), 0.0
+    for number, (step, logits) in enumerate(compute_steps(levels, block, steps), start=1):
+        if logits is not None:
+            probability[_shifted(step.box, starts)] = _sigmoid(logits)
+        done += step.work
+        progress(done / whole, f"part {number} of {len(steps)}")
+    effort.voxels += block.size
+
+
+def _shifted(box: Box, by: Sequence[int]) -> Box:
+    z, y, x = (slice(part.start + shift, part.stop + shift) for part, shift in zip(box, by))
+    return z, y, x
 
 
 def _cut_smaller(
@@ -171,11 +212,7 @@ def _runs(indices: list[int], longest: int) -> Iterator[tuple[int, int]]:
 
 def _blocks(engine: Engine, shape: tuple[int, ...], mask: NDArray[np.bool_] | None, region: Box) -> Iterator[_Part]:
     """Cut a scan into blocks of voxels, without those that hold nothing of the mask."""
-    step, overlap = engine.traits.divisor, engine.traits.overlap
-    # Half a step on either side beyond the scan: its first and last voxels too have surroundings.
-    before = step // 2
-    z, y, x = (slice(-before, -before + -(-(side + 2 * before) // step) * step) for side in shape)
-    tiling = Tiling((z, y, x), (step, step, step), (overlap, overlap, overlap))
+    tiling, overlap = _field(engine.traits, shape), engine.traits.overlap
     wanted = _tight(mask, region)
     if wanted is None:
         return
@@ -185,6 +222,15 @@ def _blocks(engine: Engine, shape: tuple[int, ...], mask: NDArray[np.bool_] | No
         tight = _tight(mask, part)
         if tight is not None:
             yield tiling, tight
+
+
+def _field(traits: Traits, shape: tuple[int, ...]) -> Tiling:
+    """Return how a scan may be cut into blocks."""
+    step, overlap = traits.divisor, traits.overlap
+    # Half a step on either side beyond the scan: its first and last voxels too have surroundings.
+    before = step // 2
+    z, y, x = (slice(-before, -before + -(-(side + 2 * before) // step) * step) for side in shape)
+    return Tiling((z, y, x), (step, step, step), (overlap, overlap, overlap))
 
 
 def _tight(mask: NDArray[np.bool_] | None, box: Box) -> Box | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vesselseg.devices import Device, choose_device
 from vesselseg.engines.bfloat16_speed import bfloat16_pays
-from vesselseg.engines.graphs import has_graph
+from vesselseg.engines.graphs import has_graph, has_levels
 from vesselseg.engines.interface import Engine
 from vesselseg.errors import VesselSegError
 
@@ -141,15 +141,22 @@ def make_engine(plan: Plan, manifest: Manifest) -> Engine:
 
         return OnnxEngine(manifest.architecture, manifest.options, load_weights(manifest))
     from vesselseg.engines.graphs import graph_traits
-    from vesselseg.engines.openvino_engine import OpenVinoEngine, openvino_model, read_openvino_model
+    from vesselseg.engines.openvino_engine import (
+        OpenVinoEngine,
+        OpenVinoLevels,
+        openvino_model,
+        read_openvino_model,
+    )
 
     if plan.precision == "int8":
         traits = graph_traits(manifest.architecture, manifest.options)
         return OpenVinoEngine(read_openvino_model(int8_path(manifest)), traits, "int8")
-    model, traits = openvino_model(
-        manifest.architecture, manifest.options, load_weights(manifest), for_bfloat16=plan.precision == "bf16"
-    )
-    return OpenVinoEngine(model, traits, plan.precision)
+    weights, in_half = load_weights(manifest), plan.precision == "bf16"
+    model, traits = openvino_model(manifest.architecture, manifest.options, weights, for_bfloat16=in_half)
+    # What bfloat16 takes in two parts is not known to the levels.
+    by_levels = has_levels(manifest.architecture) and not in_half
+    levels = OpenVinoLevels(manifest.options, weights) if by_levels else None
+    return OpenVinoEngine(model, traits, plan.precision, levels=levels)
 
 
 def _best_engine(manifest: Manifest, device: Device, precision: str, notes: list[str]) -> str:

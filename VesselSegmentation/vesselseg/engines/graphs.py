@@ -105,20 +105,45 @@ def _unet2d(
     return layers.convolution(features, "head")
 
 
-def _unet3d(operations: Operations, layers: _Layers, blocks: Any, channels: Sequence[int]) -> Any:
-    def block(features: Any, name: str) -> Any:
-        first = operations.relu(layers.convolution(features, f"{name}.first.0", f"{name}.first.1"))
-        second = layers.convolution(first, f"{name}.second.0", f"{name}.second.1")
-        return operations.relu(operations.add(first, second))
+class _UNet3d:
+    """The three-dimensional network by its levels; 0 is the full resolution."""
 
-    features, skips = blocks, []
-    for level in range(len(channels)):
-        features = block(features if level == 0 else operations.max_pool(features), f"encoder.{level}")
-        skips.append(features)
-    for index, skip in enumerate(skips[-2::-1]):
-        narrow = layers.convolution(features, f"narrow.{index}")
-        features = block(operations.add(skip, operations.upsample(narrow)), f"decoder.{index}")
-    return layers.convolution(features, "head")
+    def __init__(self, operations: Operations, layers: _Layers, channels: Sequence[int]) -> None:
+        self._operations, self._layers, self._last = operations, layers, len(channels) - 1
+
+    def rest(self, level: int, features: Any) -> Any:
+        """Compute a level and all below it from what comes down to it."""
+        if level == self._last:
+            return self._upwards(level, self._encoded(level, features))
+        skip = self._encoded(level, features)
+        return self._decoded(level, skip, self.rest(level + 1, self._operations.max_pool(skip)))
+
+    def enter(self, level: int, features: Any) -> Any:
+        """Compute what comes down from a level to the next."""
+        return self._operations.max_pool(self._encoded(level, features))
+
+    def leave(self, level: int, features: Any, below: Any) -> Any:
+        """Compute a level from what comes down to it and what comes up from the next."""
+        return self._decoded(level, self._encoded(level, features), below)
+
+    def _encoded(self, level: int, features: Any) -> Any:
+        return self._block(features, f"encoder.{level}")
+
+    def _decoded(self, level: int, skip: Any, below: Any) -> Any:
+        joined = self._operations.add(skip, self._operations.upsample(below))
+        return self._upwards(level, self._block(joined, f"decoder.{self._last - 1 - level}"))
+
+    def _upwards(self, level: int, features: Any) -> Any:
+        return self._layers.convolution(features, f"narrow.{self._last - level}" if level else "head")
+
+    def _block(self, features: Any, name: str) -> Any:
+        first = self._operations.relu(self._layers.convolution(features, f"{name}.first.0", f"{name}.first.1"))
+        second = self._layers.convolution(first, f"{name}.second.0", f"{name}.second.1")
+        return self._operations.relu(self._operations.add(first, second))
+
+
+def _unet3d(operations: Operations, layers: _Layers, blocks: Any, channels: Sequence[int]) -> Any:
+    return _UNet3d(operations, layers, channels).rest(0, blocks)
 
 
 def _unet2d_traits(channels: Sequence[int], in_slices: int = 1, norm: str = "none", dropout: float = 0.0) -> Traits:
@@ -196,6 +221,46 @@ def build_graph(architecture: str, options: dict[str, Any], weights: Weights, op
     if layers.unused:
         raise _misfit(architecture)
     return logits
+
+
+def has_levels(architecture: str) -> bool:
+    """Whether an architecture can be computed level by level, see `build_level`."""
+    return architecture == "unet3d"
+
+
+def build_level(
+    part: str, level: int, options: dict[str, Any], weights: Weights, operations: Operations, *inputs: Any
+) -> Any:
+    """Make the nodes of a part of the network "unet3d".
+
+    Parameters
+    ----------
+    part : {"enter", "rest", "leave"}
+        "enter" is from what comes down to a level to what comes down to the next; "rest" from what comes down to a
+        level to what comes up from it; "leave" the same, given what comes up from the next level.
+    level : int
+        0 is the full resolution: the scan comes down to it, and the logits come up from it.
+    options, weights, operations
+        See `build_graph`.
+    *inputs : node
+        The engine's nodes: what comes down to the level, shape (N, channels of the level above or 1, Z, Y, X), and for
+        "leave" what comes up from the next one, shape (N, channels of the level, Z / 2, Y / 2, X / 2).
+
+    Returns
+    -------
+    node
+    """
+    layers = _Layers(operations, weights)
+    network = _apply(_UNet3d, "unet3d", options, operations, layers)
+    try:
+        return getattr(network, part)(level, *inputs)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise _misfit("unet3d") from error
+
+
+def level_channels(options: dict[str, Any]) -> tuple[int, ...]:
+    """Return the features of every level of the network "unet3d"."""
+    return tuple(options.get("channels", _CHANNELS["unet3d"]))
 
 
 def _apply(function: Callable[..., Any], architecture: str, options: dict[str, Any], *arguments: Any) -> Any:

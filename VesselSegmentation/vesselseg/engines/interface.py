@@ -60,6 +60,47 @@ class Traits:
     in_slices: int = 1
 
 
+class Levels(Protocol):
+    """The parts of a three-dimensional U-Net, level by level: what a level needs from around it is little.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        Features of every level, from the full resolution down.
+    """
+
+    channels: tuple[int, ...]
+
+    def run(self, part: str, level: int, *inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a part of the network.
+
+        Parameters
+        ----------
+        part, level
+            See `vesselseg.engines.graphs.build_level`.
+        *inputs : ndarray, float32
+
+        Returns
+        -------
+        ndarray, float32
+            Valid until the part is computed again or released.
+
+        Raises
+        ------
+        DeviceOutOfMemoryError
+            If it does not fit into the memory.
+        """
+        ...
+
+    def release(self, part: str, level: int) -> None:
+        """Give back the memory of a part that is not needed any more."""
+        ...
+
+    def bytes_per_voxel(self, level: int) -> float:
+        """Return how much memory a voxel of a level takes while a part is computed."""
+        ...
+
+
 class Engine(Protocol):
     """A network that is ready to be computed on a device.
 
@@ -77,6 +118,8 @@ class Engine(Protocol):
         Slices to give to it at once.
     block_voxels : int
         Voxels to give to it at once, to begin with: what fits into memory.
+    levels : Levels or None
+        The same network, level by level, where it is three-dimensional and the engine can.
     """
 
     name: str
@@ -85,6 +128,7 @@ class Engine(Protocol):
     traits: Traits
     batch: int
     block_voxels: int
+    levels: Levels | None
 
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Compute the network.

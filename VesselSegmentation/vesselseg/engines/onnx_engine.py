@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.engines.graphs import Weights, build_graph, graph_traits
-from vesselseg.engines.interface import CPU_BYTES, DeviceOutOfMemoryError, Results, Traits, tells_of_short_memory
+from vesselseg.engines.interface import (
+    CPU_BYTES,
+    DeviceOutOfMemoryError,
+    Levels,
+    Results,
+    Traits,
+    tells_of_short_memory,
+)
 
 #: Of the operations below, and of the file format; ONNX Runtime reads them since version 1.13.
 _OPSET, _FORMAT = 17, 8
@@ -34,6 +41,7 @@ class OnnxEngine:
     device = "cpu"
     precision = "f32"
     batch = 1
+    levels: Levels | None = None
 
     def __init__(self, architecture: str, options: dict[str, Any], weights: Weights) -> None:
         import onnxruntime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -12,13 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.engines import bfloat16
-from vesselseg.engines.graphs import Weights, build_graph, graph_traits
-from vesselseg.engines.interface import CPU_BYTES, DeviceOutOfMemoryError, Results, Traits, tells_of_short_memory
+from vesselseg.engines.graphs import Weights, build_graph, build_level, graph_traits, level_channels
+from vesselseg.engines.interface import (
+    CPU_BYTES,
+    DeviceOutOfMemoryError,
+    Levels,
+    Results,
+    Traits,
+    tells_of_short_memory,
+)
 from vesselseg.engines.upsampling import phases, upsampling_weight
 from vesselseg.errors import VesselSegError
 
 #: Share of the numbers that torch holds which OpenVINO holds: it joins activations and additions to the convolutions.
 _HELD = 0.5
+#: Features of a level that its computing holds at once for every voxel, in multiples of its channels; measured.
+_LEVEL_HELD = 4.5
+_PATIENCE_MS = 200
 #: Voxels of a large slice: as many slices at once as fit into memory where the CPU has very many cores.
 _SLICE = 512 * 512
 
@@ -46,16 +57,18 @@ class OpenVinoEngine:
         Of the network.
     precision : {"f32", "bf16", "int8"}
         "int8" needs a model that has been quantised.
+    levels : OpenVinoLevels, optional
+        The same network, level by level.
     """
 
     name = "openvino"
     device = "cpu"
     batch = 1
 
-    def __init__(self, model: Any, traits: Traits, precision: str) -> None:
-        import openvino
-
+    def __init__(self, model: Any, traits: Traits, precision: str, *, levels: OpenVinoLevels | None = None) -> None:
         self.traits, self.precision = traits, precision
+        self.levels: Levels | None = levels
+        self._model = model
         self._takes_parts = model.input().partial_shape[1] == bfloat16.PARTS * traits.in_slices
         bytes_per_voxel = traits.held * _HELD * (4 if precision == "f32" else 2)
         self.block_voxels = int(CPU_BYTES / bytes_per_voxel)
@@ -64,24 +77,24 @@ class OpenVinoEngine:
         # bits need half of that, and waiting for each other costs more where computing takes less. All share a block.
         sharing = 2 if precision == "f32" else 1
         streams = min(max(1, threads // sharing), max(1, self.block_voxels // _SLICE)) if traits.dimensions == 2 else 1
-        properties: dict[str, Any] = {
-            "PERFORMANCE_HINT": "THROUGHPUT" if traits.dimensions == 2 else "LATENCY",
-            "NUM_STREAMS": str(streams),
-            # Otherwise OpenVINO takes bfloat16 by itself where the CPU has it.
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            # Two processes would be bound to the same cores.
-            "ENABLE_CPU_PINNING": False,
-        }
-        if "OMP_NUM_THREADS" in os.environ:
-            properties["INFERENCE_NUM_THREADS"] = threads
-        compiled = openvino.Core().compile_model(model, "CPU", properties)
+        hint = "THROUGHPUT" if traits.dimensions == 2 else "LATENCY"
+        self._properties = {"PERFORMANCE_HINT": hint, "NUM_STREAMS": str(streams), **_properties(precision)}
         # Twice the streams for slices: while a result is fetched, the next slice is already being computed.
-        self._requests = [compiled.create_infer_request() for _ in range(streams * 2 if traits.dimensions == 2 else 1)]
+        self._count = streams * 2 if traits.dimensions == 2 else 1
+
+    @functools.cached_property
+    def _requests(self) -> list[Any]:
+        import openvino
+
+        model, self._model = self._model, None  # its weights are held twice otherwise
+        compiled = openvino.Core().compile_model(model, "CPU", self._properties)
+        return [compiled.create_infer_request() for _ in range(self._count)]
 
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Compute the network; see `vesselseg.engines.interface.Engine.run`."""
-        idle, busy = deque(self._requests), deque[Any]()
+        idle, busy = deque[Any](), deque[Any]()
         try:
+            idle.extend(self._requests)
             for array in inputs:
                 if not idle:
                     yield _logits(busy[0])
@@ -234,9 +247,76 @@ class _Bfloat16Operations(_Operations):
         return weight
 
 
+class OpenVinoLevels:
+    """A three-dimensional network in OpenVINO, level by level; see `vesselseg.engines.interface.Levels`.
+
+    Parameters
+    ----------
+    options, weights
+        See `vesselseg.engines.graphs.build_graph`.
+    """
+
+    def __init__(self, options: dict[str, Any], weights: Weights) -> None:
+        self.channels = level_channels(options)
+        self._options, self._weights = options, weights
+        self._requests: dict[tuple[str, int], Any] = {}
+
+    def run(self, part: str, level: int, *inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a part; see `vesselseg.engines.interface.Levels.run`."""
+        try:
+            if (part, level) not in self._requests:
+                self._requests[part, level] = self._request(part, level)
+            request = self._requests[part, level]
+            request.start_async(list(inputs), share_inputs=True)
+            return _output(request)
+        except RuntimeError as error:
+            if tells_of_short_memory(error):
+                raise DeviceOutOfMemoryError("the memory does not suffice") from error
+            raise
+
+    def release(self, part: str, level: int) -> None:
+        """Give back the memory of a part."""
+        self._requests.pop((part, level), None)
+
+    def bytes_per_voxel(self, level: int) -> float:
+        """Return how much memory a voxel of a level takes."""
+        return 4 * _LEVEL_HELD * self.channels[level]
+
+    def _request(self, part: str, level: int) -> Any:
+        import openvino
+        from openvino import opset13
+
+        down = self.channels[level - 1] if level else 1
+        nodes = [
+            opset13.parameter([-1, count, -1, -1, -1], np.float32)
+            for count in ((down, self.channels[level]) if part == "leave" else (down,))
+        ]
+        result = build_level(part, level, self._options, self._weights, _Operations(opset13, 3), *nodes)
+        properties = {"PERFORMANCE_HINT": "LATENCY", **_properties("f32")}
+        return openvino.Core().compile_model(openvino.Model([result], nodes), "CPU", properties).create_infer_request()
+
+
+def _properties(precision: str) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        # Otherwise OpenVINO takes bfloat16 by itself where the CPU has it.
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        # Two processes would be bound to the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    if "OMP_NUM_THREADS" in os.environ:
+        properties["INFERENCE_NUM_THREADS"] = _threads()
+    return properties
+
+
 def _logits(request: Any) -> NDArray[np.float32]:
-    request.wait()
-    return request.get_output_tensor(0).data.copy()
+    return _output(request).copy()
+
+
+def _output(request: Any) -> NDArray[np.float32]:
+    # Not waiting for ever: in between, Python answers Ctrl-C.
+    while not request.wait_for(_PATIENCE_MS):
+        pass
+    return request.get_output_tensor(0).data
 
 
 def _finish(request: Any) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines.interface import CPU_BYTES, DeviceOutOfMemoryError, Results, Traits, tells_of_short_memory
+from vesselseg.engines.interface import (
+    CPU_BYTES,
+    DeviceOutOfMemoryError,
+    Levels,
+    Results,
+    Traits,
+    tells_of_short_memory,
+)
 from vesselseg.networks import in_channels_last
 
 if TYPE_CHECKING:
@@ -63,6 +70,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    levels: Levels | None = None
 
     def __init__(self, network: torch.nn.Module, device: str = "cpu", precision: str = "f32") -> None:
         self.device, self.precision = device, precision

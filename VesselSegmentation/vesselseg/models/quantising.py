@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines.interface import Results, Traits
+from vesselseg.engines.interface import Levels, Results, Traits
 from vesselseg.errors import VesselSegError
 from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import int8_sha256, load_weights
@@ -106,6 +106,7 @@ class _Sampler:
     """Stands where an engine stands, and keeps some of what a network would be given to see in a scan."""
 
     name, device, precision, batch, block_voxels = "none", "cpu", "f32", 1, _BLOCK
+    levels: Levels | None = None
 
     def __init__(self, traits: Traits, wanted: int) -> None:
         # Small blocks suffice to learn ranges from.
