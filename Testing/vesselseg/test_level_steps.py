@@ -77,14 +77,12 @@ def whole(engine: Engine, array: np.ndarray, **options: object) -> np.ndarray:
 def test_level_by_level_is_what_all_at_once_is(
     engine: Engine, array: np.ndarray, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch, bytes_: float, tile: float
 ) -> None:
-    monkeypatch.setattr(level_steps, "CPU_BYTES", bytes_)
+    monkeypatch.setattr(level_steps, "_REST_BYTES", bytes_)
     monkeypatch.setattr(level_steps, "_TILE_BYTES", tile)
     for options in ({}, {"mask": mask}, {"mask": mask, "region": np.s_[20:60, 10:40, 5:50]}):
         expected = whole(engine, array, **options)
-        engine.block_voxels = 1  # does not fit at once
         told, effort = Told(), NetworkEffort()
         found = predict_probability(engine, array, progress=told, effort=effort, **options)
-        engine.block_voxels = 10**9
         inside = options.get("mask", np.ones(array.shape, bool))
         if "region" in options:
             inside = np.zeros_like(mask)
@@ -112,7 +110,7 @@ def test_what_runs_out_of_memory_goes_on_in_blocks(
         return run(part, level, *inputs)
 
     monkeypatch.setattr(engine.levels, "run", short)
-    monkeypatch.setattr(level_steps, "CPU_BYTES", 4e7)
+    monkeypatch.setattr(level_steps, "_REST_BYTES", 4e7)
     found = predict_probability(engine, array)
     assert "going on block by block" in caplog.text
     np.testing.assert_array_equal(found, expected)
@@ -121,8 +119,7 @@ def test_what_runs_out_of_memory_goes_on_in_blocks(
 def test_it_can_be_cancelled_after_every_part(
     engine: Engine, array: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(level_steps, "CPU_BYTES", 4e6)
-    engine.block_voxels = 1
+    monkeypatch.setattr(level_steps, "_REST_BYTES", 4e6)
 
     def cancel(share: float, part: str) -> None:
         raise Cancelled
@@ -137,7 +134,7 @@ def test_memory_decides_how_many_levels_are_cut(engine: Engine, monkeypatch: pyt
     box = (slice(8, 90), slice(8, 70), slice(8, 50))
     depths = []
     for bytes_ in (1e9, 2e7, 2e6, 1.0):
-        monkeypatch.setattr(level_steps, "CPU_BYTES", bytes_)
+        monkeypatch.setattr(level_steps, "_REST_BYTES", bytes_)
         steps = level_steps.level_steps(levels, size, box, lambda tile: tile)
         depths.append(next(step.level for step in steps if step.part == "rest"))
         done = np.zeros(size, int)

@@ -59,11 +59,10 @@ def predict_probability(
     The network is fully convolutional and sees as much as memory allows at once; no voxel is left out and there are no
     seams. A two-dimensional network is given, in each slab of 8 slices, the window of the mask with a margin of 16
     voxels; where memory is short it is given fewer slices at once, then tiles that overlap by its reach, so that the
-    result is the same. A three-dimensional one that does not fit into memory is computed level by level where the
-    engine can (`vesselseg.level_steps`), which leaves the result what it is. Elsewhere it is given blocks that overlap
-    by what its `Traits` say, which is less than its reach: then the result is that of the whole scan to a few
-    hundredths in most voxels next to the faces of the blocks, to 0.01 in all but one of 10,000; bfloat16 changes more.
-    Slices and blocks without mask are skipped.
+    result is the same. A three-dimensional one is computed level by level where the engine can, see
+    `vesselseg.level_steps`. Elsewhere it is given blocks that overlap by what its `Traits` say, which is less than its
+    reach: then the result is that of the whole scan to a few hundredths in most voxels next to the faces of the blocks,
+    to 0.01 in all but one of 10,000; bfloat16 changes more. Slices and blocks without mask are skipped.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ def predict_probability(
         Along z, y, x: the only voxels that are computed. What the network sees around them is what it would see
         without a region, as far as it matters.
     progress : callable
-        Told the share of voxels done, after every batch of slices or block; may raise to stop.
+        Told the share of the work done, after every batch of slices, step of the levels or block; may raise to stop.
     effort : NetworkEffort, optional
         What it took is added to it.
 
@@ -100,7 +99,7 @@ def predict_probability(
     done = 0
     effort = NetworkEffort() if effort is None else effort
     started = time.perf_counter()
-    if engine.levels is not None and len(todo) > 1:
+    if engine.levels is not None:
         try:
             _compute_levels(engine.levels, engine.traits, array, mask, region, probability, progress, effort)
             todo = []

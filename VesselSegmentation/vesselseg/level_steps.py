@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines.interface import CPU_BYTES, Levels
+from vesselseg.engines.interface import Levels
 from vesselseg.tiling import Box, Tiling
 
 #: How far two convolutions reach, down to the next level; and four, down again and up.
 _REACH = {"enter": 2, "leave": 4}
-#: Bytes that a tile may hold: few, so that tiles without mask are skipped and the work can be cancelled soon.
-_TILE_BYTES = 1.5e8
+#: Bytes that a level and all below it may hold, computed at once, and those of a tile. More is slower rather than
+#: faster, since memory that was not used before has to be had first; and small tiles follow the mask more closely.
+_REST_BYTES, _TILE_BYTES = 5e8, 1.5e8
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def level_steps(levels: Levels, size: tuple[int, int, int], box: Box, tight: Cal
     # Of every level that is cut into tiles, and of the first that fits into memory whole.
     sizes, wanted = [size], [box]
     for level in range(len(levels.channels) - 1):
-        if math.prod(sizes[level]) * levels.bytes_per_voxel(level) <= CPU_BYTES:
+        if math.prod(sizes[level]) * levels.bytes_per_voxel(level) <= _REST_BYTES:
             break
         z, y, x = sizes[level]
         sizes.append((z // 2, y // 2, x // 2))
