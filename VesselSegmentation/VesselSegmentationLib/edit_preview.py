@@ -45,4 +45,4 @@ class EditPreview(TemporarySegmentation):
             if mask.any():
                 self.add_segment(name, color, mask, geometry.ijk_to_ras(), first)
         if three_d:
-            self.show_surface()
+            self.show_surface(smoothly_shaded=False)  # a click may be about a whole tree

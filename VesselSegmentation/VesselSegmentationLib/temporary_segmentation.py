@@ -14,6 +14,7 @@ from VesselSegmentationLib.segment_voxels import oriented_image
 from VesselSegmentationLib.segmentation_nodes import set_surface_shown
 
 _LABELMAP = "Binary labelmap"
+_NORMALS = "Compute surface normals"
 
 
 class TemporarySegmentation:
@@ -89,8 +90,9 @@ class TemporarySegmentation:
         segment.AddRepresentation(_LABELMAP, oriented_image(mask, ijk_to_ras, first))
         self.node.GetSegmentation().AddSegment(segment, name)
 
-    def show_surface(self) -> None:
-        """Show the segments in 3D, too."""
+    def show_surface(self, *, smoothly_shaded: bool = True) -> None:
+        """Show the segments in 3D, too; with facets it takes a quarter of the time."""
+        self.node.GetSegmentation().SetConversionParameter(_NORMALS, str(int(smoothly_shaded)))
         set_surface_shown(self.node, True)
 
     def remove(self) -> None:
