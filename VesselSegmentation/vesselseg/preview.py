@@ -53,7 +53,7 @@ def preview_label(
     manifest : Manifest
         Of the model.
     plan : Plan
-        What it runs on. On a CPU that computes in bfloat16 natively, OpenVINO takes that instead of single precision.
+        What it runs on. On a CPU that is faster in bfloat16, OpenVINO takes that instead of single precision.
     threshold : float
         Of the probability, in (0, 1].
     mask : ndarray of bool, shape (Z, Y, X), optional
