@@ -36,6 +36,8 @@ def test_error_is_rejected_by_a_click_in_3d(compared):
     compared.data.decision = "rejected"
     compared.click(PIECE, compared.solid)
     assert "keep the vessels" in compared.data.hint
+    shown = compared.case.edits.preview.node.GetSegmentation()
+    assert [shown.GetNthSegmentID(index) for index in range(shown.GetNumberOfSegments())] == ["To keep"]
     compared.tools.apply()
     np.testing.assert_array_equal(compared.label, before)
     assert len(compared.correct.data.steps) == 1

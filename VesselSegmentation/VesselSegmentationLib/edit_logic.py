@@ -263,10 +263,10 @@ class EditLogic:
         edit = rethreshold(vessels, probability, target.geometry, voxel, adds=adds, removes=removes, **options)
         return replace(edit, removed=edit.removed & (self._label_of(segment_id)[edit.box] != 0))
 
-    def show_preview(self, edit: Edit, *, three_d: bool = True) -> None:
-        """Show what an edit would do; `commit`, `undo` and `redo` take it away, and so does `preview.remove`."""
+    def show_preview(self, edit: Edit, *, three_d: bool = True, kept: bool = False) -> None:
+        """Show what an edit would do, or what it would keep; `commit`, `undo`, `redo` and `preview.remove` end it."""
         target = self._target()
-        self.preview.show(edit, target.geometry, target.volume_node, three_d=three_d)
+        self.preview.show(edit, target.geometry, target.volume_node, three_d=three_d, kept=kept)
 
     def commit(self, edit: Edit, *, segment_id: str | None = None) -> EditStep | None:
         """Do an edit, as one step; None if it changes nothing.

@@ -7,9 +7,12 @@ from typing import Any
 from vesselseg.editing import Edit
 from vesselseg.geometry import Geometry
 from VesselSegmentationLib.temporary_segmentation import TemporarySegmentation
+from VesselSegmentationLib.view_navigation import MARK_COLOR
 
 #: Cyan and magenta: no kind of error has them in any palette, nor has the mark of the chosen one.
-_COLORS = {"To add": (0.1, 1.0, 1.0), "To remove": (1.0, 0.1, 1.0)}
+_ADDED, _REMOVED = ("To add", (0.1, 1.0, 1.0)), ("To remove", (1.0, 0.1, 1.0))
+#: What stays as it is has that mark.
+_KEPT = ("To keep", MARK_COLOR)
 
 
 class EditPreview(TemporarySegmentation):
@@ -23,7 +26,9 @@ class EditPreview(TemporarySegmentation):
     def __init__(self, scene: Any) -> None:
         super().__init__(scene, "Preview of an edit")
 
-    def show(self, edit: Edit, geometry: Geometry, volume_node: Any, *, three_d: bool = True) -> None:
+    def show(
+        self, edit: Edit, geometry: Geometry, volume_node: Any, *, three_d: bool = True, kept: bool = False
+    ) -> None:
         """Show an edit in place of what was shown.
 
         Parameters
@@ -35,13 +40,16 @@ class EditPreview(TemporarySegmentation):
             The scan; the preview goes under its transform.
         three_d : bool
             Whether it is shown in 3D, too.
+        kept : bool
+            Whether the edit is only about these voxels, and would leave them as they are.
         """
         self.remove()
         if edit.is_empty:
             return
         self.make(volume_node)
         first = tuple(part.start for part in edit.box[::-1])
-        for (name, color), mask in zip(_COLORS.items(), (edit.added, edit.removed)):
+        shown = [(_KEPT, edit.added | edit.removed)] if kept else [(_ADDED, edit.added), (_REMOVED, edit.removed)]
+        for (name, color), mask in shown:
             if mask.any():
                 self.add_segment(name, color, mask, geometry.ijk_to_ras(), first)
         if three_d:

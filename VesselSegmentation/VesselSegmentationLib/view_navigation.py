@@ -15,7 +15,7 @@ from VesselSegmentationLib.segmentation_nodes import set_surface_shown
 
 _SEGMENT_ID = "Highlight"
 #: Yellow: no kind of error has it in any palette.
-_COLOR = (1.0, 0.95, 0.1)
+MARK_COLOR = (1.0, 0.95, 0.1)
 _LINE_WIDTH = 3
 
 
@@ -99,7 +99,7 @@ class Highlight:
             segmentation.RemoveSegment(_SEGMENT_ID)
         segment = slicer.vtkSegment()
         segment.SetName(_SEGMENT_ID)
-        segment.SetColor(*_COLOR)
+        segment.SetColor(*MARK_COLOR)
         segment.AddRepresentation("Binary labelmap", image)
         segmentation.AddSegment(segment, _SEGMENT_ID)
         node.GetDisplayNode().SetVisibility(True)

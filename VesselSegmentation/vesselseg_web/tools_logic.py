@@ -259,11 +259,10 @@ class ToolsLogic(SectionLogic[ToolsState]):
         if edit.is_empty:
             self._say(f"Nothing would change: {text}.")
             return
-        self.case.edits.show_preview(edit)
+        only_notes = isinstance(tool, DecideError) and tool.only_notes(settings)
+        self.case.edits.show_preview(edit, kept=only_notes)
         self._offer = _Offer(lambda: tool.commit(edit, points, settings), text, self.case.edits.state)
-        counts = f" ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)"
-        if isinstance(tool, DecideError) and tool.only_notes(settings):
-            counts = ""
+        counts = "" if only_notes else f" ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)"
         self._say(f"{text[:1].upper()}{text[1:]}{counts}? Apply or Cancel.")
 
     def _settings(self) -> PageToolSettings:
