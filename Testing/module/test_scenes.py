@@ -155,7 +155,7 @@ def test_self_test_with_the_shipped_model(panel: Any, monkeypatch: pytest.Monkey
 
 
 def test_opening_needs_none_of_the_packages_that_are_installed_later(tiny_model: str) -> None:
-    blocked = ("torch", "safetensors", "skimage", "nibabel", "deepbet", "matplotlib", "rich")
+    blocked = ("torch", "safetensors", "skimage", "isal", "openvino", "deepbet", "matplotlib", "rich")
     code = f"""
 import subprocess
 import sys

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -23,8 +24,17 @@ def test_the_faster_one_is_found(
     ("engine", "native"),
     [("openvino", openvino_engine.computes_natively("bf16")), ("torch", torch_engine.computes_natively("bf16", "cpu"))],
 )
-def test_it_is_measured_where_there_is_bfloat16(engine: str, native: bool) -> None:
+def test_it_is_measured_where_there_is_bfloat16(monkeypatch: pytest.MonkeyPatch, engine: str, native: bool) -> None:
     if not native:
         pytest.skip("this CPU does not compute in bfloat16")
-    assert bfloat16_speed.bfloat16_pays(engine) in (True, False)
-    assert bfloat16_speed.bfloat16_pays(engine) is bfloat16_speed.bfloat16_pays(engine)  # measured once
+    bfloat16_speed.bfloat16_pays.cache_clear()
+    made: list[str] = []
+    convolution = bfloat16_speed._RUNNERS[engine]
+
+    def counted(precision: str) -> Callable[[], object]:
+        made.append(precision)
+        return convolution(precision)
+
+    monkeypatch.setitem(bfloat16_speed._RUNNERS, engine, counted)
+    assert bfloat16_speed.bfloat16_pays(engine) is bfloat16_speed.bfloat16_pays(engine)
+    assert made == ["f32", "bf16"]  # measured once

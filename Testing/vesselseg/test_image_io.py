@@ -121,6 +121,32 @@ def test_values_that_are_no_numbers_are_seen_in_nifti(suffix: str, value: float,
         read_volume(tmp_path / f"scan{suffix}")
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_what_was_converted_from_nifti_is_read(make_scan: Callable[..., Volume], tmp_path: Path, suffix: str) -> None:
+    """ITK copies the entries of a NIfTI header into files of other formats."""
+    scan = make_scan()
+    write_volume(scan, tmp_path / "scan.nii.gz")
+    converted = sitk.ReadImage(str(tmp_path / "scan.nii.gz"))
+    sitk.WriteImage(converted[4:20, 3:30, 2:20], str(tmp_path / f"scan{suffix}"), useCompression=True)
+    found = read_volume(tmp_path / f"scan{suffix}")
+    np.testing.assert_array_equal(found.array, scan.array[2:20, 3:30, 4:20])
+
+
+@pytest.mark.parametrize(("place", "codes"), [(80, (1, 0)), (80, (0, 0)), (256, (1, 0)), (268, (1, 1))])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_header_that_holds_no_numbers_is_refused(
+    place: int, codes: tuple[int, int], value: float, tmp_path: Path
+) -> None:
+    """ITK puts others in their place: sizes of 1 mm, an origin at 0."""
+    write_nifti(tmp_path / "scan.nii", np.ones((6, 8, 10), np.float32))
+    content = bytearray((tmp_path / "scan.nii").read_bytes())
+    content[place : place + 4] = np.float32(value).tobytes()
+    content[252:256] = np.array(codes, np.int16).tobytes()
+    (tmp_path / "scan.nii").write_bytes(content)
+    with pytest.raises(VesselSegError, match=r"not made of numbers|cannot be read"):
+        read_volume(tmp_path / "scan.nii")
+
+
 def test_a_packed_scan_with_a_wrong_sum_is_refused(tmp_path: Path) -> None:
     """ITK does not look at it."""
     scan = Volume(np.random.default_rng(0).normal(size=(90, 100, 110)), Geometry((110, 100, 90), (1, 1, 1), (0, 0, 0)))
@@ -141,6 +167,8 @@ def test_the_same_probability_is_the_same_file(make_scan: Callable[..., Volume],
         assert [each.name for each in (tmp_path / folder).iterdir()] == [f"{folder}.nii.gz"]
     files = [(tmp_path / folder / f"{folder}.nii.gz").read_bytes() for folder in ("first", "second")]
     assert files[0] == files[1]
+    assert files[0][3] == 0  # holds no name of a file
+    assert files[0][4:8] == bytes(4)  # and no time
     assert len(files[0]) < scan.array.nbytes
     sitk.WriteImage(scan.to_sitk(), str(tmp_path / "itk.nii"))
     assert gzip.decompress(files[0]) == (tmp_path / "itk.nii").read_bytes()

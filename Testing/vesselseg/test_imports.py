@@ -49,7 +49,7 @@ def test_modules_about_torch_import_without_slicer_qt_and_rendering() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("heavy", ["torch", "SimpleITK", "skimage", "scipy", "matplotlib", "nibabel", "rich"])
+@pytest.mark.parametrize("heavy", ["torch", "SimpleITK", "skimage", "scipy", "matplotlib", "openvino", "isal", "rich"])
 def test_help_imports_nothing_heavy(heavy: str) -> None:
     done = run(f"""
         import sys
@@ -58,3 +58,11 @@ def test_help_imports_nothing_heavy(heavy: str) -> None:
         assert {heavy!r} not in sys.modules
     """)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_command_line_asks_for_no_huge_pages():
+    code = (
+        "from vesselseg.cli.main import main; main(['segment', '--help']); import vesselseg.segmentation, numpy as np;"
+        "assert np._core.multiarray._set_madvise_hugepage(False) is False"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

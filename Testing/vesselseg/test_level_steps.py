@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -96,8 +97,13 @@ def test_level_by_level_is_what_all_at_once_is(
         assert effort.voxels >= inside.sum()
 
 
+@pytest.mark.parametrize("error", [DeviceOutOfMemoryError, MemoryError])
 def test_what_runs_out_of_memory_goes_on_in_blocks(
-    engine: Engine, array: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    engine: Engine,
+    array: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
 ) -> None:
     engine.block_voxels = 200_000
     expected = whole(engine, array)  # in blocks, then
@@ -106,13 +112,16 @@ def test_what_runs_out_of_memory_goes_on_in_blocks(
 
     def short(part: str, level: int, *inputs: np.ndarray) -> np.ndarray:
         if part == "leave":
-            raise DeviceOutOfMemoryError("there is no memory left")
+            raise error("there is no memory left")
         return run(part, level, *inputs)
 
     monkeypatch.setattr(engine.levels, "run", short)
     monkeypatch.setattr(level_steps, "_REST_BYTES", 4e7)
-    found = predict_probability(engine, array)
+    told = Told()
+    found = predict_probability(engine, array, progress=told)
     assert "going on block by block" in caplog.text
+    assert told.shares == sorted(told.shares)
+    assert not engine.levels._requests  # type: ignore[attr-defined]  # no memory is held
     np.testing.assert_array_equal(found, expected)
 
 
@@ -121,11 +130,19 @@ def test_it_can_be_cancelled_after_every_part(
 ) -> None:
     monkeypatch.setattr(level_steps, "_REST_BYTES", 4e6)
 
-    def cancel(share: float, part: str) -> None:
-        raise Cancelled
+    told = Told()
+    predict_probability(engine, array, progress=told)
+    for number in (1, len(told.shares) // 2, len(told.shares) - 1):
+        left = iter(range(number))
 
-    with pytest.raises(Cancelled):
-        predict_probability(engine, array, progress=cancel)
+        def cancel(share: float, part: str, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            predict_probability(engine, array, progress=cancel)
+        assert engine.levels is not None
+        assert not engine.levels._requests  # type: ignore[attr-defined]  # no memory is held
 
 
 def test_memory_decides_how_many_levels_are_cut(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,8 @@ def _read_image(path: Path) -> SimpleITK.Image:
             reader.ReadImageInformation()
             dimension, sides = reader.GetDimension(), list(reader.GetSize())
             check_layout(path, dimension, sides, reader.GetNumberOfComponents())
-            header = nifti_header(reader)
+            # Not by the keys alone: ITK copies them into other formats when it converts an image.
+            header = nifti_header(reader) if path.name.lower().endswith((".nii", ".nii.gz")) else {}
             if dimension == 4:
                 # A three-dimensional image that was stored as a series of one.
                 reader.SetExtractSize([*sides[:3], 0])

@@ -36,7 +36,7 @@ class NetworkEffort:
     Parameters
     ----------
     voxels : int
-        That it was given, those of margins and overlaps again and again.
+        That it was given, those of margins and overlaps again and again; level by level, those of the whole box once.
     seconds : float
         From the first input to the last output.
     """
@@ -61,8 +61,8 @@ def predict_probability(
     voxels; where memory is short it is given fewer slices at once, then tiles that overlap by its reach, so that the
     result is the same. A three-dimensional one is computed level by level where the engine can, see
     `vesselseg.level_steps`. Elsewhere it is given blocks that overlap by what its `Traits` say, which is less than its
-    reach: then the result is that of the whole scan to a few hundredths in most voxels next to the faces of the blocks,
-    to 0.01 in all but one of 10,000; bfloat16 changes more. Slices and blocks without mask are skipped.
+    reach: then the result is that of the whole scan to a few hundredths in single voxels next to the faces of the
+    blocks, to 0.01 in all but one of 10,000; bfloat16 changes more. Slices and blocks without mask are skipped.
 
     Parameters
     ----------
@@ -99,11 +99,18 @@ def predict_probability(
     done = 0
     effort = NetworkEffort() if effort is None else effort
     started = time.perf_counter()
+    reached = 0.0
     if engine.levels is not None:
+
+        def remember(share: float, part: str) -> None:
+            nonlocal reached
+            reached = share
+            progress(share, part)
+
         try:
-            _compute_levels(engine.levels, engine.traits, array, mask, region, probability, progress, effort)
+            _compute_levels(engine.levels, engine.traits, array, mask, region, probability, remember, effort)
             todo = []
-        except DeviceOutOfMemoryError:
+        except (DeviceOutOfMemoryError, MemoryError):
             logger.warning("%s ran out of memory: going on block by block", engine.device)
     while todo:
         try:
@@ -117,7 +124,7 @@ def predict_probability(
                     del todo[0]
                     done += 1
                     share = 1 - sum(_size(rest) for _tiling, rest in todo) / whole
-                    progress(share, f"part {done} of {done + len(todo)}")
+                    progress(max(reached, share), f"part {done} of {done + len(todo)}")
         except DeviceOutOfMemoryError as error:
             todo = _cut_smaller(todo, engine.device, error)
     effort.seconds += time.perf_counter() - started

@@ -110,6 +110,17 @@ def compute_steps(
     vesselseg.engines.DeviceOutOfMemoryError
         If the memory does not suffice for a step.
     """
+    try:
+        yield from _computed(levels, block, steps)
+    finally:
+        # After an error or a cancel, too.
+        for step in steps:
+            levels.release(step.part, step.level)
+
+
+def _computed(
+    levels: Levels, block: NDArray[np.float32], steps: list[Step]
+) -> Iterator[tuple[Step, NDArray[np.float32] | None]]:
     downwards, upwards = {0: block}, dict[int, NDArray[np.float32]]()
     for step, following in zip(steps, [*steps[1:], None]):
         part, level, box = step.part, step.level, step.box

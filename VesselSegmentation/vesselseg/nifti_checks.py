@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ _BLOCK_BYTES = 1 << 22
 _FLOATS = {16: "f4", 64: "f8"}
 _MILLIMETRES = (0, 2)
 _HEADER_BYTES = 348
+#: Where in the header the sizes of voxels lie, what turns and moves the image, and whether that is valid.
+_SIZES, _QUATERNION, _QFORM_CODE = (80, 92), (256, 280), 252
+_ADVICE = "correct its header (spacing, qform and sform)"
 #: What the checks need; other entries may be text in any encoding.
 _KEYS = (
     *(f"dim[{i}]" for i in range(8)), "bitpix", "datatype", "vox_offset", "xyzt_units",
@@ -64,19 +67,20 @@ def check_nifti_voxels(path: Path, header: Mapping[str, str]) -> None:
     Raises
     ------
     VesselSegError
-        If the file breaks off, or a voxel is not a number.
+        If the file breaks off, or its geometry or a voxel is not made of numbers.
     """
-    # Unpacks more than twice as fast as gzip of the standard library.
-    from isal import igzip, isal_zlib
-
     item = int(header["bitpix"]) // 8
     missing = item * math.prod(int(header[f"dim[{i + 1}]"]) for i in range(int(header["dim[0]"])))
     floats = _FLOATS.get(int(header["datatype"]))
     not_numbers = 0
+    stream, errors = _opened(path)
     try:
-        with igzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb") as stream:
+        with stream:
             start = stream.read(round(float(header["vox_offset"])))
+            if len(start) < _HEADER_BYTES:
+                raise _broken(path)
             order = "<" if int.from_bytes(start[:4], "little") == _HEADER_BYTES else ">"
+            _check_numbers(path, start, order)
             while missing > 0:
                 # Blocks hold whole voxels: their size is a multiple of that of every type.
                 block = stream.read(min(_BLOCK_BYTES, missing))
@@ -88,10 +92,32 @@ def check_nifti_voxels(path: Path, header: Mapping[str, str]) -> None:
             # The sum at the end of a packed file is only compared once everything has been read.
             while stream.read(_BLOCK_BYTES):
                 pass
-    except (EOFError, igzip.BadGzipFile, isal_zlib.error) as error:  # type: ignore[misc]
+    except errors as error:
         raise _broken(path) from error
     if not_numbers:
         raise VesselSegError(f"{not_numbers} voxels of {path} are not numbers", "replace them, for example by 0")
+
+
+def _opened(path: Path) -> tuple[IO[bytes], tuple[Any, ...]]:
+    """Open a file, packed or not; returns the stream, and what reading it raises if it is damaged."""
+    if not path.name.lower().endswith(".gz"):
+        return open(path, "rb"), ()
+    from isal import igzip, isal_zlib  # more than twice as fast as gzip of the standard library
+
+    return igzip.open(path), (EOFError, igzip.BadGzipFile, isal_zlib.error)
+
+
+def _check_numbers(path: Path, header: bytes, order: str) -> None:
+    """Refuse sizes and positions that are no numbers: before it tells of them, ITK puts others in their place."""
+    stored = np.frombuffer(header[:_HEADER_BYTES], np.uint8)
+    sizes, quaternion = (stored[first:last].view(order + "f4") for first, last in (_SIZES, _QUATERNION))
+    has_quaternion = int(stored[_QFORM_CODE : _QFORM_CODE + 2].view(order + "i2")[0]) > 0
+    if not np.isfinite(sizes).all() or (has_quaternion and not np.isfinite(quaternion).all()):
+        raise _no_numbers(path)
+
+
+def _no_numbers(path: Path) -> VesselSegError:
+    return VesselSegError(f"the geometry in the header of {path} is not made of numbers", _ADVICE)
 
 
 def check_nifti_geometry(path: Path, header: Mapping[str, str], geometry: Geometry) -> None:
@@ -111,21 +137,20 @@ def check_nifti_geometry(path: Path, header: Mapping[str, str], geometry: Geomet
     VesselSegError
         If the size of the voxels is in doubt, or the geometry is not made of numbers.
     """
-    advice = "correct its header (spacing, qform and sform)"
     if not np.isfinite(geometry.ijk_to_lps()).all():
-        raise VesselSegError(f"the geometry in the header of {path} is not made of numbers", advice)
+        raise _no_numbers(path)
     if int(header["sform_code"]) <= 0:
         return  # nothing but the qform is stored, or the spacing: there is nothing to contradict
     rows = [header[f"srow_{axis}"].split() for axis in "xyz"]
     to_ras = np.array([*rows, (0, 0, 0, 1)], dtype=float)
     if not np.isfinite(to_ras).all():
-        raise VesselSegError(f"the geometry in the header of {path} is not made of numbers", advice)
+        raise _no_numbers(path)
     if int(header["xyzt_units"]) & 7 not in _MILLIMETRES:
         return  # ITK has converted the geometry to mm, but not this
     spacing = np.linalg.norm(to_ras[:3, :3], axis=0)
     if not np.allclose(spacing, geometry.spacing, rtol=0.01):
         ours, theirs = (" x ".join(f"{v:.3g}" for v in values) for values in (geometry.spacing, spacing))
-        raise VesselSegError(f"the header of {path} holds two sizes of its voxels, {ours} mm and {theirs} mm", advice)
+        raise VesselSegError(f"the header of {path} holds two sizes of its voxels, {ours} mm and {theirs} mm", _ADVICE)
     if not Geometry.from_ijk_to_ras(to_ras, geometry.size).same_grid(geometry, tolerance=0.5):
         logger.warning(
             "the header of %s holds two positions (qform and sform): the one that ITK and 3D Slicer use was taken", path

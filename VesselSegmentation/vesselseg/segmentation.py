@@ -51,7 +51,7 @@ class SegmentationRun:
     brain_mask : str
         "auto", "none" or "given".
     network_seconds, network_voxels : float, int
-        How long the network alone took, and how many voxels it was given, those of overlaps again and again.
+        How long the network alone took, and how many voxels it was given, see `vesselseg.inference.NetworkEffort`.
     vessel_voxels : int
         Of the label.
     vessel_ml : float

@@ -55,4 +55,6 @@ class Volume:
         """Copy a three-dimensional SimpleITK image; its voxels keep their type unless another one is given."""
         import SimpleITK as sitk
 
-        return cls(np.array(sitk.GetArrayViewFromImage(image), dtype), Geometry.from_sitk(image))
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused where it matters
+            voxels = np.array(sitk.GetArrayViewFromImage(image), dtype)
+        return cls(voxels, Geometry.from_sitk(image))

@@ -73,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 done, 1 a named error, 2 wrong usage, 130 cancelled.
     """
+    # Before NumPy is imported. By default it asks for memory in pages of 2 MB, which virtual machines first have to get
+    # from their host: that made segmenting a scan half a second slower, and gained nothing.
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     try:
@@ -108,9 +111,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, reporter: Reporter) -> int:
-    # Before NumPy is imported. By default it asks for memory in pages of 2 MB, which virtual machines first have to get
-    # from their host: that made segmenting a scan half a second slower, and gained nothing.
-    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     command = importlib.import_module(f"vesselseg.cli.{options.command}")
     with reporter:
         return int(command.run(options, reporter))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
@@ -67,7 +68,12 @@ def import_ahead(engine: str) -> None:
         One of `ENGINE_CHOICES`.
     """
     if engine in ("auto", "openvino") and is_installed("openvino"):
-        threading.Thread(target=importlib.import_module, args=("openvino",)).start()
+        threading.Thread(target=_import_quietly, args=("openvino",)).start()
+
+
+def _import_quietly(module: str) -> None:
+    with contextlib.suppress(Exception):  # whoever needs it imports it again, and hears of it
+        importlib.import_module(module)
 
 
 def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", precision: str = "auto") -> Plan:

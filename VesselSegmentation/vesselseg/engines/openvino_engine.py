@@ -78,7 +78,7 @@ class OpenVinoEngine:
         sharing = 2 if precision == "f32" else 1
         streams = min(max(1, threads // sharing), max(1, self.block_voxels // _SLICE)) if traits.dimensions == 2 else 1
         hint = "THROUGHPUT" if traits.dimensions == 2 else "LATENCY"
-        self._properties = {"PERFORMANCE_HINT": hint, "NUM_STREAMS": str(streams), **_properties(precision)}
+        self._properties = {"PERFORMANCE_HINT": hint, "NUM_STREAMS": str(streams), **cpu_properties(precision)}
         # Twice the streams for slices: while a result is fetched, the next slice is already being computed.
         self._count = streams * 2 if traits.dimensions == 2 else 1
 
@@ -269,7 +269,7 @@ class OpenVinoLevels:
             request = self._requests[part, level]
             request.start_async(list(inputs), share_inputs=True)
             return _output(request)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if tells_of_short_memory(error):
                 raise DeviceOutOfMemoryError("the memory does not suffice") from error
             raise
@@ -292,11 +292,12 @@ class OpenVinoLevels:
             for count in ((down, self.channels[level]) if part == "leave" else (down,))
         ]
         result = build_level(part, level, self._options, self._weights, _Operations(opset13, 3), *nodes)
-        properties = {"PERFORMANCE_HINT": "LATENCY", **_properties("f32")}
+        properties = {"PERFORMANCE_HINT": "LATENCY", **cpu_properties("f32")}
         return openvino.Core().compile_model(openvino.Model([result], nodes), "CPU", properties).create_infer_request()
 
 
-def _properties(precision: str) -> dict[str, Any]:
+def cpu_properties(precision: str) -> dict[str, Any]:
+    """Return how networks are to be computed in a precision, whatever their shape."""
     properties: dict[str, Any] = {
         # Otherwise OpenVINO takes bfloat16 by itself where the CPU has it.
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
