@@ -92,14 +92,9 @@ def predict_probability(
     """
     probability = np.zeros(array.shape, dtype=np.float32)
     region = region or (slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2]))
-    cut = _slices if engine.traits.dimensions == 2 else _blocks
-    # The largest first: engines then take their memory once, and do not hold on to what was too small for the next.
-    todo = sorted(cut(engine, array.shape, mask, region), key=_seen, reverse=True)
-    whole = sum(_size(box) for _tiling, box in todo)
-    done = 0
     effort = NetworkEffort() if effort is None else effort
     started = time.perf_counter()
-    reached = 0.0
+    reached, finished = 0.0, False
     if engine.levels is not None:
 
         def remember(share: float, part: str) -> None:
@@ -109,9 +104,14 @@ def predict_probability(
 
         try:
             _compute_levels(engine.levels, engine.traits, array, mask, region, probability, remember, effort)
-            todo = []
+            finished = True
         except (DeviceOutOfMemoryError, MemoryError):
             logger.warning("%s ran out of memory: going on block by block", engine.device)
+    cut = _slices if engine.traits.dimensions == 2 else _blocks
+    # The largest first: engines then take their memory once, and do not hold on to what was too small for the next.
+    todo = [] if finished else sorted(cut(engine, array.shape, mask, region), key=_seen, reverse=True)
+    whole = sum(_size(box) for _tiling, box in todo)
+    done = 0
     while todo:
         try:
             parts = tuple(todo)
