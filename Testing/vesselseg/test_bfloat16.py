@@ -6,7 +6,8 @@ import torch
 
 from vesselseg.engines import bfloat16
 from vesselseg.engines.bfloat16 import PARTS, rounded, rounded_weight, split_scan, split_weight
-from vesselseg.engines.openvino_engine import OpenVinoEngine, computes_natively, openvino_model
+from vesselseg.engines.openvino_engine import OpenVinoEngine, computes_natively
+from vesselseg.engines.openvino_graph import openvino_model
 from vesselseg.networks import build_network
 
 

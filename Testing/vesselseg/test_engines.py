@@ -16,7 +16,15 @@ from torch import nn
 
 from vesselseg import devices
 from vesselseg.devices import Device
-from vesselseg.engines import DeviceOutOfMemoryError, choice, make_engine, openvino_engine, plan_run, torch_engine
+from vesselseg.engines import (
+    DeviceOutOfMemoryError,
+    choice,
+    make_engine,
+    openvino_engine,
+    openvino_graph,
+    plan_run,
+    torch_engine,
+)
 from vesselseg.engines.choice import Plan
 from vesselseg.engines.graphs import graph_traits
 from vesselseg.engines.interface import Results
@@ -137,7 +145,7 @@ def test_bfloat16_loses_less_than_openvino_by_itself(name: str) -> None:
     middle = tuple(slice(side // 2 - 24, side // 2 + 24) for side in scan.shape)
     array = normalise(scan, model.normalisation, middle)
     by_itself = openvino_engine.OpenVinoEngine(
-        *openvino_engine.openvino_model(model.architecture, model.options, load_weights(model)), "bf16"
+        *openvino_graph.openvino_model(model.architecture, model.options, load_weights(model)), "bf16"
     )
     plain = predict_probability(by_itself, array)
     exact, found = (

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,14 @@ from vesselseg.cli.main import main
 from vesselseg.engines import plan_run
 from vesselseg.engines.bfloat16_speed import bfloat16_pays
 from vesselseg.engines.openvino_engine import computes_natively
+from vesselseg.engines.openvino_graph import BELOW
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_volume
-from vesselseg.models import Manifest
+from vesselseg.models import Manifest, quantising
+from vesselseg.models.precision_check import check_precisions
+from vesselseg.models.quantising import quantise_model
+from vesselseg.models.weights import load_weights
 from vesselseg.segmentation import segment
 from vesselseg.volume import Volume
 
@@ -82,22 +88,56 @@ def test_folders_without_cases_are_refused(own_model: Path, tmp_path: Path, caps
     assert "has no subfolders" in capsys.readouterr().err
 
 
-def test_int8_form_is_made_used_and_checked(own_model: Path, cases: Path, make_scan: MakeScan) -> None:
-    pytest.importorskip("nncf", reason="needs nncf")
-    from vesselseg.models.quantising import quantise_model
-
-    model = quantise_model(Manifest.read(own_model), sorted(cases.iterdir()))
+def test_int8_form_is_made_used_and_checked(
+    own_model: Path, cases: Path, make_scan: MakeScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Random weights leave many voxels near the threshold.
+    monkeypatch.setattr(quantising, "_WANTED_DICE", 0.97)
+    before = json.loads(own_model.read_text())
+    assert main(["models", "--progress", "none", "quantise", str(own_model), "--cases", str(cases)]) == 0
+    model = Manifest.read(own_model)
+    assert json.loads(own_model.read_text()) == {**before, "int8": model.int8}
+    ranges = model.int8["ranges"]
+    assert {name.removesuffix(BELOW) + ".weight" for name in ranges} < set(load_weights(model))
+    assert not {"encoder.0.0", "encoder.0.0" + BELOW} & set(ranges)  # it takes the scan itself
     done = segment(make_scan(), model=model, brain_mask="none", precision="int8")
     exact = segment(make_scan(), model=model, brain_mask="none", device="cpu", precision="f32")
     assert (done.run.engine, done.run.precision) == ("openvino", "int8")
     assert any("not measured" in note for note in done.run.notes)
     assert 0 < np.abs(done.probability.array - exact.probability.array).mean() < 0.05
-    with pytest.raises(VesselSegError, match="exists already"):
+    check = check_precisions(model, sorted(cases.iterdir()))["int8"]
+    assert 0.9 < check.dice_to_f32 < 1
+    with pytest.raises(VesselSegError, match="has an int8 form already"):
         quantise_model(model, sorted(cases.iterdir()))
-    weights = own_model.with_name("tiny.int8.bin")
-    weights.write_bytes(weights.read_bytes()[::-1])
-    with pytest.raises(VesselSegError, match="damaged"):
-        segment(make_scan(), model=model, brain_mask="none", precision="int8")
-    weights.unlink()
-    with pytest.raises(VesselSegError, match="missing"):
+    assert quantise_model(model, sorted(cases.iterdir()), overwrite=True) == model
+
+
+def test_model_that_8_bits_change_gets_no_int8_form(
+    own_model: Path, cases: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quantising, "_WANTED_DICE", 1.1)
+    before = own_model.read_bytes()
+    assert main(["models", "--progress", "none", "quantise", str(own_model), "--cases", str(cases)]) == 1
+    assert "no convolution of this model can be computed in 8 bits" in capsys.readouterr().err
+    assert own_model.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"ranges": {}}, "has no int8 form"),
+        ({"ranges": {"encoder.1.0": 1.0}, "model_sha256": "0" * 64}, "made for other weights"),
+        ({"ranges": {"encoder.1.0": 0.0}}, "not above 0"),
+        ({"ranges": {"encoder.1.0": "1"}}, "not above 0"),
+        ({"ranges": {"encoder.1.0": float("nan")}}, "not above 0"),
+        ({"ranges": ["encoder.1.0"]}, "not above 0"),
+        ({"ranges": {"encoder.9.0": 1.0}}, "do not fit"),
+    ],
+)
+def test_wrong_int8_forms_are_refused(
+    own_model: Path, make_scan: MakeScan, wrong: dict[str, Any], message: str
+) -> None:
+    model = Manifest.read(own_model)
+    model = replace(model, int8={"model_sha256": model.sha256, **wrong})
+    with pytest.raises(VesselSegError, match=message):
         segment(make_scan(), model=model, brain_mask="none", precision="int8")

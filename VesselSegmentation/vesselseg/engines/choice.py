@@ -136,7 +136,7 @@ def make_engine(plan: Plan, manifest: Manifest) -> Engine:
     vesselseg.engines.DeviceOutOfMemoryError
         If not even the network fits into the memory of the device.
     """
-    from vesselseg.models.weights import int8_path, load_network, load_weights
+    from vesselseg.models.weights import int8_ranges, load_network, load_weights
 
     if plan.engine == "torch":
         from vesselseg.engines.torch_engine import TorchEngine
@@ -146,22 +146,16 @@ def make_engine(plan: Plan, manifest: Manifest) -> Engine:
         from vesselseg.engines.onnx_engine import OnnxEngine
 
         return OnnxEngine(manifest.architecture, manifest.options, load_weights(manifest))
-    from vesselseg.engines.graphs import graph_traits
-    from vesselseg.engines.openvino_engine import (
-        OpenVinoEngine,
-        OpenVinoLevels,
-        openvino_model,
-        read_openvino_model,
-    )
+    from vesselseg.engines.openvino_engine import OpenVinoEngine, OpenVinoLevels
+    from vesselseg.engines.openvino_graph import openvino_model
 
-    if plan.precision == "int8":
-        traits = graph_traits(manifest.architecture, manifest.options)
-        return OpenVinoEngine(read_openvino_model(int8_path(manifest)), traits, "int8")
-    weights, in_half = load_weights(manifest), plan.precision == "bf16"
-    model, traits = openvino_model(manifest.architecture, manifest.options, weights, for_bfloat16=in_half)
-    # What bfloat16 takes in two parts is not known to the levels.
-    by_levels = has_levels(manifest.architecture) and not in_half
-    levels = OpenVinoLevels(manifest.options, weights) if by_levels else None
+    weights, exact = load_weights(manifest), plan.precision == "f32"
+    ranges = int8_ranges(manifest) if plan.precision == "int8" else None
+    model, traits = openvino_model(
+        manifest.architecture, manifest.options, weights, for_bfloat16=not exact, ranges=ranges
+    )
+    # What the lower precisions take in two parts is not known to the levels.
+    levels = OpenVinoLevels(manifest.options, weights) if exact and has_levels(manifest.architecture) else None
     return OpenVinoEngine(model, traits, plan.precision, levels=levels)
 
 

@@ -25,8 +25,11 @@ _EPSILON = 1e-5
 class Operations(Protocol):
     """Makes the nodes of an engine's graph."""
 
-    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
-        """Convolve, with zeros around; the weight has the shape (outputs, inputs, [Z,] Y, X), odd sides."""
+    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32], name: str) -> Any:
+        """Convolve, with zeros around; the weight has the shape (outputs, inputs, [Z,] Y, X), odd sides.
+
+        The name is that of the convolution in the weight file.
+        """
         ...
 
     def max_pool(self, features: Any) -> Any:
@@ -45,7 +48,9 @@ class Operations(Protocol):
         """Add the features of two nodes."""
         ...
 
-    def joined_convolution(self, skip: Any, below: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
+    def joined_convolution(
+        self, skip: Any, below: Any, weight: NDArray[np.float32], bias: NDArray[np.float32], name: str
+    ) -> Any:
         """Join the features of a level and, upsampled, those of the level below along the channels, and convolve."""
         ...
 
@@ -58,10 +63,10 @@ class _Layers:
         self.unused = {name for name in weights if not name.endswith("num_batches_tracked")}
 
     def convolution(self, features: Any, name: str, norm: str = "") -> Any:
-        return self._operations.convolution(features, *self._weight_and_bias(name, norm))
+        return self._operations.convolution(features, *self._weight_and_bias(name, norm), name)
 
     def joined_convolution(self, skip: Any, below: Any, name: str, norm: str = "") -> Any:
-        return self._operations.joined_convolution(skip, below, *self._weight_and_bias(name, norm))
+        return self._operations.joined_convolution(skip, below, *self._weight_and_bias(name, norm), name)
 
     def _weight_and_bias(self, name: str, norm: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         weight = self._take(f"{name}.weight")
@@ -217,9 +222,9 @@ def build_graph(architecture: str, options: dict[str, Any], weights: Weights, op
     try:
         logits = _apply(_GRAPHS[architecture][0], architecture, options, operations, layers, scan)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise _misfit(architecture) from error
+        raise misfit(architecture) from error
     if layers.unused:
-        raise _misfit(architecture)
+        raise misfit(architecture)
     return logits
 
 
@@ -255,7 +260,7 @@ def build_level(
     try:
         return getattr(network, part)(level, *inputs)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise _misfit("unet3d") from error
+        raise misfit("unet3d") from error
 
 
 def level_channels(options: dict[str, Any]) -> tuple[int, ...]:
@@ -270,7 +275,8 @@ def _apply(function: Callable[..., Any], architecture: str, options: dict[str, A
         raise VesselSegError(f"the architecture '{architecture}' does not take these options: {error}") from error
 
 
-def _misfit(architecture: str) -> VesselSegError:
+def misfit(architecture: str) -> VesselSegError:
+    """Return the error that weights, or what else belongs to a network, do not fit it."""
     return VesselSegError(
         f"the weights do not fit the architecture '{architecture}' of their manifest",
         "import the model again from its source",

@@ -107,7 +107,7 @@ class _Operations:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def convolution(self, features: str, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
+    def convolution(self, features: str, weight: NDArray[np.float32], bias: NDArray[np.float32], name: str) -> str:
         around = [side // 2 for side in weight.shape[2:]] * 2
         return self._node("Conv", features, self._constant(weight), self._constant(bias), pads=around)
 
@@ -126,8 +126,10 @@ class _Operations:
     def add(self, one: str, other: str) -> str:
         return self._node("Add", one, other)
 
-    def joined_convolution(self, skip: str, below: str, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
-        return self.convolution(self._node("Concat", skip, self.upsample(below), axis=1), weight, bias)
+    def joined_convolution(
+        self, skip: str, below: str, weight: NDArray[np.float32], bias: NDArray[np.float32], name: str
+    ) -> str:
+        return self.convolution(self._node("Concat", skip, self.upsample(below), axis=1), weight, bias, name)
 
     def _node(self, operation: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper

@@ -6,14 +6,13 @@ import functools
 import os
 from collections import deque
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.engines import bfloat16
-from vesselseg.engines.graphs import Weights, build_graph, build_level, graph_traits, level_channels
+from vesselseg.engines.graphs import Weights, level_channels
 from vesselseg.engines.interface import (
     CPU_BYTES,
     DeviceOutOfMemoryError,
@@ -22,8 +21,6 @@ from vesselseg.engines.interface import (
     Traits,
     tells_of_short_memory,
 )
-from vesselseg.engines.upsampling import phases, upsampling_weight
-from vesselseg.errors import VesselSegError
 
 #: Share of the numbers that torch holds which OpenVINO holds: it joins activations and additions to the convolutions.
 _HELD = 0.5
@@ -56,7 +53,7 @@ class OpenVinoEngine:
     traits : Traits
         Of the network.
     precision : {"f32", "bf16", "int8"}
-        "int8" needs a model that has been quantised.
+        "int8" needs a model with ranges for 8 bits.
     levels : OpenVinoLevels, optional
         The same network, level by level.
     """
@@ -117,136 +114,6 @@ class OpenVinoEngine:
                 _finish(request)
 
 
-def openvino_model(
-    architecture: str, options: dict[str, Any], weights: Weights, *, for_bfloat16: bool = False
-) -> tuple[Any, Traits]:
-    """Build a network in OpenVINO.
-
-    Parameters
-    ----------
-    architecture, options, weights
-        See `vesselseg.engines.graphs.build_graph`.
-    for_bfloat16 : bool
-        Whether it takes the scan split and has rounded weights, see `vesselseg.engines.bfloat16`.
-
-    Returns
-    -------
-    model : openvino.Model
-    traits : Traits
-
-    Raises
-    ------
-    VesselSegError
-        If the weights do not fit the architecture.
-    """
-    import openvino
-    from openvino import opset13
-
-    traits = graph_traits(architecture, options)
-    channels = traits.in_slices * (bfloat16.PARTS if for_bfloat16 else 1)
-    scan = opset13.parameter([-1, channels] + [-1] * traits.dimensions, np.float32, name="scan")
-    operations = (_Bfloat16Operations if for_bfloat16 else _Operations)(opset13, traits.dimensions)
-    logits = build_graph(architecture, options, weights, operations, scan)
-    results = [opset13.result(node.output(0)) for node in (logits, *operations.beside)]
-    return openvino.Model(results, [scan], architecture), traits
-
-
-def read_openvino_model(path: Path) -> Any:
-    """Read a model that OpenVINO wrote.
-
-    Raises
-    ------
-    VesselSegError
-        If it cannot be read.
-    """
-    import openvino
-
-    try:
-        return openvino.Core().read_model(path)
-    except RuntimeError as error:
-        raise VesselSegError(f"the network {path} cannot be read", "make it anew or import the model again") from error
-
-
-class _Operations:
-    """The nodes of a graph in OpenVINO; see `vesselseg.engines.graphs.Operations`."""
-
-    def __init__(self, opset: Any, dimensions: int) -> None:
-        self._opset, self._dimensions = opset, dimensions
-        #: Nodes that have to be outputs beside the logits.
-        self.beside: list[Any] = []
-
-    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
-        ones, around = [1] * self._dimensions, [side // 2 for side in weight.shape[2:]]
-        convolved = self._opset.convolution(features, self._opset.constant(weight), ones, around, around, ones)
-        return self._opset.add(convolved, self._opset.constant(bias.reshape((1, -1, *ones))))
-
-    def max_pool(self, features: Any) -> Any:
-        ones, twos = [1] * self._dimensions, [2] * self._dimensions
-        zeros = [0] * self._dimensions
-        return self._opset.max_pool(features, twos, ones, zeros, zeros, twos).output(0)
-
-    def upsample(self, features: Any) -> Any:
-        return self._opset.interpolate(
-            features,
-            self._opset.constant(np.full(self._dimensions, 2, np.float32)),
-            mode="nearest",
-            shape_calculation_mode="scales",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-            axes=self._opset.constant(np.arange(2, 2 + self._dimensions)),
-        )
-
-    def relu(self, features: Any) -> Any:
-        return self._opset.relu(features)
-
-    def add(self, one: Any, other: Any) -> Any:
-        return self._opset.add(one, other)
-
-    def joined_convolution(self, skip: Any, below: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
-        # A quarter faster as a whole: neither upsampled nor joined features are made, and there is less to multiply.
-        own = weight.shape[1] - below.get_output_partial_shape(0)[1].get_length()
-        kernel = self._opset.constant(self._raising(upsampling_weight(weight[:, own:])))
-        ones, twos = [1] * self._dimensions, [2] * self._dimensions
-        raised = self._opset.convolution_backprop_data(below, kernel, twos, None, ones, ones, ones)
-        return self._opset.add(self.convolution(skip, weight[:, :own], bias), raised)
-
-    def _raising(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        return weight
-
-
-class _Bfloat16Operations(_Operations):
-    """The same, such that bfloat16 loses little."""
-
-    def __init__(self, opset: Any, dimensions: int) -> None:
-        super().__init__(opset, dimensions)
-        self._convolutions = 0
-
-    def convolution(self, features: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
-        number = self._convolutions
-        self._convolutions += 1
-        if number == 0:
-            return super().convolution(features, bfloat16.split_weight(weight), bias)
-        weight = bfloat16.rounded_weight(weight)
-        if number != bfloat16.SPLIT_FEATURES:
-            return super().convolution(features, weight, bias)
-        return super().convolution(self._split(features), np.concatenate([weight, weight], axis=1), bias)
-
-    def _split(self, features: Any) -> Any:
-        larger = self._opset.multiply(features, self._opset.constant(np.float32(bfloat16.SPLITTER)))
-        coarse = self._opset.subtract(larger, self._opset.subtract(larger, features))
-        rest = self._opset.subtract(features, coarse)
-        # OpenVINO computes in single precision what lies between the last convolution and an output, and nothing else.
-        axes = np.arange(2 + self._dimensions)
-        ends = [self._opset.constant(np.full(axes.size, end)) for end in (0, 1, 1)]
-        self.beside.append(self._opset.slice(rest, *ends, self._opset.constant(axes)))
-        return self._opset.concat([coarse, rest], 1)
-
-    def _raising(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        for phase in phases(weight):
-            phase[...] = bfloat16.rounded_weight(phase)
-        return weight
-
-
 class OpenVinoLevels:
     """A three-dimensional network in OpenVINO, level by level; see `vesselseg.engines.interface.Levels`.
 
@@ -284,23 +151,26 @@ class OpenVinoLevels:
 
     def _request(self, part: str, level: int) -> Any:
         import openvino
-        from openvino import opset13
 
-        down = self.channels[level - 1] if level else 1
-        nodes = [
-            opset13.parameter([-1, count, -1, -1, -1], np.float32)
-            for count in ((down, self.channels[level]) if part == "leave" else (down,))
-        ]
-        result = build_level(part, level, self._options, self._weights, _Operations(opset13, 3), *nodes)
+        from vesselseg.engines.openvino_graph import openvino_level
+
+        model = openvino_level(part, level, self._options, self._weights)
         properties = {"PERFORMANCE_HINT": "LATENCY", **cpu_properties("f32")}
-        return openvino.Core().compile_model(openvino.Model([result], nodes), "CPU", properties).create_infer_request()
+        return openvino.Core().compile_model(model, "CPU", properties).create_infer_request()
 
 
 def cpu_properties(precision: str) -> dict[str, Any]:
-    """Return how networks are to be computed in a precision, whatever their shape."""
+    """Return how networks are to be computed in a precision, whatever their shape.
+
+    What is not computed in 8 bits in a network in int8 is in bfloat16 on CPUs that are faster in it.
+    """
+    if precision == "int8":
+        from vesselseg.engines.bfloat16_speed import bfloat16_pays
+
+        precision = "bf16" if computes_natively("bf16") and bfloat16_pays("openvino") else "f32"
     properties: dict[str, Any] = {
         # Otherwise OpenVINO takes bfloat16 by itself where the CPU has it.
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         # Two processes would be bound to the same cores.
         "ENABLE_CPU_PINNING": False,
     }

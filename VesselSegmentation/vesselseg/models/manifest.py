@@ -90,9 +90,9 @@ class Manifest:
         What was measured, on what, by which command.
     precisions : dict of PrecisionCheck
         "bf16" and "int8", as far as they were measured.
-    int8 : dict of str
-        Its quantised form, if it has one: "network", the name of OpenVINO's file beside the manifest, "sha256" of that
-        file and of its weights, and "model_sha256" of the weights it was made from.
+    int8 : dict
+        Its int8 form, if it has one: "ranges", the largest value of the features of each convolution that is computed
+        in 8 bits, by its name in the weight file, and "model_sha256" of the weights they were chosen for.
     weights : str
         Name of the weight file; the default is the model's name with ``.safetensors``.
     path : pathlib.Path or None
@@ -114,7 +114,7 @@ class Manifest:
     training: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     precisions: dict[str, PrecisionCheck] = field(default_factory=dict)
-    int8: dict[str, str] = field(default_factory=dict)
+    int8: dict[str, Any] = field(default_factory=dict)
     weights: str = ""
     path: Path | None = field(default=None, compare=False)
 

@@ -53,31 +53,23 @@ def load_weights(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
         raise VesselSegError(f"the weights {path} cannot be read", _ADVICE) from error
 
 
-def int8_path(manifest: Manifest) -> Path:
-    """Return where the quantised form of a model lies.
+def int8_ranges(manifest: Manifest) -> dict[str, float]:
+    """Return the largest values of the features of those convolutions of a model that are computed in 8 bits.
 
     Raises
     ------
     VesselSegError
-        If there is none, its sum is not the manifest's, or it was made from other weights.
+        If there are none, they were chosen for other weights, or they are no positive numbers.
     """
-    if manifest.path is None or not manifest.int8:
+    ranges = manifest.int8.get("ranges")
+    if not ranges:
         raise VesselSegError(f"the model '{manifest.name}' has no int8 form", "choose the precision auto")
-    path = manifest.path.parent / Path(manifest.int8.get("network", "")).name
     advice = "make it anew with 'vesselseg models quantise'"
-    if not path.is_file() or not path.with_suffix(".bin").is_file():
-        raise VesselSegError(f"the int8 form {path} of the model '{manifest.name}' is missing", advice)
     if manifest.int8.get("model_sha256") != manifest.sha256:
-        raise VesselSegError(f"the int8 form {path} was made from other weights", advice)
-    if int8_sha256(path) != manifest.int8.get("sha256"):
-        raise VesselSegError(f"the int8 form {path} is damaged: its SHA-256 sum is not the manifest's", advice)
-    return path
-
-
-def int8_sha256(path: Path) -> str:
-    """Return the sum of a quantised form: of the two sums of its file and of the weights beside it."""
-    sums = file_sha256(path) + file_sha256(path.with_suffix(".bin"))
-    return hashlib.sha256(sums.encode()).hexdigest()
+        raise VesselSegError(f"the int8 form of the model '{manifest.name}' was made for other weights", advice)
+    if not isinstance(ranges, dict) or not all(isinstance(v, (int, float)) and 0 < v < np.inf for v in ranges.values()):
+        raise VesselSegError(f"the int8 form of the model '{manifest.name}' has ranges that are not above 0", advice)
+    return {name: float(value) for name, value in ranges.items()}
 
 
 def _checked_weights(manifest: Manifest) -> Path:
