@@ -112,7 +112,7 @@ def test_errors_are_walked_through_and_marked(comparing: Any) -> None:
     assert navigator.current is navigator.shown()[1]
     ui.rejectButton.click()
     ui.reviewedButton.click()
-    assert [row[3] for row in rows(ui.errorsTable)] == ["reviewed", "rejected"]
+    assert [row[3] for row in rows(ui.errorsTable)] == ["seen", "rejected"]
 
 
 def test_display_of_the_map(comparing: Any) -> None:

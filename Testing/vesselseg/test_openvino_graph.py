@@ -7,7 +7,6 @@ import openvino
 import pytest
 import torch
 
-from vesselseg.engines import bfloat16_speed
 from vesselseg.engines.bfloat16 import rounded
 from vesselseg.engines.openvino_engine import OpenVinoEngine
 from vesselseg.engines.openvino_graph import BELOW, observing_model, openvino_model
@@ -19,6 +18,10 @@ NETWORKS = [
     ("unet2d", {"channels": [8, 16]}, ["encoder.0.4", "encoder.1.0", "decoder.0.0", "decoder.0.4"]),
     ("unet3d", {"channels": [8, 16]}, ["encoder.0.second.0", "encoder.1.first.0", "narrow.0"]),
 ]
+
+
+#: Above all features of these networks: nothing is cut off.
+RANGE = 4.0
 
 
 def random_network(architecture: str, options: dict[str, Any]) -> torch.nn.Module:
@@ -67,25 +70,37 @@ def test_extremes_are_those_of_the_features_that_convolutions_take(
 
 @pytest.mark.parametrize(("architecture", "options", "names"), NETWORKS)
 def test_convolutions_in_8_bits_are_those_of_torch(
-    architecture: str, options: dict[str, Any], names: list[str], monkeypatch: pytest.MonkeyPatch
+    architecture: str, options: dict[str, Any], names: list[str]
 ) -> None:
-    # What is not in 8 bits in single precision, whatever this CPU is faster in.
-    monkeypatch.setattr(bfloat16_speed, "bfloat16_pays", lambda engine: False)
     network = random_network(architecture, options)
     for name in names:
-        ranges = {name: 0.1}
-        model, traits = openvino_model(architecture, options, weights_of(network), ranges=ranges)
+        model, traits = openvino_model(architecture, options, weights_of(network), ranges={name: RANGE})
+        assert computed_in_8_bits(model) == 1
         found = list(OpenVinoEngine(model, traits, "int8").run(images(architecture)))
-        quantised = random_network(architecture, options)
-        quantise_by_torch(quantised.get_submodule(name), 0.1, own=8 if name == "decoder.0.0" else 0)
+        quantised, cut = random_network(architecture, options), random_network(architecture, options)
+        own = 8 if name == "decoder.0.0" else 0  # the first channels are those of its own level
+        quantise_by_torch(quantised.get_submodule(name), own)
+        cut.get_submodule(name).register_forward_pre_hook(lambda _module, given: (given[0].clamp(max=RANGE),))
         for image, logits in zip(images(architecture), found):
             with torch.inference_mode():
-                exact, expected = (each(torch.from_numpy(image)).numpy() for each in (network, quantised))
-            # Half a step falls on either side by rounding errors of the convolutions before.
-            assert np.abs(logits - expected).mean() < 0.02 * np.abs(logits - exact).mean()
+                only_cut, expected = (each(torch.from_numpy(image)).numpy() for each in (cut, quantised))
+            # Where two convolutions are added, as in this decoder, OpenVINO changes half as much again (measured).
+            share = 0.7 if architecture == "unet2d" and name.startswith("decoder") else 0.1
+            assert np.abs(logits - expected).mean() < share * np.abs(logits - only_cut).mean()
 
 
-def quantise_by_torch(convolution: torch.nn.Module, largest: float, own: int) -> None:
+def computed_in_8_bits(model: openvino.Model) -> int:
+    """How many convolutions of a model take features of 8 bits, as it is compiled."""
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kinds = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    return sum(
+        kind["layerType"].astype(str) in ("Convolution", "Deconvolution")
+        and kind["runtimePrecision"].astype(str) in ("u8", "i8")
+        for kind in kinds
+    )
+
+
+def quantise_by_torch(convolution: torch.nn.Module, own: int) -> None:
     """Round features and weights to 8 bits; with `own`, of the first channels alone."""
     weight = convolution.weight.data
     own = own or weight.shape[1]
@@ -97,19 +112,18 @@ def quantise_by_torch(convolution: torch.nn.Module, largest: float, own: int) ->
 
     def rounded_features(_module: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         features = given[0].clone()
-        features[:, :own] = torch.fake_quantize_per_tensor_affine(features[:, :own], largest / 255, 0, 0, 255)
+        features[:, :own] = torch.fake_quantize_per_tensor_affine(features[:, :own], RANGE / 255, 0, 0, 255)
         return (features,)
 
     convolution.register_forward_pre_hook(rounded_features)
 
 
-def test_features_from_below_in_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bfloat16_speed, "bfloat16_pays", lambda engine: False)
+def test_features_from_below_in_8_bits() -> None:
     network, options = random_network("unet2d", {"channels": [8, 16]}), {"channels": [8, 16]}
     weights = weights_of(network)
     image = images("unet2d")[0]
     name = "decoder.0.0"
-    engine = OpenVinoEngine(*openvino_model("unet2d", options, weights, ranges={name + BELOW: 0.4}), "int8")
+    engine = OpenVinoEngine(*openvino_model("unet2d", options, weights, ranges={name + BELOW: RANGE}), "int8")
     found = next(iter(engine.run([image])))
 
     def joined(_module: torch.nn.Module, given: tuple[torch.Tensor], _output: torch.Tensor) -> torch.Tensor:
@@ -117,7 +131,7 @@ def test_features_from_below_in_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         raising = upsampling_weight(weight[:, 8:])
         step = np.abs(raising).max(axis=(0, 2, 3), keepdims=True) / 127
         raising = torch.from_numpy(np.rint(raising / step) * step)
-        below = torch.fake_quantize_per_tensor_affine(features[:, 8:, ::2, ::2], 0.4 / 255, 0, 0, 255)
+        below = torch.fake_quantize_per_tensor_affine(features[:, 8:, ::2, ::2], RANGE / 255, 0, 0, 255)
         own = torch.conv2d(
             features[:, :8], torch.from_numpy(weight[:, :8]), torch.from_numpy(weights[name + ".bias"]), padding=1
         )

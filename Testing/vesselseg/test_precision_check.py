@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vesselseg.cli.main import main
-from vesselseg.engines import plan_run
+from vesselseg.engines import choice, openvino_engine, plan_run
 from vesselseg.engines.bfloat16_speed import bfloat16_pays
 from vesselseg.engines.openvino_engine import computes_natively
 from vesselseg.engines.openvino_graph import BELOW
@@ -19,6 +19,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_volume
 from vesselseg.models import Manifest, quantising
+from vesselseg.models.manifest import PrecisionCheck
 from vesselseg.models.precision_check import check_precisions
 from vesselseg.models.quantising import quantise_model
 from vesselseg.models.weights import load_weights
@@ -125,13 +126,16 @@ def test_model_that_8_bits_change_gets_no_int8_form(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"ranges": {}}, "has no int8 form"),
+        ({"network": "tiny.int8.xml"}, "has no int8 form"),
+        ({"ranges": {}}, "no numbers above 0"),
         ({"ranges": {"encoder.1.0": 1.0}, "model_sha256": "0" * 64}, "made for other weights"),
-        ({"ranges": {"encoder.1.0": 0.0}}, "not above 0"),
-        ({"ranges": {"encoder.1.0": "1"}}, "not above 0"),
-        ({"ranges": {"encoder.1.0": float("nan")}}, "not above 0"),
-        ({"ranges": ["encoder.1.0"]}, "not above 0"),
-        ({"ranges": {"encoder.9.0": 1.0}}, "do not fit"),
+        ({"ranges": {"encoder.1.0": 0.0}}, "no numbers above 0"),
+        ({"ranges": {"encoder.1.0": "1"}}, "no numbers above 0"),
+        ({"ranges": {"encoder.1.0": float("nan")}}, "no numbers above 0"),
+        ({"ranges": ["encoder.1.0"]}, "no numbers above 0"),
+        ({"ranges": {"encoder.1.0": True}}, "no numbers above 0"),
+        ({"ranges": {"encoder.1.0": 10**400}}, "no numbers above 0"),
+        ({"ranges": {"encoder.9.0": 1.0}}, "ranges for 8 bits do not fit"),
     ],
 )
 def test_wrong_int8_forms_are_refused(
@@ -141,3 +145,40 @@ def test_wrong_int8_forms_are_refused(
     model = replace(model, int8={"model_sha256": model.sha256, **wrong})
     with pytest.raises(VesselSegError, match=message):
         segment(make_scan(), model=model, brain_mask="none", precision="int8")
+
+
+def test_nothing_is_quantised_where_nothing_is_found(own_model: Path, tmp_path: Path, make_scan: MakeScan) -> None:
+    case = tmp_path / "empty" / "case"
+    case.mkdir(parents=True)
+    scan = make_scan()
+    write_volume(scan, case / "tof.nii.gz")
+    for name, value in (("label", 0), ("radius", 0), ("mask", 1)):
+        write_volume(scan.with_array(np.full(scan.array.shape, value, np.uint8)), case / f"{name}.nii.gz")
+    sure = replace(Manifest.read(own_model), threshold=1.0)
+    with pytest.raises(VesselSegError, match="finds no vessel"):
+        quantise_model(sure, [case])
+
+
+def test_int8_needs_a_cpu_that_adds_bytes_rightly(
+    own_model: Path, make_scan: MakeScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Manifest.read(own_model)
+    model = replace(model, int8={"model_sha256": model.sha256, "ranges": {"encoder.1.0": 1.0}})
+    monkeypatch.setattr(openvino_engine, "_multiplies_bytes", lambda: False)
+    with pytest.raises(VesselSegError, match="does not compute in int8"):
+        segment(make_scan(), model=model, brain_mask="none", precision="int8")
+
+
+def test_beside_8_bits_bfloat16_only_of_models_that_pass(own_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda engine: True)
+    model = Manifest.read(own_model)
+    check = PrecisionCheck(
+        dice_to_f32=0.9995, small_sensitivity_change=0.0, scans=1, model_sha256=model.sha256, versions={}
+    )
+    native = computes_natively("bf16")
+    assert choice.floats_of_int8(model) == "f32"
+    assert choice.floats_of_int8(replace(model, precisions={"bf16": check})) == ("bf16" if native else "f32")
+    bad = replace(check, dice_to_f32=0.998)
+    assert choice.floats_of_int8(replace(model, precisions={"bf16": bad})) == "f32"
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda engine: False)
+    assert choice.floats_of_int8(replace(model, precisions={"bf16": check})) == "f32"

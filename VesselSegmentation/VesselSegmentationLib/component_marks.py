@@ -15,6 +15,8 @@ from vesselseg.errors import VesselSegError
 #: Seen; it is an error of the segmentation; it is none, the reference (or the other result) is wrong.
 REVIEWED, ACCEPTED, REJECTED = "reviewed", "accepted", "rejected"
 DECISIONS = (REVIEWED, ACCEPTED, REJECTED)
+#: As on the buttons.
+DECISION_WORDS = {REVIEWED: "seen", ACCEPTED: "accepted", REJECTED: "rejected"}
 
 _MARKS_ATTRIBUTE = "vesselseg.marks"
 

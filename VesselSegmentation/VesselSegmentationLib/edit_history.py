@@ -186,7 +186,7 @@ class EditHistory:
             and read_run_tags(self._known[segment_id].segment).get(WRITTEN_TAG) != before.tags.get(WRITTEN_TAG)
             for segment_id, before in self._before.items()
         )
-        tool, description = (AUTOMATIC, "segmented anew") if automatic else self.describe_outside()
+        tool, description = (AUTOMATIC, "new segmentation or threshold") if automatic else self.describe_outside()
         step = self._closed(tool, description, {}, [])
         former = self._steps[self._position - 1] if self._position else None
         if step is not None and former is not None and former.tool == AUTOMATIC and automatic:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from vesselseg.error_components import ErrorComponent
 from VesselSegmentationLib.application_views import user_name
-from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED
+from VesselSegmentationLib.component_marks import ACCEPTED, DECISION_WORDS, REJECTED, REVIEWED
 from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, fit_columns, make_timer, say, set_row
 from VesselSegmentationLib.review_logic import COMPONENTS
 
@@ -156,7 +156,7 @@ class ErrorListSection(PanelSection):
             mark = marks.get(component.component_id)
             title = self._review.error_map.wording.title(component.kind)
             lengths = f"{component.affected_mm:.1f} mm", f"{component.volume_mm3:.1f} mm³"
-            set_row(table, row, (title, *lengths, _(mark.decision) if mark else ""))
+            set_row(table, row, (title, *lengths, _(DECISION_WORDS[mark.decision]) if mark else ""))
             table.item(row, 0).setToolTip(title)
         table.blockSignals(False)
         self._select(navigator.current if navigator is not None else None)
@@ -195,7 +195,7 @@ class ErrorListSection(PanelSection):
         mark = self._review.navigator.mark_of(component)
         if mark is not None:
             parts.append(_("{decision} by {reader}, {time}").format(
-                decision=mark.decision, reader=mark.reader or _("unnamed"), time=mark.time
+                decision=_(DECISION_WORDS[mark.decision]), reader=mark.reader or _("unnamed"), time=mark.time
             ))  # fmt: skip
         return ", ".join(parts)
 

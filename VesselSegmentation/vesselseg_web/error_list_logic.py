@@ -9,7 +9,7 @@ from vesselseg.error_components import ErrorComponent
 from vesselseg_web.compare_logic import css_colour
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import ErrorListState
-from vesselseg_web.wording import DECISION_WORDS
+from VesselSegmentationLib.component_marks import DECISION_WORDS
 from VesselSegmentationLib.review_logic import COMPONENTS
 
 if TYPE_CHECKING:

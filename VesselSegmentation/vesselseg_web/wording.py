@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED
+from VesselSegmentationLib.component_marks import DECISION_WORDS
 from VesselSegmentationLib.edit_history import AUTOMATIC
 from VesselSegmentationLib.edit_steps import EditStep, TagChange
 from VesselSegmentationLib.run_record import RUN_TAGS
@@ -24,8 +24,6 @@ _STAGES = {
 _PART = "part "
 _PREVIEW_SHOWN = "preview shown; "
 _WRITTEN, _THRESHOLD, _SMALLEST = RUN_TAGS
-#: As on the buttons.
-DECISION_WORDS = {ACCEPTED: "accepted", REJECTED: "rejected", REVIEWED: "seen"}
 _MARK = "mark "
 
 

@@ -222,9 +222,9 @@ def build_graph(architecture: str, options: dict[str, Any], weights: Weights, op
     try:
         logits = _apply(_GRAPHS[architecture][0], architecture, options, operations, layers, scan)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise misfit(architecture) from error
+        raise _misfit(architecture) from error
     if layers.unused:
-        raise misfit(architecture)
+        raise _misfit(architecture)
     return logits
 
 
@@ -260,7 +260,7 @@ def build_level(
     try:
         return getattr(network, part)(level, *inputs)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise misfit("unet3d") from error
+        raise _misfit("unet3d") from error
 
 
 def level_channels(options: dict[str, Any]) -> tuple[int, ...]:
@@ -275,8 +275,7 @@ def _apply(function: Callable[..., Any], architecture: str, options: dict[str, A
         raise VesselSegError(f"the architecture '{architecture}' does not take these options: {error}") from error
 
 
-def misfit(architecture: str) -> VesselSegError:
-    """Return the error that weights, or what else belongs to a network, do not fit it."""
+def _misfit(architecture: str) -> VesselSegError:
     return VesselSegError(
         f"the weights do not fit the architecture '{architecture}' of their manifest",
         "import the model again from its source",

@@ -32,11 +32,33 @@ _SLICE = 512 * 512
 
 
 def computes_natively(precision: str) -> bool:
-    """Whether this CPU computes in a precision without emulating it."""
+    """Whether this CPU computes in a precision without emulating it, and rightly."""
     import openvino
 
-    capability = {"f32": "FP32", "bf16": "BF16", "int8": "INT8"}.get(precision)
+    if precision == "int8":
+        return _multiplies_bytes()
+    capability = {"f32": "FP32", "bf16": "BF16"}.get(precision)
     return capability in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@functools.cache
+def _multiplies_bytes() -> bool:
+    """Whether sums of products of bytes are right: without the instructions VNNI or AMX they are cut off at 16 bits."""
+    import openvino
+    from openvino import opset13
+
+    channels = 64
+    features = opset13.parameter([1, channels, 8, 8], np.float32)
+    low, none, high = (opset13.constant(np.full((1, 1, 1, 1), value, np.float32)) for value in (-1, 0, 1))
+    kernel = opset13.fake_quantize(
+        opset13.constant(np.ones((channels, channels, 3, 3), np.float32)), low, high, low, high, 255
+    )
+    taken = opset13.fake_quantize(features, none, high, none, high, 256)
+    ones = [1, 1]
+    model = openvino.Model([opset13.convolution(taken, kernel, ones, ones, ones, ones)], [features])
+    network = openvino.Core().compile_model(model, "CPU", cpu_properties("f32"))
+    found = network([np.ones((1, channels, 8, 8), np.float32)])[0]
+    return bool(np.allclose(found[..., 1:-1, 1:-1], 9 * channels, rtol=1e-3))
 
 
 class OpenVinoEngine:
@@ -54,6 +76,8 @@ class OpenVinoEngine:
         Of the network.
     precision : {"f32", "bf16", "int8"}
         "int8" needs a model with ranges for 8 bits.
+    rest : {"f32", "bf16"}
+        In which is computed what "int8" leaves out.
     levels : OpenVinoLevels, optional
         The same network, level by level.
     """
@@ -62,20 +86,23 @@ class OpenVinoEngine:
     device = "cpu"
     batch = 1
 
-    def __init__(self, model: Any, traits: Traits, precision: str, *, levels: OpenVinoLevels | None = None) -> None:
+    def __init__(
+        self, model: Any, traits: Traits, precision: str, *, rest: str = "f32", levels: OpenVinoLevels | None = None
+    ) -> None:
         self.traits, self.precision = traits, precision
         self.levels: Levels | None = levels
         self._model = model
         self._takes_parts = model.input().partial_shape[1] == bfloat16.PARTS * traits.in_slices
-        bytes_per_voxel = traits.held * _HELD * (4 if precision == "f32" else 2)
+        floats = rest if precision == "int8" else precision
+        bytes_per_voxel = traits.held * _HELD * (4 if floats == "f32" else 2)
         self.block_voxels = int(CPU_BYTES / bytes_per_voxel)
         threads = _threads()
         # In single precision two cores share a slice: as fast as a slice each, and half as much is held. Features of 16
         # bits need half of that, and waiting for each other costs more where computing takes less. All share a block.
-        sharing = 2 if precision == "f32" else 1
+        sharing = 2 if floats == "f32" else 1
         streams = min(max(1, threads // sharing), max(1, self.block_voxels // _SLICE)) if traits.dimensions == 2 else 1
         hint = "THROUGHPUT" if traits.dimensions == 2 else "LATENCY"
-        self._properties = {"PERFORMANCE_HINT": hint, "NUM_STREAMS": str(streams), **cpu_properties(precision)}
+        self._properties = {"PERFORMANCE_HINT": hint, "NUM_STREAMS": str(streams), **cpu_properties(floats)}
         # Twice the streams for slices: while a result is fetched, the next slice is already being computed.
         self._count = streams * 2 if traits.dimensions == 2 else 1
 
@@ -160,14 +187,7 @@ class OpenVinoLevels:
 
 
 def cpu_properties(precision: str) -> dict[str, Any]:
-    """Return how networks are to be computed in a precision, whatever their shape.
-
-    What is not computed in 8 bits in a network in int8 is in bfloat16 on CPUs that are faster in it.
-    """
-    if precision == "int8":
-        from vesselseg.engines.bfloat16_speed import bfloat16_pays
-
-        precision = "bf16" if computes_natively("bf16") and bfloat16_pays("openvino") else "f32"
+    """Return how networks are to be computed in a precision, "f32" or "bf16", whatever their shape."""
     properties: dict[str, Any] = {
         # Otherwise OpenVINO takes bfloat16 by itself where the CPU has it.
         "INFERENCE_PRECISION_HINT": precision,

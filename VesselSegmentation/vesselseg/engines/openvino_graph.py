@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from openvino import Model, opset13
 
 from vesselseg.engines import bfloat16
-from vesselseg.engines.graphs import Weights, build_graph, build_level, graph_traits, level_channels, misfit
+from vesselseg.engines.graphs import Weights, build_graph, build_level, graph_traits, level_channels
 from vesselseg.engines.interface import Traits
 from vesselseg.engines.upsampling import phases, upsampling_weight
+from vesselseg.errors import VesselSegError
 
 FloatArray = NDArray[np.float32]
 
@@ -39,7 +40,7 @@ def openvino_model(
         Whether it takes the scan split and has rounded weights, see `vesselseg.engines.bfloat16`.
     ranges : dict of float, optional
         The largest values of the features of those convolutions that are to be computed in 8 bits, by the names that
-        `observing_model` gives; larger values are cut off. The others are made for bfloat16.
+        `observing_model` gives; larger values are cut off.
 
     Returns
     -------
@@ -53,15 +54,14 @@ def openvino_model(
         If the weights or the ranges do not fit the architecture.
     """
     traits = graph_traits(architecture, options)
-    scan = _parameter(traits.in_slices * (bfloat16.PARTS if for_bfloat16 or ranges else 1), traits.dimensions)
-    operations: _Operations
-    if ranges:
-        operations = _Int8Operations(traits.dimensions, ranges)
-    else:
-        operations = (_Bfloat16Operations if for_bfloat16 else _Operations)(traits.dimensions)
+    scan = _parameter(traits.in_slices * (bfloat16.PARTS if for_bfloat16 else 1), traits.dimensions)
+    operations = (_Bfloat16Operations if for_bfloat16 else _Operations)(traits.dimensions, ranges)
     logits = build_graph(architecture, options, weights, operations, scan)
-    if ranges and not set(ranges) <= operations.names:
-        raise misfit(architecture)
+    if operations.ranges_left:
+        raise VesselSegError(
+            f"the ranges for 8 bits do not fit the architecture '{architecture}'",
+            "make the int8 form anew with 'vesselseg models quantise --overwrite'",
+        )
     return _model([logits, *operations.beside], [scan]), traits
 
 
@@ -118,12 +118,14 @@ def _model(outputs: list[Any], inputs: list[Any]) -> Model:
 class _Operations:
     """The nodes of a graph in OpenVINO; see `vesselseg.engines.graphs.Operations`."""
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, ranges: dict[str, float] | None = None) -> None:
         self._dimensions = dimensions
+        #: The largest values of the features that are taken in 8 bits.
+        self._ranges = ranges or {}
+        #: Names among the ranges that no convolution has had yet.
+        self.ranges_left = set(self._ranges)
         #: Nodes that have to be outputs beside the logits.
         self.beside: list[Any] = []
-        #: Of all features that a convolution takes.
-        self.names: set[str] = set()
 
     def convolution(self, features: Any, weight: FloatArray, bias: FloatArray, name: str) -> Any:
         ones, around = [1] * self._dimensions, [side // 2 for side in weight.shape[2:]]
@@ -156,20 +158,30 @@ class _Operations:
     def joined_convolution(self, skip: Any, below: Any, weight: FloatArray, bias: FloatArray, name: str) -> Any:
         # A quarter faster as a whole: neither upsampled nor joined features are made, and there is less to multiply.
         own = weight.shape[1] - below.get_output_partial_shape(0)[1].get_length()
-        kernel = self._kernel(self._raising(upsampling_weight(weight[:, own:])), 1, name + BELOW)
+        kernel = self._kernel(self._raising(upsampling_weight(weight[:, own:]), name + BELOW), 1, name + BELOW)
         ones, twos = [1] * self._dimensions, [2] * self._dimensions
         below = self._features(below, name + BELOW)
         raised = opset13.convolution_backprop_data(below, kernel, twos, None, ones, ones, ones)
         return opset13.add(self.convolution(skip, weight[:, :own], bias, name), raised)
 
     def _features(self, features: Any, name: str) -> Any:
-        self.names.add(name)
-        return features
+        if name not in self._ranges:
+            return features
+        self.ranges_left.discard(name)
+        ones = np.ones((1, 1, *[1] * self._dimensions), np.float32)
+        low, high = opset13.constant(0 * ones), opset13.constant(self._ranges[name] * ones)
+        return opset13.fake_quantize(features, low, high, low, high, _FEATURE_STEPS)
 
     def _kernel(self, weight: FloatArray, outputs_axis: int, name: str) -> Any:
-        return opset13.constant(weight)
+        kernel = opset13.constant(weight)
+        if name not in self._ranges:
+            return kernel
+        others = tuple(axis for axis in range(weight.ndim) if axis != outputs_axis)
+        largest = np.maximum(np.abs(weight).max(axis=others, keepdims=True), np.finfo(np.float32).tiny)
+        low, high = opset13.constant(-largest), opset13.constant(largest)
+        return opset13.fake_quantize(kernel, low, high, low, high, _WEIGHT_STEPS)
 
-    def _raising(self, weight: FloatArray) -> FloatArray:
+    def _raising(self, weight: FloatArray, name: str) -> FloatArray:
         return weight
 
 
@@ -179,24 +191,28 @@ class _ObservingOperations(_Operations):
     def __init__(self, dimensions: int) -> None:
         super().__init__(dimensions)
         self.extremes: dict[str, tuple[Any, Any]] = {}
+        self._takes_scan = True
 
     def _features(self, features: Any, name: str) -> Any:
-        if self.names:  # the first one takes the scan itself
+        if not self._takes_scan:
             axes = opset13.constant(np.arange(2 + self._dimensions))
             self.extremes[name] = opset13.reduce_min(features, axes), opset13.reduce_max(features, axes)
-        return super()._features(features, name)
+        self._takes_scan = False
+        return features
 
 
 class _Bfloat16Operations(_Operations):
     """The same, such that bfloat16 loses little."""
 
-    def __init__(self, dimensions: int) -> None:
-        super().__init__(dimensions)
+    def __init__(self, dimensions: int, ranges: dict[str, float] | None = None) -> None:
+        super().__init__(dimensions, ranges)
         self._convolutions = 0
 
     def convolution(self, features: Any, weight: FloatArray, bias: FloatArray, name: str) -> Any:
         number = self._convolutions
         self._convolutions += 1
+        if name in self._ranges:
+            return super().convolution(features, weight, bias, name)
         if number == 0:
             return super().convolution(features, bfloat16.split_weight(weight), bias, name)
         weight = bfloat16.rounded_weight(weight)
@@ -214,38 +230,9 @@ class _Bfloat16Operations(_Operations):
         self.beside.append(opset13.slice(rest, *ends, opset13.constant(axes)))
         return opset13.concat([coarse, rest], 1)
 
-    def _raising(self, weight: FloatArray) -> FloatArray:
+    def _raising(self, weight: FloatArray, name: str) -> FloatArray:
+        if name in self._ranges:
+            return weight
         for phase in phases(weight):
             phase[...] = bfloat16.rounded_weight(phase)
         return weight
-
-
-class _Int8Operations(_Bfloat16Operations):
-    """The same, and the convolutions whose features have a range in 8 bits."""
-
-    def __init__(self, dimensions: int, ranges: dict[str, float]) -> None:
-        super().__init__(dimensions)
-        self._ranges = ranges
-
-    def convolution(self, features: Any, weight: FloatArray, bias: FloatArray, name: str) -> Any:
-        if name not in self._ranges:
-            return super().convolution(features, weight, bias, name)
-        self._convolutions += 1
-        return _Operations.convolution(self, features, weight, bias, name)
-
-    def _features(self, features: Any, name: str) -> Any:
-        features = super()._features(features, name)
-        if name not in self._ranges:
-            return features
-        ones = np.ones((1, 1, *[1] * self._dimensions), np.float32)
-        low, high = opset13.constant(0 * ones), opset13.constant(self._ranges[name] * ones)
-        return opset13.fake_quantize(features, low, high, low, high, _FEATURE_STEPS)
-
-    def _kernel(self, weight: FloatArray, outputs_axis: int, name: str) -> Any:
-        kernel = super()._kernel(weight, outputs_axis, name)
-        if name not in self._ranges:
-            return kernel
-        others = tuple(axis for axis in range(weight.ndim) if axis != outputs_axis)
-        largest = np.maximum(np.abs(weight).max(axis=others, keepdims=True), np.finfo(np.float32).tiny)
-        low, high = opset13.constant(-largest), opset13.constant(largest)
-        return opset13.fake_quantize(kernel, low, high, low, high, _WEIGHT_STEPS)

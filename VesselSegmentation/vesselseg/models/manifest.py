@@ -140,6 +140,29 @@ class Manifest:
             and abs(check.small_sensitivity_change) <= _LARGEST_CHANGE
         )
 
+    def int8_ranges(self) -> dict[str, float]:
+        """Return the largest values of the features of those convolutions that are computed in 8 bits.
+
+        Raises
+        ------
+        VesselSegError
+            If there are none, they were chosen for other weights, or they are no positive numbers.
+        """
+        if "ranges" not in self.int8:
+            raise VesselSegError(
+                f"the model '{self.name}' has no int8 form",
+                "make one with 'vesselseg models quantise', or choose the precision auto",
+            )
+        advice = "make it anew with 'vesselseg models quantise --overwrite'"
+        ranges = self.int8["ranges"]
+        if self.int8.get("model_sha256") != self.sha256:
+            raise VesselSegError(f"the int8 form of the model '{self.name}' was made for other weights", advice)
+        if not isinstance(ranges, dict) or not ranges or not all(map(_is_range, ranges.values())):
+            raise VesselSegError(
+                f"the ranges of the int8 form of the model '{self.name}' are no numbers above 0", advice
+            )
+        return {name: float(value) for name, value in ranges.items()}
+
     def to_json(self) -> str:
         """Return the text of the manifest file."""
         values = asdict(self)
@@ -185,3 +208,8 @@ class Manifest:
         if not valid:
             raise VesselSegError(f"the model manifest {path} holds an impossible spacing or threshold", advice)
         return manifest
+
+
+def _is_range(value: object) -> bool:
+    """Whether a value is a number that single precision holds, above 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 1e-30 < value < 1e30

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import vesselseg
 from vesselseg.errors import VesselSegError
@@ -48,24 +49,55 @@ def check_precisions(
     VesselSegError
         If there is no low precision to be measured, a case cannot be read, or no case has small arteries.
     """
-    from vesselseg.brain_mask import dilated
-    from vesselseg.engines.choice import is_installed
-    from vesselseg.judging import measure, read_drawn_case, region_of
-    from vesselseg.segmentation import segment
+    from vesselseg.engines.choice import floats_of_int8
 
     # Without what was measured before: numbers that were bad must not keep it from being measured again.
     model = replace(manifest, precisions={})
-    precisions = ["f32", *_low_precisions(model)]
-    dice: dict[str, list[float]] = {precision: [] for precision in precisions}
-    small: dict[str, list[float]] = {precision: [] for precision in precisions}
-    for number, folder in enumerate(folders):
-        case = read_drawn_case(folder)
-        inside, exact = region_of(case), np.empty(0)
-        mask = "none" if case.brain is None else dilated(case.brain)
-        for place, precision in enumerate(precisions):
-            start = number + place / len(precisions)
-            part = stage(progress, start / len(folders), (start + 1 / len(precisions)) / len(folders))
+    precisions = _low_precisions(model)
+    comparison = _Comparison(folders)
+    comparison.measure(model, "f32", stage(progress, 0.0, 1 / (1 + len(precisions))))
+    if np.isnan(comparison.small["f32"]).all():
+        raise VesselSegError("none of the cases has small arteries", "give cases as 'vesselseg synthesize' writes them")
+    checks: dict[str, PrecisionCheck] = {}
+    for place, precision in enumerate(precisions, start=1):
+        # What int8 leaves out is computed in bfloat16 only if that passes.
+        model = replace(manifest, precisions=dict(checks))
+        part = stage(progress, place / (1 + len(precisions)), (place + 1) / (1 + len(precisions)))
+        comparison.measure(model, precision, part)
+        checks[precision] = PrecisionCheck(
+            dice_to_f32=round(float(np.mean(comparison.dice[precision])), 5),
+            small_sensitivity_change=round(
+                float(np.nanmean(comparison.small[precision]) - np.nanmean(comparison.small["f32"])), 5
+            ),
+            scans=len(folders),
+            model_sha256=manifest.sha256,
+            versions={**_versions(), **({"beside_int8": floats_of_int8(model)} if precision == "int8" else {})},
+        )
+    return checks
+
+
+class _Comparison:
+    """Labels of the cases in single precision, and how those in others compare to them."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._exact: list[NDArray[np.uint8]] = []
+        #: Dice to single precision, and the share of the small arteries that was found, for each case.
+        self.dice: dict[str, list[float]] = {}
+        self.small: dict[str, list[float]] = {}
+
+    def measure(self, model: Manifest, precision: str, progress: ProgressCallback) -> None:
+        """Segment the cases in a precision; single precision has to come first."""
+        from vesselseg.brain_mask import dilated
+        from vesselseg.judging import measure, read_drawn_case, region_of
+        from vesselseg.segmentation import segment
+
+        self.dice[precision], self.small[precision] = [], []
+        for number, folder in enumerate(self._folders):
+            case = read_drawn_case(folder)
+            part = stage(progress, number / len(self._folders), (number + 1) / len(self._folders))
             part(0.0, f"{case.name}: {precision}")
+            mask = "none" if case.brain is None else dilated(case.brain)
             done = segment(
                 case.scan,
                 model=model,
@@ -76,27 +108,21 @@ def check_precisions(
                 progress=part,
             )
             found = done.label.array != 0
-            exact = found if precision == "f32" else exact
+            if precision == "f32":
+                self._exact.append(np.packbits(found))
+            exact = np.unpackbits(self._exact[number], count=found.size).reshape(found.shape).astype(bool)
             sizes = np.count_nonzero(found) + np.count_nonzero(exact)
-            dice[precision].append(2 * np.count_nonzero(found & exact) / sizes if sizes else 1.0)
-            small[precision].append(measure(case, found, inside).get(_SMALL, math.nan))
-    if np.isnan(small["f32"]).all():
-        raise VesselSegError("none of the cases has small arteries", "give cases as 'vesselseg synthesize' writes them")
-    versions = {"vesselseg": vesselseg.__version__}
-    if is_installed("openvino"):
-        from importlib.metadata import version
+            self.dice[precision].append(2 * np.count_nonzero(found & exact) / sizes if sizes else 1.0)
+            self.small[precision].append(measure(case, found, region_of(case)).get(_SMALL, math.nan))
 
-        versions["openvino"] = version("openvino")
-    return {
-        precision: PrecisionCheck(
-            dice_to_f32=round(float(np.mean(dice[precision])), 5),
-            small_sensitivity_change=round(float(np.nanmean(small[precision]) - np.nanmean(small["f32"])), 5),
-            scans=len(folders),
-            model_sha256=manifest.sha256,
-            versions=versions,
-        )
-        for precision in precisions[1:]
-    }
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    from vesselseg.engines.choice import is_installed
+
+    openvino = {"openvino": version("openvino")} if is_installed("openvino") else {}
+    return {"vesselseg": vesselseg.__version__, **openvino}
 
 
 def _low_precisions(manifest: Manifest) -> list[str]:

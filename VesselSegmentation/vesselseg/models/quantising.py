@@ -3,7 +3,8 @@
 Two things decide how much is lost. Features are cut off at a largest value, and the smaller it is, the finer are the
 256 steps below: networks that were trained with the Dice loss are so sure inside of large vessels that a tenth of what
 occurs there suffices, and what matters is the voxels near the threshold. And a few convolutions, most of all those of
-the full resolution, lose far more than the others: they stay in bfloat16, or in single precision.
+the full resolution, lose far more than the others: they stay in bfloat16 (of models that pass in it, on CPUs that are
+faster in it) or in single precision.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _SAMPLES = 32
 _BLOCK = 64**3
 #: Logits that are further away from the threshold count for nothing.
 _NEAR = 8.0
-#: From one largest value to the next one that is tried.
-_FINER = 0.6
+#: From one largest value to the next one that is tried, and how many are.
+_FINER, _MOST_TRIES = 0.6, 12
 #: Dice against single precision on the samples. More than what `Manifest.passes` wants: other scans differ a little.
 _WANTED_DICE = 0.9985
 
@@ -81,7 +82,7 @@ def quantise_model(
         raise VesselSegError(f"the architecture '{manifest.architecture}' cannot be quantised", "take another model")
     if not is_installed("openvino"):
         raise VesselSegError("quantising needs OpenVINO", "install it with: pip install openvino")
-    if manifest.int8 and not overwrite:
+    if "ranges" in manifest.int8 and not overwrite:
         raise VesselSegError(
             f"the model '{manifest.name}' has an int8 form already", "allow it to be replaced with --overwrite"
         )
@@ -90,6 +91,8 @@ def quantise_model(
     for number, folder in enumerate(folders):
         progress(0.2 * number / len(folders), f"reading {folder.name}")
         samples += _samples(manifest, traits, folder, -(-_SAMPLES // len(folders)))
+    if not samples:
+        raise VesselSegError("there is nothing to be seen in these scans", "give scans as the model was trained on")
     ranges = _Trials(manifest, samples).best_ranges(stage(progress, 0.2, 1.0))
     values = json.loads(manifest.path.read_text(encoding="utf-8"))
     values["int8"] = {"model_sha256": manifest.sha256, "ranges": ranges}
@@ -104,12 +107,17 @@ class _Trials:
     """Computes samples with some convolutions in 8 bits and compares them with single precision."""
 
     def __init__(self, manifest: Manifest, samples: Sequence[NDArray[np.float32]]) -> None:
+        from vesselseg.engines.choice import floats_of_int8
+
         self._network = manifest.architecture, manifest.options, load_weights(manifest)
+        self._floats = floats_of_int8(manifest)
         self._samples = samples
         self._middle = float(np.log(manifest.threshold / max(1 - manifest.threshold, 1e-6)))
         self._largest, logits = self._observed()
         self._near = np.abs(logits - self._middle) < _NEAR
         self._exact, self._vessel = self._clipped(logits), logits > self._middle
+        if not self._vessel.any() or not self._near.any():
+            raise VesselSegError("the model finds no vessel in these scans", "give scans as it was trained on")
 
     def best_ranges(self, progress: ProgressCallback) -> dict[str, float]:
         """Return the ranges of as many convolutions as can be computed in 8 bits; raise an error if none can."""
@@ -128,14 +136,15 @@ class _Trials:
         )
 
     def _best_range(self, name: str, largest: float) -> tuple[float, float]:
-        best = np.inf, 0.0
-        while True:
-            difference = self._clipped(self._logits({name: largest})) - self._exact
+        best = np.inf, largest
+        for attempt in range(_MOST_TRIES):
+            high = float(f"{largest * _FINER**attempt:.6g}")
+            difference = self._clipped(self._logits({name: high})) - self._exact
             error = float(np.mean(difference[self._near] ** 2, dtype=np.float64))
-            if error > best[0]:
-                return best
-            best = error, float(f"{largest:.6g}")
-            largest *= _FINER
+            if not error < best[0]:
+                break
+            best = error, high
+        return best
 
     def _observed(self) -> tuple[dict[str, float], NDArray[np.float32]]:
         """Return the largest value of the features of each convolution that has none below 0, and the logits."""
@@ -159,7 +168,8 @@ class _Trials:
         from vesselseg.engines.openvino_engine import OpenVinoEngine
         from vesselseg.engines.openvino_graph import openvino_model
 
-        engine = OpenVinoEngine(*openvino_model(*self._network, ranges=ranges), "int8")
+        model, traits = openvino_model(*self._network, for_bfloat16=self._floats == "bf16", ranges=ranges)
+        engine = OpenVinoEngine(model, traits, "int8", rest=self._floats)
         return np.concatenate([logits.ravel() for logits in engine.run(self._samples)])
 
     def _clipped(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -178,7 +188,7 @@ class _Sampler:
     levels: Levels | None = None
 
     def __init__(self, traits: Traits, wanted: int) -> None:
-        # Small blocks suffice to learn ranges from.
+        # Small blocks suffice to see what 8 bits change.
         self.traits = replace(traits, overlap=min(traits.overlap, traits.divisor)) if traits.dimensions == 3 else traits
         self._wanted = wanted
         self.samples: list[NDArray[np.float32]] = []

@@ -53,25 +53,6 @@ def load_weights(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
         raise VesselSegError(f"the weights {path} cannot be read", _ADVICE) from error
 
 
-def int8_ranges(manifest: Manifest) -> dict[str, float]:
-    """Return the largest values of the features of those convolutions of a model that are computed in 8 bits.
-
-    Raises
-    ------
-    VesselSegError
-        If there are none, they were chosen for other weights, or they are no positive numbers.
-    """
-    ranges = manifest.int8.get("ranges")
-    if not ranges:
-        raise VesselSegError(f"the model '{manifest.name}' has no int8 form", "choose the precision auto")
-    advice = "make it anew with 'vesselseg models quantise'"
-    if manifest.int8.get("model_sha256") != manifest.sha256:
-        raise VesselSegError(f"the int8 form of the model '{manifest.name}' was made for other weights", advice)
-    if not isinstance(ranges, dict) or not all(isinstance(v, (int, float)) and 0 < v < np.inf for v in ranges.values()):
-        raise VesselSegError(f"the int8 form of the model '{manifest.name}' has ranges that are not above 0", advice)
-    return {name: float(value) for name, value in ranges.items()}
-
-
 def _checked_weights(manifest: Manifest) -> Path:
     path = manifest.weights_path
     if not path.is_file():
