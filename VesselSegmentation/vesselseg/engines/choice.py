@@ -164,8 +164,7 @@ def floats_of_int8(manifest: Manifest) -> str:
 
     bfloat16 where the model was measured not to suffer from it and this CPU is faster in it.
     """
-    native = manifest.passes("bf16") and _is_native("openvino", choose_device("cpu"), "bf16")
-    return "bf16" if native and bfloat16_pays("openvino") else "f32"
+    return _best_precision(manifest, "openvino", choose_device("cpu"))
 
 
 def _best_engine(manifest: Manifest, device: Device, precision: str, notes: list[str]) -> str:

@@ -45,18 +45,11 @@ def computes_natively(precision: str) -> bool:
 def _multiplies_bytes() -> bool:
     """Whether sums of products of bytes are right: without the instructions VNNI or AMX they are cut off at 16 bits."""
     import openvino
-    from openvino import opset13
+
+    from vesselseg.engines.openvino_graph import byte_convolution
 
     channels = 64
-    features = opset13.parameter([1, channels, 8, 8], np.float32)
-    low, none, high = (opset13.constant(np.full((1, 1, 1, 1), value, np.float32)) for value in (-1, 0, 1))
-    kernel = opset13.fake_quantize(
-        opset13.constant(np.ones((channels, channels, 3, 3), np.float32)), low, high, low, high, 255
-    )
-    taken = opset13.fake_quantize(features, none, high, none, high, 256)
-    ones = [1, 1]
-    model = openvino.Model([opset13.convolution(taken, kernel, ones, ones, ones, ones)], [features])
-    network = openvino.Core().compile_model(model, "CPU", cpu_properties("f32"))
+    network = openvino.Core().compile_model(byte_convolution(channels), "CPU", cpu_properties("f32"))
     found = network([np.ones((1, channels, 8, 8), np.float32)])[0]
     return bool(np.allclose(found[..., 1:-1, 1:-1], 9 * channels, rtol=1e-3))
 

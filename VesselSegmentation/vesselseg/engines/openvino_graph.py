@@ -107,6 +107,14 @@ def openvino_level(part: str, level: int, options: dict[str, Any], weights: Weig
     return _model([build_level(part, level, options, weights, _Operations(3), *inputs)], inputs)
 
 
+def byte_convolution(channels: int) -> Model:
+    """Build a 3 x 3 convolution in 8 bits that adds up features between 0 and 1: of all channels, for each of them."""
+    features = _parameter(channels, 2)
+    weight, bias = np.ones((channels, channels, 3, 3), np.float32), np.zeros(channels, np.float32)
+    name = "sum"
+    return _model([_Operations(2, {name: 1.0}).convolution(features, weight, bias, name)], [features])
+
+
 def _parameter(channels: int, dimensions: int) -> Any:
     return opset13.parameter([-1, channels] + [-1] * dimensions, np.float32)
 
