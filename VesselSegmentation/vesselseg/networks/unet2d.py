@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vesselseg.networks import register
+from vesselseg.networks.dropout import Dropout
 
 #: Feature maps per level of the two networks of Livne et al. 2019.
 FULL_CHANNELS = (64, 128, 256, 512, 1024)
@@ -26,7 +27,7 @@ class ConvBlock(nn.Sequential):
             nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none"),
             nn.BatchNorm2d(outputs) if norm == "batch" else nn.Identity(),
             nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=norm == "none"),
             nn.BatchNorm2d(outputs) if norm == "batch" else nn.Identity(),
             nn.ReLU(inplace=True),
