@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,42 @@ def write_dicom(
         for keyword, value in tags.items():
             setattr(data, keyword, value)
         data.save_as(folder / f"{series}_{k:03d}.dcm", enforce_file_format=True)
+
+
+def write_enhanced_dicom(path: Path, volume: Volume, frames: Sequence[int] | None = None) -> None:
+    """Write an enhanced (multi-frame) MR object with pydicom; `frames` are its slices in the order of the file."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    def group(**values: object) -> list[Dataset]:
+        item = Dataset()
+        for keyword, value in values.items():
+            setattr(item, keyword, value)
+        return [item]
+
+    geometry = volume.geometry
+    frames = range(geometry.size[2]) if frames is None else frames
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = "1.2.826.0.1.7.1"
+    data.SeriesInstanceUID, data.StudyInstanceUID, data.Modality = "1.2.826.0.1.7", "1.2.826.0.1", "MR"
+    data.Rows, data.Columns, data.NumberOfFrames = geometry.size[1], geometry.size[0], len(frames)
+    spacing = [f"{geometry.spacing[1]:.6g}", f"{geometry.spacing[0]:.6g}"]
+    axes = [f"{v:.10g}" for v in geometry.axes[:, :2].T.ravel()]
+    data.SharedFunctionalGroupsSequence = group(
+        PixelMeasuresSequence=group(PixelSpacing=spacing, SliceThickness=f"{geometry.spacing[2]:.6g}"),
+        PlaneOrientationSequence=group(ImageOrientationPatient=axes),
+    )
+    places = [[f"{v:.8g}" for v in (geometry.ijk_to_lps() @ [0, 0, k, 1])[:3]] for k in frames]
+    data.PerFrameFunctionalGroupsSequence = [
+        group(PlanePositionSequence=group(ImagePositionPatient=place))[0] for place in places
+    ]
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+    data.PixelData = b"".join(volume.array[k].astype(np.uint16).tobytes() for k in frames)
+    data.save_as(path, enforce_file_format=True)
 
 
 def make_bad_files(folder: Path) -> dict[str, Path]:

@@ -56,6 +56,7 @@ def test_dicom_takes_the_tof_angiogram_of_a_study(make_scan: Callable[..., Volum
         [
             ("T1 MPRAGE", 40, "ORIGINAL"),
             ("TOF_3D_multi-slab", 20, "ORIGINAL"),
+            ("3D TOF Compressed SENSE", 19, "ORIGINAL"),
             ("TOF_3D_multi-slab MIP", 30, "DERIVED\\SECONDARY\\MIP"),
             ("localizer", 3, "ORIGINAL"),
         ]
@@ -65,6 +66,7 @@ def test_dicom_takes_the_tof_angiogram_of_a_study(make_scan: Callable[..., Volum
         write_dicom(scan, tmp_path / str(index), series=f"1.2.3.{index}", **tags)
     assert [(each.description, each.is_tof, each.is_scan) for each in find_dicom_series(tmp_path)] == [
         ("TOF_3D_multi-slab", True, True),
+        ("3D TOF Compressed SENSE", True, True),
         ("T1 MPRAGE", False, True),
         ("TOF_3D_multi-slab MIP", False, False),
         ("localizer", False, False),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vesselseg.dicom_slices import read_frames, slice_order
 from vesselseg.errors import VesselSegError
 from vesselseg.itk_messages import quiet_itk
 
@@ -24,8 +25,9 @@ _MODALITY, _DESCRIPTION, _PROTOCOL = "0008|0060", "0008|103e", "0018|1030"
 _IMAGE_TYPE, _ANGIO_FLAG, _FRAMES = "0008|0008", "0018|0025", "0028|0008"
 #: What operators and vendors call time-of-flight angiography.
 _TOF_NAMES = re.compile(r"tof|mra(?![a-z])|angio|time.?of.?flight", re.IGNORECASE)
-#: Pictures made from a scan, which are no scan: maximum intensity projections, scouts, screen shots.
-_NO_SCAN = re.compile(r"mip|projection|localizer|scout|screen|mpr(?!age)", re.IGNORECASE)
+#: Pictures made from a scan, which are no scan: maximum intensity projections, scouts, screen shots. Words begin there:
+#: "compressed" and "improved" are said of scans.
+_NO_SCAN = re.compile(r"(?<![a-z])mip|projection|localizer|scout|screen|(?<![a-z])mpr(?!age)", re.IGNORECASE)
 _FEWEST_SLICES = 16
 
 
@@ -127,14 +129,14 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
     Raises
     ------
     VesselSegError
-        If a slice is missing or it cannot be read.
+        If a slice is missing or does not lie where an image can have it, or the series cannot be read.
     """
     import SimpleITK as sitk
 
     try:
         with quiet_itk():
-            if len(series.files) == 1:  # an enhanced (multi-frame) object, or a lone slice, which checks will refuse
-                return sitk.ReadImage(series.files[0])
+            if len(series.files) == 1:
+                return read_dicom_file(series.files[0])
             reader = sitk.ImageSeriesReader()
             reader.SetFileNames(_by_position(where, list(series.files)))
             return reader.Execute()
@@ -142,6 +144,25 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
         raise VesselSegError(
             f"the DICOM series in {where} cannot be read", "check that the export is complete and not damaged"
         ) from error
+
+
+def read_dicom_file(path: str) -> SimpleITK.Image:
+    """Read the voxels of a single file: an enhanced (multi-frame) object, or a lone slice.
+
+    Raises
+    ------
+    VesselSegError
+        See `vesselseg.dicom_slices.read_frames`.
+    RuntimeError
+        If it cannot be read.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(path)
+    reader.ReadImageInformation()
+    several = reader.GetDimension() == 3 and reader.GetSize()[2] > 1
+    return read_frames(path) if several and reader.GetNumberOfComponents() == 1 else reader.Execute()
 
 
 def _files_by_series(folder: Path) -> dict[str, list[str]]:
@@ -180,7 +201,7 @@ def _described(files: list[str]) -> DicomSeries:
 
 
 def _by_position(where: str, files: list[str]) -> list[str]:
-    """Sort slices along their normal; refuse a missing one: ITK would place the others evenly, and so wrongly."""
+    """Sort the files of single slices along their normal."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -191,13 +212,6 @@ def _by_position(where: str, files: list[str]) -> list[str]:
         reader.ReadImageInformation()
         if normal is None:
             normal = np.asarray(reader.GetDirection()).reshape(reader.GetDimension(), -1)[:3, 2]
-        positions.append(float(np.asarray(reader.GetOrigin())[:3] @ normal))
-    order = np.argsort(positions, kind="stable")
-    distances = np.diff(np.asarray(positions)[order])
-    typical = float(np.median(distances))
-    if typical <= 0 or np.any(np.abs(distances / typical - 1) > 0.1):
-        raise VesselSegError(
-            f"the slices of the DICOM series in {where} are not evenly spaced",
-            "export the series again with all its slices, one series a folder",
-        )
+        positions.append(reader.GetOrigin()[:3])
+    order, _step = slice_order(np.array(positions), np.asarray(normal), where=f"the DICOM series in {where}")
     return [files[index] for index in order]

@@ -112,7 +112,7 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
 def _read_image(path: Path) -> SimpleITK.Image:
     import SimpleITK as sitk
 
-    from vesselseg.dicom_io import read_dicom_folder
+    from vesselseg.dicom_io import read_dicom_file, read_dicom_folder
     from vesselseg.nifti_checks import check_nifti_geometry, check_nifti_voxels, nifti_header
 
     try:
@@ -147,7 +147,8 @@ def _read_image(path: Path) -> SimpleITK.Image:
             # The checks unpack the file as well: beside ITK, which takes as long.
             with ThreadPoolExecutor(1) as beside:
                 checked = beside.submit(check_nifti_voxels, path, header) if header else None
-                image = reader.Execute()
+                is_dicom = reader.GetImageIOFromFileName(str(path)) == "GDCMImageIO"
+                image = read_dicom_file(str(path)) if is_dicom else reader.Execute()
     except RuntimeError as error:
         if "orthonormal" in str(error).lower():
             raise VesselSegError(

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inputs import rotation, write_dicom, write_enhanced_dicom
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_volume
+from vesselseg.volume import Volume
+
+# DICOM has right-handed axes only.
+OBLIQUE = Geometry((30, 26, 20), (0.5, 0.6, 0.8), (-20.0, 15.0, 7.0), tuple(rotation(10, 4, -6).ravel()))
+
+
+@pytest.mark.parametrize("where", ["file", "folder"])
+@pytest.mark.parametrize(
+    "frames",
+    [range(20), range(19, -1, -1), np.random.default_rng(3).permutation(20).tolist()],
+    ids=["up", "down", "any"],
+)
+def test_frames_lie_where_their_headers_say_in_any_order(
+    frames: Sequence[int], where: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    scan = make_scan(OBLIQUE)
+    path = tmp_path / "enhanced.dcm"
+    write_enhanced_dicom(path, scan, frames)
+    again = read_volume(path if where == "file" else tmp_path)
+    assert again.geometry.same_grid(OBLIQUE)
+    np.testing.assert_array_equal(again.array, np.floor(scan.array))
+
+
+@pytest.mark.parametrize(
+    ("frames", "what"),
+    [
+        ([*range(9), *range(10, 20)], "not evenly spaced"),  # one is missing
+        ([*range(10), *range(10)], "not evenly spaced"),  # two echoes
+        ([*range(6), *range(12, 20)], "not evenly spaced"),  # two stacks
+    ],
+)
+def test_frames_that_are_no_single_stack_are_refused(
+    frames: list[int], what: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    write_enhanced_dicom(tmp_path / "enhanced.dcm", make_scan(OBLIQUE), frames)
+    with pytest.raises(VesselSegError, match=what):
+        read_volume(tmp_path / "enhanced.dcm")
+
+
+def _changed(path: Path, change: Callable[..., None]) -> None:
+    from pydicom import dcmread
+
+    data = dcmread(path)
+    change(data)
+    data.save_as(path)
+
+
+def _without_places(data: object) -> None:
+    del data.PerFrameFunctionalGroupsSequence  # type: ignore[attr-defined]
+
+
+def _turned(data: object) -> None:
+    frames = data.PerFrameFunctionalGroupsSequence  # type: ignore[attr-defined]
+    for frame in frames[10:]:
+        frame.PlaneOrientationSequence = [type(frame)()]
+        frame.PlaneOrientationSequence[0].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+
+
+def _rescaled(data: object) -> None:
+    for number, frame in enumerate(data.PerFrameFunctionalGroupsSequence):  # type: ignore[attr-defined]
+        frame.PixelValueTransformationSequence = [type(frame)()]
+        frame.PixelValueTransformationSequence[0].RescaleSlope = 1 + number
+        frame.PixelValueTransformationSequence[0].RescaleIntercept = 0
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (_without_places, "do not say where they lie"),
+        (_turned, "several stacks"),
+        (_rescaled, "on several scales"),
+    ],
+)
+def test_frames_of_several_kinds_are_refused(
+    change: Callable[..., None], what: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    path = tmp_path / "enhanced.dcm"
+    write_enhanced_dicom(path, make_scan(OBLIQUE))
+    _changed(path, change)
+    with pytest.raises(VesselSegError, match=what):
+        read_volume(path)
+
+
+def test_slices_that_lean_are_refused(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8)))
+    for k in range(12):
+        shifted = Geometry((20, 20, 12), (0.5, 0.5, 0.8), (0.2 * k, 0.0, 0.0))
+        write_dicom(Volume(scan.array, shifted), tmp_path, leave_out=tuple(i for i in range(12) if i != k))
+    with pytest.raises(VesselSegError, match="straight above each other"):
+        read_volume(tmp_path)

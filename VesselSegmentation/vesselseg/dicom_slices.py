@@ -1,0 +1,140 @@
+"""Where the slices of a DICOM series lie: their order, and the frames of enhanced (multi-frame) objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.errors import VesselSegError
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+#: Steps between slices may differ by this share, and slices lie beside the line of the others by this share of a step.
+_TOLERANCE = 0.1
+#: Neither may the stack lean by more than this share of its length: an image has no place for shear.
+_LEAN = 2e-3
+
+
+def slice_order(
+    positions: NDArray[np.float64], normal: NDArray[np.float64], *, where: str
+) -> tuple[NDArray[np.intp], float]:
+    """Sort slices along their normal.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (N, 3)
+        Of the first voxel of each slice, in mm.
+    normal : ndarray, shape (3,)
+        Of length 1.
+    where : str
+        What the slices belong to, for messages.
+
+    Returns
+    -------
+    order : ndarray of int, shape (N,)
+        The slices by rising position.
+    step : float
+        Distance between neighbours, in mm.
+
+    Raises
+    ------
+    VesselSegError
+        If one is missing, there twice, or lies beside the others: an image would place them evenly, and so wrongly.
+    """
+    heights = positions @ normal
+    order = np.argsort(heights, kind="stable")
+    steps = np.diff(heights[order])
+    typical = float(np.median(steps))
+    if typical <= 0 or np.any(np.abs(steps / typical - 1) > _TOLERANCE):
+        raise VesselSegError(
+            f"the slices of {where} are not evenly spaced",
+            "export the series again with all its slices, one series a folder, and each slice once",
+        )
+    beside = positions - np.outer(heights, normal)
+    aside = float(np.linalg.norm(beside - beside[order[0]], axis=1).max())
+    if aside > max(_TOLERANCE * typical, _LEAN * float(heights.max() - heights.min())):
+        raise VesselSegError(
+            f"the slices of {where} do not lie straight above each other", "resample them to a grid without shear"
+        )
+    return order, typical
+
+
+def read_frames(path: str | Path) -> SimpleITK.Image:
+    """Read an enhanced (multi-frame) DICOM object, its frames where their own headers say.
+
+    ITK takes frames in the order of the file, which means nothing, and gives no word where it does not find their
+    spacing.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    SimpleITK.Image
+
+    Raises
+    ------
+    VesselSegError
+        If the frames are not one evenly spaced stack of one kind of values.
+    RuntimeError
+        If the object cannot be read.
+    """
+    import SimpleITK as sitk
+    from pydicom import dcmread
+
+    header = dcmread(path, stop_before_pixels=True)
+    image = sitk.ReadImage(str(path))
+    own = list(header.get("PerFrameFunctionalGroupsSequence", []))
+    shared = (list(header.get("SharedFunctionalGroupsSequence", [])) or [None])[0]
+    frames = [_Frame(item, shared) for item in own]
+    if len(frames) != image.GetSize()[2] or not all(frame.is_placed for frame in frames):
+        raise VesselSegError(
+            f"the frames of {path} do not say where they lie", "export the series as single slices, or as NIfTI"
+        )
+    first = frames[0]
+    if not all(np.allclose(frame.plane, first.plane, atol=1e-4) for frame in frames):
+        raise VesselSegError(
+            f"{path} holds several stacks of slices, or pixels of several sizes", "export each as a series of its own"
+        )
+    if any(frame.rescale != first.rescale for frame in frames):
+        raise VesselSegError(
+            f"the frames of {path} have values on several scales", "export the series as single slices, or as NIfTI"
+        )
+    row, column, (height, width) = first.plane[:3], first.plane[3:6], first.plane[6:]
+    normal = np.cross(row, column)
+    positions = np.array([frame.position for frame in frames])
+    order, step = slice_order(positions, normal, where=str(path))
+    stack = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image)[order])
+    stack.SetOrigin(positions[order[0]].tolist())
+    stack.SetSpacing((float(width), float(height), step))
+    stack.SetDirection(np.stack([row, column, normal], axis=1).ravel().tolist())
+    return stack
+
+
+class _Frame:
+    """What the header says of a frame, be it of this one or of all."""
+
+    def __init__(self, own: Any, shared: Any) -> None:
+        def value(group: str, key: str) -> Any:
+            for item in (own, shared):
+                found = None if item is None else item.get(group)
+                if found and key in found[0]:
+                    return found[0].get(key)
+            return None
+
+        place = value("PlanePositionSequence", "ImagePositionPatient")
+        orientation = value("PlaneOrientationSequence", "ImageOrientationPatient")
+        spacing = value("PixelMeasuresSequence", "PixelSpacing")
+        self.is_placed = all(part is not None for part in (place, orientation, spacing))
+        if self.is_placed:
+            self.position = np.array(place, float)
+            #: Directions of rows and columns, distances of rows and columns in mm.
+            self.plane = np.array([*orientation, *spacing], float)
+        self.rescale = tuple(
+            value("PixelValueTransformationSequence", key) for key in ("RescaleSlope", "RescaleIntercept")
+        )
