@@ -233,3 +233,16 @@ def test_a_whole_head_takes_less_than_three_seconds(data_folder: Path) -> None:
     values = evaluate(*pair)
     assert time.process_time() - start < 3
     assert 0 < values["dice"] < 1
+
+
+def test_a_straight_vessel_of_even_width_counts_where_it_is_missed_among_others() -> None:
+    # Its skeleton is empty by scikit-image; all of clDice would be 1.
+    found = np.zeros(GEOMETRY.shape, np.uint8)
+    found[20:23, 20:23, 3:33] = 1
+    truth = found.copy()
+    truth[5:7, 5:7, 3:33] = 1
+    missed = evaluate(Volume(found, GEOMETRY), Volume(truth, GEOMETRY))
+    assert missed["topology_precision"] == 1
+    assert missed["topology_sensitivity"] == pytest.approx(0.5, abs=0.05)
+    too_much = evaluate(Volume(truth, GEOMETRY), Volume(found, GEOMETRY))
+    assert too_much["topology_precision"] == pytest.approx(0.5, abs=0.05)

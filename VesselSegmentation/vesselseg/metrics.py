@@ -10,16 +10,15 @@ empty: overlaps 0 and distances infinite.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.calibre import CALIBRE_NAMES, calibre_classes, radii
+from vesselseg.centreline import centreline
 from vesselseg.comparison import label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import bounding_box
-from vesselseg.thinning import thin
 from vesselseg.volume import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -131,45 +130,26 @@ def _share(part: int, whole: int, nothing_missed: bool) -> float:
     return part / whole if whole else float(nothing_missed)
 
 
-@dataclass(frozen=True)
-class _Skeleton:
-    """Centreline voxels of a label."""
-
-    mask: BoolArray
-
-    @classmethod
-    def of(cls, label: BoolArray) -> _Skeleton:
-        from skimage.morphology import skeletonize
-
-        if not label.any():
-            return cls(label)
-        mask = skeletonize(label).astype(bool)
-        if not mask.any():
-            # It erases straight pieces of even width (scikit-image issue 3757); here it left nothing at all.
-            points = np.argwhere(label)
-            mask[tuple(points[thin(points)].T)] = True
-        return cls(mask)
-
-    def share_in(self, label: BoolArray) -> float:
-        return _share(int(np.count_nonzero(self.mask & label)), int(np.count_nonzero(self.mask)), not label.any())
+def _share_on(line: BoolArray, label: BoolArray) -> float:
+    """Return the share of a centreline that lies in a label."""
+    return _share(int(np.count_nonzero(line & label)), int(np.count_nonzero(line)), not label.any())
 
 
 def _topology(
     found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float], true_radii: NDArray[np.floating] | None
 ) -> dict[str, float]:
-    truth_skeleton = _Skeleton.of(truth)
-    precision = _Skeleton.of(found).share_in(truth)
-    sensitivity = truth_skeleton.share_in(found)
+    true_line = centreline(truth)
+    precision, sensitivity = _share_on(centreline(found), truth), _share_on(true_line, found)
     values = {
         "cldice": 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0,
         "topology_precision": precision,
         "topology_sensitivity": sensitivity,
     }
-    hit = found[truth_skeleton.mask]
+    hit = found[true_line]
     if true_radii is None:
-        calibre = calibre_classes(radii(truth, truth_skeleton.mask, spacing))
+        calibre = calibre_classes(radii(truth, true_line, spacing))
     else:
-        calibre = calibre_classes(true_radii[truth_skeleton.mask].astype(float))
+        calibre = calibre_classes(true_radii[true_line].astype(float))
     for index, name in enumerate(CALIBRE_NAMES):
         chosen = hit[calibre == index]
         values[f"sensitivity_{name}"] = float(chosen.mean()) if chosen.size else math.nan

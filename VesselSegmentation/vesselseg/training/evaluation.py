@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.centreline import centreline
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
 from vesselseg.synthesis.background import find_sinuses, grown, local_contrast
 from vesselseg.volume import Volume
 
@@ -15,17 +15,6 @@ from vesselseg.volume import Volume
 BRAIN_MARGIN_MM = 2.0
 #: A centreline voxel stands out where the lightly smoothed scan exceeds its surroundings by this share.
 STANDS_OUT = 0.14
-
-
-def centreline(label: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the skeleton of a label, shape (Z, Y, X); computed in its bounding box."""
-    from skimage.morphology import skeletonize
-
-    result = np.zeros(label.shape, bool)
-    box = bounding_box(label, margin=1)
-    if box is not None:
-        result[box] = skeletonize(label[box])
-    return result
 
 
 def judge_on_real_scan(scan: Volume, found: Volume, reference: Volume, brain: Volume) -> dict[str, float]:

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.morphology import skeletonize
+
+from vesselseg.centreline import centreline
+
+CUBE = np.ones((3, 3, 3))
+
+
+def tube(radius: float, *, slope: float = 0.0, row: float = 20.0) -> np.ndarray:
+    k, j, i = np.meshgrid(*(np.arange(n, dtype=float) for n in (40, 90, 60)), indexing="ij")
+    inside = (j - row - slope * i) ** 2 + (k - 20) ** 2 <= radius**2
+    return inside & (i >= 2) & (i < 58)
+
+
+def test_it_is_the_skeleton_where_that_erases_no_piece() -> None:
+    label = tube(2.3, slope=0.4) | tube(3.1, slope=-0.3, row=40)
+    line = centreline(label)
+    assert np.array_equal(line, skeletonize(label))
+    assert ndimage.label(line, CUBE)[1] == ndimage.label(label, CUBE)[1]
+
+
+@pytest.mark.parametrize("width", [2, 4, 6])
+def test_straight_pieces_of_even_width_have_one_too(width: int) -> None:
+    label = tube(3.1, row=60)
+    label[10 : 10 + width, 20 : 20 + width, 2:58] = True
+    piece = np.zeros_like(label)
+    piece[:, :50] = label[:, :50]
+    line = centreline(label)
+    assert not (line & ~label).any()
+    own = line & piece
+    assert 50 - width <= own.sum() <= 60  # a line along its 56 voxels
+    assert ndimage.label(own, CUBE)[1] == 1
+    other = label & ~piece
+    assert np.array_equal(line & other, skeletonize(other))  # the others keep theirs
+
+
+def test_every_piece_has_one() -> None:
+    label = np.random.default_rng(0).random((20, 30, 25)) < 0.05
+    label |= np.roll(label, 1, axis=2)
+    pieces, count = ndimage.label(label, CUBE)
+    assert len(np.unique(pieces[centreline(label)])) == count
+
+
+def test_nothing_has_none() -> None:
+    assert not centreline(np.zeros((4, 5, 6), bool)).any()
