@@ -143,6 +143,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._parameterNode: Any = None
         self._parameterNodeGuiTag: Any = None
         self._inputVolume: Any = None
+        self._segmentation: Any = None
         self._sections: tuple[PanelSection, ...] = ()
 
     def setup(self) -> None:
@@ -184,10 +185,11 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def cleanup(self) -> None:
         """Stop everything, when the application closes or the module is reloaded."""
-        for section in reversed(self._sections):
-            section.close()
+        # First of all: what the sections take out of the scene would make the others begin anew.
         self.setParameterNode(None)
         self.removeObservers()
+        for section in reversed(self._sections):
+            section.close()
 
     def onReload(self) -> None:
         """Load the packages anew, too, when a developer presses Reload."""
@@ -245,8 +247,9 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._parameterNode = parameterNode
         for section in self._sections:
             section.parameters = parameterNode
-        self._inputVolume = parameterNode.inputVolume if parameterNode is not None else None
+        self._inputVolume = self._segmentation = None
         if parameterNode is not None:
+            self._inputVolume, self._segmentation = parameterNode.inputVolume, parameterNode.outputSegmentation
             self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self._update()
@@ -272,6 +275,9 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._inputVolume = parameters.inputVolume
             parameters.outputSegmentation = self.logic.segmentationOf(parameters.inputVolume)
             parameters.probabilityVolume = self.logic.probabilityOf(parameters.outputSegmentation)
+        if parameters.outputSegmentation is not self._segmentation:
+            self._segmentation = parameters.outputSegmentation
+            self._showThreshold()
         self._update()
 
     def _update(self) -> None:
@@ -289,6 +295,14 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         recommended = self.logic.recommendedThreshold(self._parameterNode.model)
         if recommended is not None:
             self._review.show_threshold(*recommended)
+
+    def _showThreshold(self) -> None:
+        """Let the sliders say what made the vessels, lest they make them as another segmentation was made."""
+        applied = self.logic.threshold(self._segmentation) if self._segmentation is not None else None
+        if applied is not None:
+            self._review.show_threshold(*applied)
+        else:
+            self._review.forget_moves()
 
     def _takeSegmentation(self, job: Any) -> None:
         firstOne = self._parameterNode.outputSegmentation is None

@@ -162,6 +162,24 @@ def test_killed_in_the_middle_of_a_write(scene, tmp_path, limit):
     assert not list((tmp_path / FOLDER_NAME).iterdir())
 
 
+def test_a_pause_keeps_the_copy_and_the_lock_and_another_history_goes_on(scan, vessels, saver, tmp_path):
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    saver.save_now()
+    saver.pause()
+    assert find_recoverable(tmp_path) == []
+    assert list(tmp_path.rglob("*.seg.nrrd"))
+    paint(*vessels, scan, [(0, 0, 1)], 1)  # nobody follows
+    history = EditHistory(vessels[0])
+    saver.resume(history, scan)
+    assert not saver.saved  # it may be other than it was
+    paint(*vessels, scan, [(0, 0, 2)], 1)
+    saver.save_now()
+    crash(saver)
+    history.close()
+    (found,) = find_recoverable(tmp_path)
+    assert found.edits == 2
+
+
 def test_what_cannot_be_read_is_left_out(tmp_path, caplog):
     session = tmp_path / FOLDER_NAME / "session-x"
     session.mkdir(parents=True)

@@ -8,7 +8,9 @@ import pytest
 from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels
 from vesselseg.error_kinds import ErrorKind
 from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
 from vesselseg.metrics import evaluate
+from vesselseg.volume import Volume
 from VesselSegmentationLib.autosave import find_recoverable
 from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, read_marks
 from VesselSegmentationLib.edit_log import export_log, read_log
@@ -328,6 +330,108 @@ def test_unsaved_edits_and_autosave(scene, scan, vessels, tmp_path):
     logic.save_against_crash()
     logic.stop(keep_autosave=True)
     assert len(find_recoverable(tmp_path)) == 1
+
+
+def test_what_is_left_with_unsaved_edits_keeps_them_and_its_copy(scene, scan, vessels, tmp_path):
+    logic = EditLogic(scene, autosave_folder=tmp_path)
+    other = add_segmentation(scene, scan, TRUTH, "Other")
+
+    def copies():
+        return list(tmp_path.rglob("*.seg.nrrd"))
+
+    logic.start(vessels[0])
+    logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
+    logic.start(other[0])
+    assert len(copies()) == 1  # be it ever so soon after the edit
+    assert find_recoverable(tmp_path) == []  # it is not lost
+    assert not logic.unsaved_edits
+    assert logic.unsaved_nodes == [vessels[0]]
+    shifted = volume_from_node(scan).geometry.ijk_to_ras()
+    shifted[0, 3] += 0.3
+    elsewhere = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "elsewhere")
+    set_node_volume(elsewhere, Volume(WAS, Geometry.from_ijk_to_ras(shifted, SHAPE[::-1])))
+    with pytest.raises(VesselSegError, match="do not coincide"):
+        logic.start(vessels[0], elsewhere)
+    assert logic.unsaved_nodes == [vessels[0]]
+    logic.start(vessels[0])
+    assert logic.unsaved_edits
+    assert logic.unsaved_nodes == [vessels[0]]
+    assert not logic.only_voxels  # nobody knows any more
+    logic.commit(logic.preview_remove_piece(at(scan, 10, 9, 9)))
+    logic.start(other[0])
+    assert len(copies()) == 1  # the old one is not left beside it
+    logic.mark_saved(vessels[0])
+    assert logic.unsaved_nodes == []
+    assert copies() == []
+    logic.start(vessels[0])
+    assert not logic.unsaved_edits
+    logic.stop()
+
+
+def test_unsaved_edits_are_kept_or_lost_together(scene, scan, vessels, tmp_path):
+    logic = EditLogic(scene, autosave_folder=tmp_path)
+    other = add_segmentation(scene, scan, TRUTH, "Other")
+    for keep, expected in ((False, []), (True, [("Other", 1), ("Vessels", 1)])):
+        logic.start(vessels[0])
+        logic.commit(logic.preview_remove_piece(at(scan, 10 if keep else 2, 9 if keep else 2, 9 if keep else 4)))
+        logic.start(other[0])
+        logic.commit(logic.preview_remove_piece(at(scan, 18, 10, 20) if keep else at(scan, 5, 20, 5)))
+        assert logic.unsaved_nodes == [other[0], vessels[0]]
+        logic.stop(keep_autosave=keep)
+        assert logic.unsaved_nodes == []
+        assert sorted((each.segmentation, each.edits) for each in find_recoverable(tmp_path)) == expected
+
+
+def test_edits_that_cannot_be_kept_are_said_and_not_forgotten(scene, scan, vessels, tmp_path, monkeypatch):
+    from VesselSegmentationLib import autosave
+
+    def fail(*args, **options):
+        raise OSError("disk full")
+
+    logic = EditLogic(scene, autosave_folder=tmp_path)
+    logic.start(vessels[0])
+    logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
+    monkeypatch.setattr(autosave, "write_seg_nrrd", fail)
+    with pytest.raises(VesselSegError, match="disk full"):
+        logic.leave()
+    assert logic.target is None
+    assert logic.unsaved_nodes == [vessels[0]]
+    monkeypatch.undo()
+    logic.start(vessels[0])
+    logic.save_against_crash()
+    assert list(tmp_path.rglob("*.seg.nrrd"))
+    logic.stop()
+
+
+def test_whether_the_voxels_are_all_that_was_done(scan, vessels, logic):
+    assert logic.only_voxels
+    logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
+    assert logic.only_voxels
+    logic.arteries.move(logic.arteries.preview(at(scan, 10, 9, 9), whole_piece=True), "basilar")
+    assert not logic.only_voxels
+    logic.undo()
+    assert logic.only_voxels
+
+
+def test_the_probability_of_a_new_run_takes_the_place_of_one_that_was_removed(scene, scan, vessels, probability, logic):
+    assert logic.probability() is not None
+    values = volume_from_node(probability)
+    scene.RemoveNode(probability)
+    assert logic.probability() is None
+    again = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Probability")
+    set_node_volume(again, values)
+    record_probability(vessels[0], again)
+    np.testing.assert_array_equal(logic.probability().array, values.array)
+    assert not logic.preview_grow(at(scan, 18, 10, 20), threshold=0.2).is_empty
+
+
+def test_a_segment_that_is_deleted_comes_back(scan, vessels, logic):
+    node, segment_id = vessels
+    node.GetSegmentation().RemoveSegment(segment_id)
+    logic.poll()
+    assert logic.can_undo
+    logic.undo()
+    np.testing.assert_array_equal(voxels(vessels, scan), WAS)
 
 
 def test_transforms_and_clicks(scene, scan, vessels, logic, add_transform):

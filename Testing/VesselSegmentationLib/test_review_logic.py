@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import time
@@ -15,7 +16,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
 from VesselSegmentationLib.component_marks import ACCEPTED, REVIEWED
 from VesselSegmentationLib.evaluation_job import overlap_metrics
-from VesselSegmentationLib.review_export import export_components
+from VesselSegmentationLib.review_export import export_components, export_metrics
 from VesselSegmentationLib.review_logic import (
     COMPONENTS,
     INSIDE_MASK,
@@ -250,6 +251,23 @@ def test_segment_that_is_removed_ends_the_comparison_once(sources, logic):
     assert logic.poll() == set()
 
 
+@pytest.mark.parametrize("removed", ["reference", "segment", "map", "scan"])
+def test_vessels_are_shown_again_when_the_comparison_ends_by_itself(scene, scan, sources, logic, removed):
+    (found, truth), display_node = sources, sources[0].node.GetDisplayNode()
+    node = logic.start(*sources)
+    follow(logic)
+    logic.show_map(True)
+    assert not display_node.GetSegmentVisibility(found.segment_id)
+    if removed == "segment":
+        truth.node.GetSegmentation().RemoveSegment(truth.segment_id)
+    else:
+        scene.RemoveNode({"reference": truth.node, "map": node, "scan": scan}[removed])
+    with pytest.raises(VesselSegError, match=r"removed|no segment"):
+        logic.poll()
+    assert display_node.GetSegmentVisibility(found.segment_id)
+    assert removed == "map" or not node.GetDisplayNode().GetVisibility()
+
+
 def test_stopped_comparison_follows_no_more(scan, sources, logic):
     node = logic.start(*sources)
     follow(logic)
@@ -274,10 +292,30 @@ def test_failed_metrics_are_reported_once_and_come_with_the_next_edit(scan, sour
     with pytest.raises(VesselSegError):
         logic.wait()
     assert not logic.pending
+    assert logic.metrics_failed
+    assert not logic.metrics_current
     logic.python = None
     paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
     assert logic.wait()
     assert logic.metrics[WHOLE_VOLUME]["false_positives"] == 7
+    assert logic.metrics_current
+    assert not logic.metrics_failed
+
+
+def test_metrics_that_could_not_be_measured_are_not_exported(scene, scan, sources, logic, tmp_path):
+    geometry = dataclasses.replace(volume_from_node(scan).geometry, origin=(5000.0, 0.0, 0.0))
+    logic.start(*sources)
+    assert logic.wait()
+    logic.use_mask(add_labelmap(scene, np.ones_like(FOUND), geometry, "mask of another patient"))
+    with pytest.raises(VesselSegError, match="do not overlap"):
+        logic.wait()
+    assert not logic.metrics_current
+    with pytest.raises(VesselSegError, match="could not be measured; edit the label, or choose another brain mask"):
+        export_metrics(logic, tmp_path / "metrics.csv")
+    logic.use_mask(None)
+    assert not logic.metrics_failed
+    assert logic.wait()
+    export_metrics(logic, tmp_path / "metrics.csv")
 
 
 def test_loaded_comparison_goes_on(make_scene, scene, scan, sources, logic, tmp_path):
@@ -347,6 +385,26 @@ def test_best_threshold_is_found_and_taken(scene, scan, sources, logic, with_pro
     follow(logic)
     assert logic.metrics[WHOLE_VOLUME]["dice"] == 1.0
     assert logic.navigator.components == []
+
+
+def test_probability_of_a_new_run_takes_the_place_of_a_removed_one(scene, scan, sources, logic, with_probability):
+    follow(logic)
+    array = volume_from_node(with_probability).array.copy()
+    scene.RemoveNode(with_probability)
+    follow(logic)
+    assert not logic.has_probability
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability of the new run")
+    set_node_volume(node, volume_from_node(scan).with_array(array))
+    SegmentationLogic(scene).apply_threshold(node, sources[0].node, 0.9, volume_node=scan)
+    assert logic.has_probability
+    follow(logic)
+    assert all(component.mean_probability is not None for component in logic.navigator.components)
+    logic.take_best_threshold(logic.analyse_thresholds())
+    np.testing.assert_array_equal(segment_label(*[sources[0].node, sources[0].segment_id], scan).array, TRUTH)
+    set_node_volume(node, volume_from_node(scan).with_array(np.full(SHAPE, 0.25, np.float32)))
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    follow(logic)
+    assert {component.mean_probability for component in logic.navigator.components} == {0.25}
 
 
 def test_thresholds_are_drawn_in_charts(scene, logic, with_probability):

@@ -231,6 +231,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def setSwitchToSegmentationsButtonVisible(self, visible: bool) -> None:
         self._switch = visible
 
+    def setAddRemoveSegmentButtonsVisible(self, visible: bool) -> None:
+        self._add_remove = visible
+
     def setupViewObservations(self) -> None:
         self._observes = True
 
@@ -243,6 +246,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     undoEnabled = Property(bool, lambda self: self._undo_enabled, setUndoEnabled)
     maximumNumberOfUndoStates = simple_property(int, "undo_states", 10)
     viewsObserved = simple_property(bool, "observes", False)
+    addRemoveSegmentButtonsVisible = simple_property(bool, "add_remove", True)
     unorderedEffectsVisible = simple_property(bool, "unordered_effects_visible", True)
 
 

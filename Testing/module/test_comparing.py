@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import host
 from module.panel_actions import draw_by_hand, rest, vessels, wait_until_idle
+from vesselseg.volume import Volume
+from VesselSegmentationLib.label_source import LabelSource
 
 
 @pytest.fixture
@@ -169,6 +173,74 @@ def test_a_removed_reference_ends_the_comparison_with_one_message(
     errors.clear()
     assert not comparing.ui.nextErrorButton.isEnabled()
     assert not comparing.ui.compareButton.isEnabled()
+
+
+def test_a_mask_of_another_patient_leaves_no_metrics_that_look_current(
+    comparing: Any, slicer_host: host.Host, errors: list[BaseException]
+) -> None:
+    import slicer
+
+    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+    ui = comparing.ui
+    scan = volume_from_node(ui.inputSelector.currentNode())
+    away = dataclasses.replace(scan.geometry, origin=(5000.0, 0.0, 0.0))
+    mask = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "brain")
+    set_node_volume(mask, Volume(np.ones(scan.array.shape, np.uint8), away))
+    ui.reviewMaskSelector.setCurrentNode(mask)
+    assert host.wait_for(lambda: slicer_host.dialogs.shown, 3)
+    rest(0.6)
+    (shown,) = slicer_host.dialogs.shown
+    assert "do not overlap" in shown
+    assert len(errors) == 1
+    errors.clear()
+    assert "could not be measured" in ui.metricsNoteLabel.text
+    assert not ui.saveMetricsButton.isEnabled()
+    assert "could not be measured" in ui.saveMetricsButton.toolTip
+    assert ui.saveReportButton.isEnabled()
+    slicer_host.dialogs.shown.clear()
+    ui.show3DButton.click()  # whatever is chosen, all sections are asked what can be done
+    ui.reviewMaskSelector.setCurrentNode(None)
+    assert host.wait_for(lambda: ui.saveMetricsButton.isEnabled(), 10)
+    assert ui.metricsNoteLabel.text == ""
+    assert slicer_host.dialogs.shown == []
+
+
+def test_what_could_not_be_measured_is_grey_in_both_columns(
+    comparing: Any, pretend: Callable[[str], None], slicer_host: host.Host, errors: list[BaseException]
+) -> None:
+    import slicer
+
+    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+    ui = comparing.ui
+    scan = volume_from_node(ui.inputSelector.currentNode())
+    mask = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "brain")
+    set_node_volume(mask, scan.with_array(np.ones(scan.array.shape, np.uint8)))
+    ui.reviewMaskSelector.setCurrentNode(mask)
+    assert host.wait_for(lambda: comparing.logic.review.metrics_current)
+    pretend("crash")
+    draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: slicer_host.dialogs.shown)
+    errors.clear()
+    titles = [row[0] for row in rows(ui.metricsTable)]
+    for title, grey in (("Dice", [False, True]), ("95 % Hausdorff distance", [True, True])):
+        items = [ui.metricsTable.item(titles.index(title), column) for column in (1, 2)]
+        assert [item.foreground().color().red() == 128 for item in items] == grey
+
+
+def test_vessels_are_seen_again_when_the_shown_map_is_removed(
+    comparing: Any, slicer_host: host.Host, errors: list[BaseException]
+) -> None:
+    import slicer
+
+    node = comparing.ui.segmentationSelector.currentNode()
+    (vessels_id,) = LabelSource(node).segment_ids()
+    assert not node.GetDisplayNode().GetSegmentVisibility(vessels_id)
+    slicer.mrmlScene.RemoveNode(comparing.logic.review.error_map.node)
+    assert host.wait_for(lambda: slicer_host.dialogs.shown, 3)
+    assert node.GetDisplayNode().GetSegmentVisibility(vessels_id)
+    errors.clear()
 
 
 def test_closing_the_scene_ends_the_comparison(comparing: Any, slicer_host: host.Host) -> None:

@@ -247,7 +247,7 @@ def test_figures_are_saved_and_can_be_cancelled(
     wait_for_file(panel)
     picture = np.asarray(Image.open(tmp_path / "figure.png").convert("RGB"))
     assert picture[0, 0].min() > 240  # white
-    slicer_host.dialogs.path = str(tmp_path / "figure.docx")
+    slicer_host.dialogs.path = str(tmp_path / "nowhere" / "figure.png")
     ui.saveFigureButton.click()
     wait_for_file(panel)
     assert "Not saved" in ui.savingStatusLabel.text

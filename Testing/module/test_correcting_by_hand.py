@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,20 @@ def test_a_stroke_of_the_editor_is_a_step_of_the_same_history(correcting: Any, e
     assert editor.mrmlSegmentEditorNode().GetActiveEffectName() == ""
 
 
+def test_vessels_that_are_deleted_come_back(correcting: Any, editor: Any) -> None:
+    node = correcting._parameterNode.outputSegmentation
+    assert not editor.addRemoveSegmentButtonsVisible
+    remove_piece(correcting)
+    edited = label(correcting)
+    node.GetSegmentation().RemoveSegment(editor.currentSegmentID())
+    correcting._parameterNode.show3D = not correcting._parameterNode.show3D  # anything that brings the panel up to date
+    rest(0.3)
+    press(correcting, "Ctrl+Z")
+    np.testing.assert_array_equal(label(correcting), edited)
+    press(correcting, "Ctrl+Z")
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+
+
 def test_the_editor_rests_while_another_module_is_open(correcting: Any, editor: Any, slicer_host: host.Host) -> None:
     editor.setActiveEffectByName("Erase")
     slicer_host.exit_module(correcting)
@@ -69,3 +84,24 @@ def test_the_editor_follows_to_the_next_scene(correcting: Any, editor: Any, slic
     assert editor.segmentationNode() is None
     assert not editor.isEnabled()
     assert "first" in correcting.ui.freeHandLabel.text
+
+
+def test_the_brush_is_as_wide_in_every_scene(correcting: Any, editor: Any, add_scan: Callable[..., Any]) -> None:
+    import slicer
+
+    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.volume_nodes import volume_from_node
+
+    def brush() -> list[str]:
+        names = ("BrushSphere", "BrushDiameterIsRelative", "BrushAbsoluteDiameter")
+        return [editor.mrmlSegmentEditorNode().GetAttribute(name) for name in names]
+
+    assert brush() == ["1", "0", "3"]
+    slicer.mrmlScene.Clear(False)
+    scan = add_scan("next")
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "next vessels")
+    volume = volume_from_node(scan)
+    set_segment_label(node, scan, volume.with_array((volume.array > volume.array.mean()).astype(np.uint8)))
+    correcting._parameterNode.outputSegmentation = node
+    assert editor.segmentationNode() is node
+    assert brush() == ["1", "0", "3"]

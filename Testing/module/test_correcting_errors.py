@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from correcting_case import BRANCH, MISSED, TRUNK, drawn
-from module.correcting_actions import click, label, settle
+from module.correcting_actions import click, label, press, settle
+from module.panel_actions import wait_until_idle
 
 
 def test_accepting_an_error_corrects_label_and_map(comparing: Any) -> None:
@@ -33,6 +35,25 @@ def test_accepting_an_error_corrects_label_and_map(comparing: Any) -> None:
     assert [entry["event"] for entry in steps] == ["done", "done", "undone", "undone"]
     assert {entry["reader"] for entry in steps} == {"Dr. Reader"}
     assert steps[0]["metrics_after"]["precision"] == 1.0
+
+
+def test_nothing_is_decided_while_a_segmentation_runs(comparing: Any, pretend: Callable[[str], None]) -> None:
+    ui = comparing.ui
+    ui.errorsTable.setCurrentCell(0, 0)
+    pretend("sleep")
+    ui.segmentButton.click()
+    ui.hideMarkedCheckBox.click()  # the list is shown anew
+    for button in (ui.acceptButton, ui.rejectButton, ui.reviewedButton):
+        assert not button.isEnabled()
+        assert "Wait until the segmentation is done" in button.toolTip
+    assert ui.nextErrorButton.isEnabled()
+    press(comparing, "A")
+    np.testing.assert_array_equal(label(comparing), drawn()[0])
+    ui.cancelButton.click()
+    wait_until_idle(comparing)
+    ui.errorsTable.setCurrentCell(0, 0)
+    press(comparing, "A")
+    assert not np.array_equal(label(comparing), drawn()[0])
 
 
 def test_an_error_is_corrected_by_a_click(comparing: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import host
 from correcting_case import drawn
@@ -108,12 +109,67 @@ def test_edits_that_slicer_has_saved_are_saved(correcting: Any, slicer_host: hos
     assert slicer_host.dialogs.shown == []
 
 
+def test_edits_of_another_scan_are_still_unsaved(
+    correcting: Any, slicer_host: host.Host, add_scan: Callable[..., Any]
+) -> None:
+    import slicer
+
+    scan, node = correcting._parameterNode.inputVolume, correcting._parameterNode.outputSegmentation
+    remove_piece(correcting)
+    correcting._parameterNode.inputVolume = add_scan("second")
+    assert correcting._parameterNode.outputSegmentation is None
+    correcting._parameterNode.inputVolume = scan
+    assert correcting._parameterNode.outputSegmentation is node
+    assert "not saved" in correcting.ui.editedLabel.text
+    correcting._parameterNode.inputVolume = slicer.mrmlScene.GetFirstNodeByName("second")
+    slicer.mrmlScene.Clear(False)
+    assert "'TOF vessels'" in slicer_host.dialogs.shown[-1]
+    assert "1 edit" in recovered(correcting)
+
+
+def test_edits_of_another_scan_that_slicer_has_saved_are_saved(
+    correcting: Any, slicer_host: host.Host, add_scan: Callable[..., Any], tmp_path: Path
+) -> None:
+    import slicer
+
+    remove_piece(correcting)
+    correcting._parameterNode.inputVolume = add_scan("second")
+    assert list(Path(slicer.app.temporaryPath).rglob("*.seg.nrrd"))
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    rest(0.3)
+    assert not list(Path(slicer.app.temporaryPath).rglob("*.seg.nrrd"))
+    slicer.mrmlScene.Clear(False)
+    assert slicer_host.dialogs.shown == []
+
+
+def test_edits_that_cannot_be_kept_do_not_hold_up_the_panel(
+    correcting: Any, slicer_host: host.Host, add_scan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    from VesselSegmentationLib import autosave
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise OSError("disk full")
+
+    remove_piece(correcting)
+    monkeypatch.setattr(autosave, "write_seg_nrrd", fail)
+    correcting._parameterNode.inputVolume = add_scan("second")
+    (said,) = slicer_host.dialogs.shown
+    assert "disk full" in said
+    assert "save the scene now" in said
+    assert "\n" not in said
+    assert not correcting.ui.undoButton.isEnabled()
+    slicer_host.dialogs.answer = False
+    slicer.mrmlScene.Clear(False)
+    assert "'TOF vessels'" in slicer_host.dialogs.shown[-1]
+
+
 def test_what_the_last_session_left_is_offered(correcting: Any, slicer_host: host.Host) -> None:
     """The panel goes without the scene being saved: as when 3D Slicer ends."""
     import slicer
 
     remove_piece(correcting)
-    correcting.logic.edits.save_against_crash()
     slicer_host.unload_module("VesselSegmentation")
     slicer.mrmlScene.Clear(False)
     panel = slicer_host.load_module(host.module_file("VesselSegmentation"))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import host
-from module.correcting_actions import label, remove_piece
+from correcting_case import BRANCH
+from module.correcting_actions import click, label, remove_piece
 from module.panel_actions import rest
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label
@@ -48,6 +49,60 @@ def test_the_label_is_saved_with_log_and_first_result(correcting: Any, slicer_ho
     rest(0.3)
     assert "not saved" not in ui.editedLabel.text
     assert slicer_host.dialogs.shown == []
+
+
+@pytest.mark.parametrize(("kind", "name"), [("NIfTI", "signed.nii.gz"), ("Segmentation", "signed.seg.nrrd")])
+def test_a_file_without_names_of_vessels_is_not_all(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path, kind: str, name: str
+) -> None:
+    import slicer
+
+    ui = correcting.ui
+    ui.nameToolButton.click()
+    ui.toolVesselComboBox.currentIndex = ui.toolVesselComboBox.findData("veins right")
+    click(correcting, BRANCH)
+    ui.applyButton.click()
+    save(correcting, slicer_host, tmp_path / name, kind)
+    wait_until_saved(correcting)
+    holds_all = kind == "Segmentation"
+    assert correcting.logic.edits.unsaved_edits is not holds_all
+    assert ("Named vessels" in ui.savingStatusLabel.text) is not holds_all
+    slicer.mrmlScene.Clear(False)
+    assert any("are not saved" in text for text in slicer_host.dialogs.shown) is not holds_all
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "written"),
+    [
+        ("Segmentation", "vessels", "vessels.seg.nrrd"),
+        ("Segmentation", "sub.01", "sub.01.seg.nrrd"),
+        ("NIfTI", "vessels", "vessels.nii.gz"),
+        ("NIfTI", "vessels.nii", "vessels.nii"),
+        ("NRRD", "vessels.mha", "vessels.mha"),
+    ],
+)
+def test_a_name_without_its_ending_gets_the_whole_of_it(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path, kind: str, typed: str, written: str
+) -> None:
+    save(correcting, slicer_host, tmp_path / typed, kind)
+    wait_until_saved(correcting)
+    assert (tmp_path / written).is_file()
+    assert not (tmp_path / typed).is_file() or typed == written
+    assert slicer_host.dialogs.shown == []
+
+
+def test_a_completed_name_that_exists_is_replaced_only_after_asking(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path
+) -> None:
+    (tmp_path / "vessels.seg.nrrd").write_text("mine")
+    slicer_host.dialogs.answer = False
+    save(correcting, slicer_host, tmp_path / "vessels", "Segmentation")
+    assert slicer_host.dialogs.shown == ["'vessels.seg.nrrd' exists already. Replace it?"]
+    assert correcting.ui.saveSignedButton.isEnabled()
+    slicer_host.dialogs.answer = True
+    save(correcting, slicer_host, tmp_path / "vessels", "Segmentation")
+    wait_until_saved(correcting)
+    assert (tmp_path / "vessels.seg.nrrd").read_bytes()[:4] == b"NRRD"
 
 
 def test_dicom_without_dicom_images_is_refused(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import host
-from module.panel_actions import draw_by_hand, rest, vessels
+from module.panel_actions import draw_by_hand, rest, vessels, wait_until_idle
 
 
 @pytest.fixture
@@ -123,3 +123,36 @@ def test_a_removed_segmentation_is_let_go(segmented: Any) -> None:
     assert segmented._parameterNode.outputSegmentation is None
     assert not segmented.ui.show3DButton.isEnabled()
     assert segmented.ui.statusLabel.text == "Not segmented yet."
+
+
+def test_each_segmentation_keeps_its_threshold(
+    segmented: Any, add_scan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui, parameters = segmented.ui, segmented._parameterNode
+    first_scan, first = parameters.inputVolume, parameters.outputSegmentation
+    ui.thresholdSlider.value = 0.3
+    rest()
+    second_scan = add_scan("second", seed=1)
+    parameters.inputVolume = second_scan
+    ui.segmentButton.click()
+    wait_until_idle(segmented)
+    second = parameters.outputSegmentation
+    ui.thresholdSlider.value = 0.7
+    rest()
+    assert (segmented.logic.threshold(first)[0], segmented.logic.threshold(second)[0]) == (0.3, 0.7)
+    parameters.inputVolume = first_scan
+    assert ui.thresholdSlider.value == 0.3
+    ui.minimumComponentSlider.value = 1.0
+    rest()
+    assert segmented.logic.threshold(first) == (0.3, 1.0)
+    parameters.outputSegmentation = second  # by hand, without its scan
+    assert (ui.thresholdSlider.value, ui.minimumComponentSlider.value) == (0.7, 0.0)
+    calls: list[tuple] = []
+    monkeypatch.setattr(segmented.logic, "applyThreshold", lambda *arguments: calls.append(arguments))
+    ui.thresholdSlider.value = 0.9
+    parameters.inputVolume = add_scan("third", seed=2)  # before the slider has come to rest
+    rest()
+    parameters.inputVolume = second_scan
+    rest()
+    assert calls == []
+    assert ui.thresholdSlider.value == 0.7

@@ -107,6 +107,15 @@ def test_reload(packages: None, segmented: Any) -> None:
     assert widget.ui.progressBar.value == 100
 
 
+def test_a_panel_that_goes_begins_nothing_anew(comparing: Any, slicer_host: host.Host) -> None:
+    comparing.ui.nextErrorButton.click()  # its highlight leaves the scene with the comparison
+    edits = comparing.logic.edits
+    assert edits.target is not None
+    slicer_host.unload_module("VesselSegmentation")
+    assert edits.target is None
+    assert comparing.Observations == []
+
+
 def test_the_logic_needs_no_panel(
     slicer_host: host.Host, panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]
 ) -> None:

@@ -21,6 +21,7 @@ from vesselseg.benchmark.rounds import CONTESTANTS, Contestant, Outcome, Rounds,
 from vesselseg.benchmark.table import peaks_text, rows_text, timings_text
 from vesselseg.benchmark.timing import Timing, time_calls
 from vesselseg.benchmark.tools import ToolCase, measure_edits, measure_metrics
+from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume, write_volume
@@ -184,6 +185,15 @@ def test_contestants_are_chosen_by_name_and_by_beginning() -> None:
     assert [c.name for c in choose_contestants(["vesselseg"])] == ["vesselseg"]
     with pytest.raises(VesselSegError, match="nonesuch"):
         choose_contestants(["monai", "nonesuch"])
+
+
+def test_a_baseline_that_does_not_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for baseline in ("nonesuch", "monai"):
+        arguments = ["bench", "--only", "torch-eager", "vesselseg", "--baseline", baseline, "--progress", "none"]
+        assert main([*arguments, "--scan", "nonesuch.nii.gz"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"the baseline '{baseline}' is not measured" in line
+        assert "vesselseg, torch-eager" in line
 
 
 @pytest.fixture

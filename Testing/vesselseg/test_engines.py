@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from torch import nn
@@ -174,16 +175,65 @@ def test_a_cancelled_run_leaves_the_engine_usable(model: Manifest, array: np.nda
     np.testing.assert_array_equal(predict_probability(engine, array), expected)
 
 
-def test_short_memory_of_openvino_is_told(model: Manifest, array: np.ndarray) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("Exception from src/inference: std::bad_alloc"), MemoryError()])
+def test_short_memory_of_openvino_is_told(model: Manifest, array: np.ndarray, error: Exception) -> None:
     """OpenVINO tells it in words only: its answer is played."""
     engine = make_engine(plan_run(model, device="cpu"), model)
 
     def full() -> Iterator[np.ndarray]:
-        raise RuntimeError("Exception from src/inference: std::bad_alloc")
+        raise error
         yield array
 
     with pytest.raises(DeviceOutOfMemoryError):
         list(engine.run(full()))
+
+
+@pytest.fixture(scope="module")
+def wide() -> np.ndarray:
+    """Wide enough to be cut into tiles."""
+    return np.random.default_rng(0).random((3, 150, 133), dtype=np.float32)
+
+
+def test_openvino_is_tried_again_where_not_even_compiling_had_memory(
+    tiny: Manifest, wide: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = predict(tiny, wide, device="cpu", engine="openvino", precision="f32")
+    compile_model, tries = openvino.Core.compile_model, []
+
+    def full_at_first(*args: Any) -> Any:
+        tries.append(args)
+        if len(tries) == 1:
+            raise RuntimeError("Exception from src/inference: std::bad_alloc")
+        return compile_model(*args)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", full_at_first)
+    found = predict(tiny, wide, device="cpu", engine="openvino", precision="f32")
+    assert len(tries) == 2
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_short_memory_of_onnx_runtime_makes_the_tiles_smaller(
+    tiny: Manifest, wide: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its classes of errors derive from `Exception` alone."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+
+    expected = predict(tiny, wide, device="cpu", engine="onnx")
+    sizes: list[int] = []
+
+    class Small(onnxruntime.InferenceSession):
+        def run(self, names: Any, inputs: dict[str, np.ndarray]) -> Any:
+            sizes.append(inputs["scan"].size)
+            if sizes[-1] == sizes[0]:
+                raise RuntimeException("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer")
+            return super().run(names, inputs)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Small)
+    found = predict(tiny, wide, device="cpu", engine="onnx")
+    assert sizes[-1] < sizes[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("change", [{"channels": [4, 8]}, {"channels": [4, 4, 4, 4, 4, 4]}, {"levels": 3}])
@@ -295,6 +345,21 @@ def test_low_precision_needs_good_numbers(
             plan_run(model, device="cpu", precision="bf16")
 
 
+@pytest.mark.usefixtures("gpu")
+def test_what_was_measured_in_openvino_says_nothing_of_torch_on_the_cpu(
+    tiny: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda engine: True)
+    monkeypatch.setattr(torch_engine, "computes_natively", lambda precision, device: True)
+    model = measured(tiny, 0.9995)
+    plan = plan_run(model, device="cpu", engine="torch")
+    assert (plan.precision, plan.notes) == ("f32", ())
+    plan = plan_run(model, device="cpu", engine="torch", precision="bf16")
+    assert plan.precision == "bf16"
+    assert plan.notes == ("what bf16 changes was measured for the model 'tiny' in OpenVINO only",)
+    assert plan_run(model, device="cuda", precision="bf16").notes == ()
+
+
 def test_numbers_of_other_weights_do_not_count(tiny: Manifest) -> None:
     assert not measured(tiny, 1.0, sum_="of another model").passes("bf16")
     assert not tiny.passes("bf16")
@@ -308,3 +373,10 @@ def test_torch_knows_what_the_cpu_computes_in(monkeypatch: pytest.MonkeyPatch) -
     assert not torch_engine.computes_natively("bf16", "cpu")
     assert torch_engine.computes_natively("f32", "cpu")
     assert torch_engine.computes_natively("f16", "mps")
+
+
+def test_torch_knows_which_gpu_computes_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # older versions of torch count emulation
+    for capability, expected in [((7, 5), False), ((8, 0), True), ((9, 0), True)]:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, capability=capability: capability)
+        assert torch_engine.computes_natively("bf16", "cuda:0") is expected

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,6 +215,47 @@ def test_two_positions_in_a_header_are_said(tmp_path: Path, caplog: pytest.LogCa
     assert "two positions" in caplog.text or np.allclose(geometry.ijk_to_ras()[:3, 3], 20)
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii"])
+def test_axes_that_are_not_at_right_angles_are_refused(
+    make_scan: Callable[..., Volume], tmp_path: Path, suffix: str
+) -> None:
+    """A label would be written to another grid: ITK reads shear in most formats, and writes it in few."""
+    axes = rotation(10, 4, -6)
+    path = tmp_path / f"scan{suffix}"
+
+    def write(axes: np.ndarray) -> None:
+        scan = make_scan(Geometry((20, 18, 9), (0.5, 0.5, 0.6), direction=tuple(axes.ravel())))
+        write_volume(scan, path, overwrite=True)
+
+    write(np.round(axes, 4))  # as some programs write them
+    assert read_volume(path).geometry.size == (20, 18, 9)
+    shear = np.array([[1, 0.02, 0], [0, 1, 0], [0, 0, 1]])
+    sheared = axes @ shear / np.linalg.norm(shear, axis=0)
+    if suffix == ".nii":
+        import nibabel
+
+        affine = np.eye(4)
+        affine[:3, :3] = sheared * (0.5, 0.5, 0.6)
+        nibabel.save(nibabel.Nifti1Image(np.ones((20, 18, 9), np.float32), affine), path)
+    else:
+        write(sheared)
+    with pytest.raises(VesselSegError, match="not at right angles"):
+        read_volume(path)
+
+
+def test_an_unpacked_file_may_be_called_packed(tmp_path: Path) -> None:
+    array = np.arange(6 * 8 * 10, dtype=np.float32).reshape(6, 8, 10)
+    write_nifti(tmp_path / "scan.nii", array)
+    (tmp_path / "scan.nii").rename(tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii.gz").array, array)
+    # What ITK passes over is seen in it all the same.
+    array[2, 3, 4] = np.nan
+    write_nifti(tmp_path / "scan.nii", array)
+    (tmp_path / "scan.nii").rename(tmp_path / "scan.nii.gz")
+    with pytest.raises(VesselSegError, match=r"1 voxels of .* are not numbers"):
+        read_volume(tmp_path / "scan.nii.gz")
+
+
 def test_a_series_of_one_is_a_scan(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
     scan = make_scan()
     sitk.WriteImage(sitk.JoinSeries([scan.to_sitk()]), str(tmp_path / "one.nii.gz"))
@@ -238,6 +281,33 @@ def test_existing_output_is_kept_unless_asked(make_scan: Callable[..., Volume], 
     assert path.read_text() == "precious"
     write_volume(make_scan(), path, overwrite=True)
     assert read_volume(path).geometry.size == (48, 44, 24)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_output_that_appears_meanwhile_is_kept_unless_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "out.nii.gz"
+
+    def write(overwrite: bool) -> None:
+        with atomic_output(path, overwrite=overwrite) as temporary:
+            temporary.write_text("ours")
+            path.write_text("precious")
+
+    with pytest.raises(VesselSegError, match="exists already"):
+        write(overwrite=False)
+    assert path.read_text() == "precious"
+    write(overwrite=True)
+    assert path.read_text() == "ours"
+    with atomic_output(tmp_path / "other") as temporary:
+        temporary.write_text("ours")
+    assert (tmp_path / "other").read_text() == "ours"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "out.nii.gz"]
 
 
 def test_failing_block_leaves_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vesselseg.cli.main import main
+from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import write_volume
 from vesselseg.judging import read_drawn_case
@@ -115,6 +116,30 @@ def test_wrong_wishes_are_named(
 ) -> None:
     assert main([part.format(cases=cases) for part in arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_the_precision_that_is_asked_for_is_told(cases: Path, tiny_model: str) -> None:
+    out = cases.parent
+    arguments = ["judge", str(cases), "--models", tiny_model, "--baselines", "--device", "cpu", "--precision", "f32"]
+    assert main([*arguments, "--json", f"{out}/t.json", "--markdown", f"{out}/t.md"]) == 0
+    values = json.loads((out / "t.json").read_text())
+    assert values["command"].endswith("--precision f32")
+    assert values["methods"][0]["precisions"] == ["f32"]
+    assert "computed in f32" in (out / "t.md").read_text()
+    # And by default, that which was taken.
+    assert main(["judge", str(cases), "--models", tiny_model, "--baselines", "--json", f"{out}/d.json"]) == 0
+    values = json.loads((out / "d.json").read_text())
+    assert "--precision" not in values["command"]
+    assert len(values["methods"][0]["precisions"]) == 1
+
+
+@pytest.mark.parametrize("value", [0.9, -1])
+def test_what_is_no_label_is_named(cases: Path, value: float) -> None:
+    path = cases / "case_0" / "label.nii.gz"
+    values = np.full(GEOMETRY.shape, value, np.float32)
+    write_volume(Volume(values, GEOMETRY), path, overwrite=True)
+    with pytest.raises(VesselSegError, match=r"label\.nii\.gz is no label"):
+        read_drawn_case(cases / "case_0")
 
 
 def test_nothing_is_written_where_a_case_is_broken(cases: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,14 +107,22 @@ def test_a_pickle_is_never_opened(copied_model: Path, tmp_path: Path) -> None:
     [
         ({"spacing_mm": [0.5, 0.5]}, "impossible spacing"),
         ({"spacing_mm": None}, "not complete"),
-        ({"threshold": 0}, "impossible spacing or threshold"),
+        ({"spacing_mm": [0.5, 0.5, float("inf")]}, "impossible spacing_mm"),
+        ({"threshold": 0}, "impossible threshold"),
+        ({"spacing_tolerance": "0.25"}, "impossible spacing_tolerance"),
+        ({"min_component_mm3": None}, "impossible min_component_mm3"),
+        ({"min_component_mm3": 10**400}, "impossible min_component_mm3"),
+        ({"normalisation": {"method": "zscore", "mean": 1.0, "std": 0}}, "impossible normalisation"),
+        ({"normalisation": {"method": "zscore", "mean": "1", "std": 2.0}}, "impossible normalisation"),
+        ({"normalisation": {"method": "foreground_median", "clip": None}}, "impossible normalisation"),
         ({"architecture": "nonesuch"}, "unknown network architecture"),
     ],
 )
 def test_impossible_manifests_are_refused(copied_model: Path, values: dict, words: str) -> None:
     change(copied_model, **values)
-    with pytest.raises(VesselSegError, match=words):
+    with pytest.raises(VesselSegError, match=words) as raised:
         load_network(Manifest.read(copied_model))
+    assert "\n" not in str(raised.value)
 
 
 def test_fields_of_a_later_version_are_left_alone(copied_model: Path) -> None:
@@ -145,6 +154,27 @@ def test_import_copies_a_whole_model_and_refuses_a_broken_one(
     with pytest.raises(VesselSegError):
         import_model(copied_model, overwrite=True)
     load_network(find_model("tiny"))
+
+
+def test_imported_models_whose_weights_are_called_the_same_are_kept_apart(
+    models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
+    own = Manifest.read(models_folder / "tiny.json")
+    networks = {"first": load_network(own), "second": load_network(own)}
+    with torch.no_grad():
+        networks["second"].get_parameter("head.weight").mul_(2)
+    for name, network in networks.items():
+        save_model(network, replace(own, name=name), tmp_path / name)
+        (tmp_path / name / f"{name}.safetensors").rename(tmp_path / name / "weights.safetensors")
+        change(tmp_path / name / f"{name}.json", weights="weights.safetensors", invented_later=1)
+        import_model(tmp_path / name / f"{name}.json", overwrite=True)
+    for name, network in networks.items():
+        found = find_model(name)
+        assert found.weights_path.name == f"{name}.safetensors"
+        assert json.loads(found.path.read_text())["invented_later"] == 1
+        torch.testing.assert_close(load_network(found).state_dict(), network.state_dict(), rtol=1e-3, atol=1e-3)
 
 
 def test_unknown_model_lists_the_known(tiny_model: str) -> None:

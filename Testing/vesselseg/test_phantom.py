@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,18 @@ from scipy.ndimage import label as label_pieces
 
 from vesselseg.cli.main import main
 from vesselseg.image_io import read_label, read_volume
-from vesselseg.phantom import PHANTOM_GEOMETRY, make_phantom
+from vesselseg.phantom import PHANTOM_GEOMETRY, make_phantom, make_phantom_with_radii
 from vesselseg.volume import Volume
 
 
 @pytest.fixture(scope="module")
-def phantom() -> tuple[Volume, Volume]:
-    return make_phantom(0)
+def with_radii() -> tuple[Volume, Volume, Volume]:
+    return make_phantom_with_radii(0)
+
+
+@pytest.fixture
+def phantom(with_radii: tuple[Volume, Volume, Volume]) -> tuple[Volume, Volume]:
+    return with_radii[:2]
 
 
 def test_scan_and_label_lie_on_one_grid(phantom: tuple[Volume, Volume]) -> None:
@@ -42,6 +48,20 @@ def test_other_seeds_draw_other_phantoms(phantom: tuple[Volume, Volume]) -> None
     again, other = make_phantom(0), make_phantom(1)
     np.testing.assert_array_equal(again[0].array, phantom[0].array)
     assert not np.array_equal(other[1].array, phantom[1].array)
+
+
+def test_the_demo_knows_its_thin_arteries(tmp_path: Path, tiny_model: str) -> None:
+    arguments = ["demo", "--output", str(tmp_path / "demo"), "--model", tiny_model, "--device", "cpu"]
+    assert main([*arguments, "--progress", "none"]) == 0
+    # With voxels of 0.6 mm, none is thinner as far as its label tells.
+    assert json.loads((tmp_path / "demo" / "metrics.json").read_text())["sensitivity_small"] is not None
+
+
+def test_radii_are_those_of_the_label(with_radii: tuple[Volume, Volume, Volume]) -> None:
+    _, label, radius = with_radii
+    assert radius.geometry == label.geometry
+    np.testing.assert_array_equal(radius.array > 0, label.array == 1)
+    assert 0.2 < radius.array[label.array == 1].min() < 0.6
 
 
 def test_command_writes_both_images_once(tmp_path: Path, phantom: tuple[Volume, Volume]) -> None:

@@ -20,7 +20,7 @@ from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_volume
 from vesselseg.models import Manifest, quantising
 from vesselseg.models.manifest import PrecisionCheck
-from vesselseg.models.precision_check import check_precisions
+from vesselseg.models.precision_check import check_precisions, write_checks
 from vesselseg.models.quantising import quantise_model
 from vesselseg.models.weights import load_weights
 from vesselseg.segmentation import segment
@@ -84,6 +84,24 @@ def test_numbers_are_measured_and_kept(own_model: Path, cases: Path, capsys: pyt
     assert check.dice_to_f32 == pytest.approx(np.mean(dice), abs=1e-5)
 
 
+def test_numbers_are_written_where_there_was_nothing(own_model: Path) -> None:
+    own_model.write_text(json.dumps({**json.loads(own_model.read_text()), "precisions": None}))
+    check = PrecisionCheck(0.9995, 0.0, 1, Manifest.read(own_model).sha256)
+    assert write_checks(Manifest.read(own_model), {"bf16": check}).precisions == {"bf16": check}
+
+
+@pytest.mark.parametrize("measure", [check_precisions, quantise_model])
+def test_a_manifest_that_cannot_be_written_is_refused_before_the_work(
+    own_model: Path, cases: Path, measure: Callable[..., object]
+) -> None:
+    def started(fraction: float, message: str) -> None:
+        pytest.fail("work began")
+
+    model = replace(Manifest.read(own_model), path=Path("/proc/tiny.json"))
+    with pytest.raises(VesselSegError, match=r"tiny\.json cannot be written"):
+        measure(model, sorted(cases.iterdir()), progress=started)
+
+
 def test_folders_without_cases_are_refused(own_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--progress", "none", "check-precision", str(own_model), "--cases", str(tmp_path)]) == 1
     assert "has no subfolders" in capsys.readouterr().err
@@ -94,7 +112,8 @@ def test_int8_form_is_made_used_and_checked(
 ) -> None:
     # Random weights leave many voxels near the threshold.
     monkeypatch.setattr(quantising, "_WANTED_DICE", 0.97)
-    before = json.loads(own_model.read_text())
+    before = {**json.loads(own_model.read_text()), "precisions": None}  # as good as none
+    own_model.write_text(json.dumps(before))
     assert main(["models", "--progress", "none", "quantise", str(own_model), "--cases", str(cases)]) == 0
     model = Manifest.read(own_model)
     assert json.loads(own_model.read_text()) == {**before, "int8": model.int8}

@@ -40,6 +40,28 @@ def test_what_comes_back_lies_on_the_voxels_it_came_from(scan: Volume) -> None:
     np.testing.assert_allclose(back.array, np.where(mask & asked, scan.array / median, 0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("spacing", [0.06, 0.3])
+@pytest.mark.parametrize("side", [1, 20])
+def test_a_mask_hardly_grows_on_a_coarser_grid(spacing: float, side: int) -> None:
+    """The filter that smooths it for that grid reaches far, with values next to nothing."""
+    geometry = Geometry((150, 160, 140), (spacing,) * 3)
+    scan = Volume(np.random.default_rng(0).uniform(80, 120, geometry.shape).astype(np.float32), geometry)
+    mask = np.zeros(geometry.shape, bool)
+    mask[0, 0, 0] = True  # so that the box is wide
+    start = np.array([70, 65, 75])
+    mask[tuple(slice(first, first + side) for first in start)] = True
+    wanted = prepare_scan(scan, mask, None, model((0.6, 0.6, 0.6)), []).wanted
+    assert wanted is not None
+    # The first and last voxel of the mask on the other grid, which begins at the same edge.
+    low, high = ((start + shift + 0.5) * spacing / 0.6 - 0.5 for shift in (0, side - 1))
+    # What the mask's voxels are interpolated from is all there, and little more.
+    assert wanted[tuple(slice(a, b + 1) for a, b in zip(np.floor(low).astype(int), np.ceil(high).astype(int)))].all()
+    wanted[:3, :3, :3] = False
+    found = np.argwhere(wanted)
+    assert np.all(found.min(axis=0) > low - 4)
+    assert np.all(found.max(axis=0) < high + 4)
+
+
 def test_a_scan_of_another_spacing_is_resampled_and_comes_back(scan: Volume) -> None:
     notes: list[str] = []
     prepared = prepare_scan(scan, None, None, model((1.0, 1.0, 1.0)), notes)

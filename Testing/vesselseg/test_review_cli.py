@@ -149,3 +149,10 @@ def test_thresholds_writes_table_and_figure(folder: Path, capsys: pytest.Capture
     assert len((folder / "t.csv").read_text().splitlines()) == 101
     assert (folder / "t.pdf").stat().st_size > 5000
     assert run("thresholds", "scan.nrrd", "truth.nrrd") == 1
+
+
+@pytest.mark.parametrize("options", [["--current", "0"], ["--title", "a"], ["--dpi", "300"], ["--background", "white"]])
+def test_wishes_for_a_figure_need_one(folder: Path, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("thresholds", "probability.nrrd", "truth.nrrd", *options) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "are for the figure" in line

@@ -181,6 +181,15 @@ def test_going_to_the_cpu_is_said(
     assert "the CPU was used instead" in caplog.text
 
 
+@pytest.mark.parametrize(("words", "said"), [("full", "full"), ("", "RuntimeError")])
+def test_what_kept_the_preview_away_is_said(make_scan: MakeScan, tiny_model: str, words: str, said: str) -> None:
+    def failing(label: Volume) -> None:
+        raise RuntimeError(words)
+
+    done = segment(make_scan(), model=tiny_model, brain_mask="none", device="cpu", preview=failing)
+    assert done.run.notes == [f"there is no preview: {said}"]
+
+
 def test_a_region_alone_is_segmented_as_in_the_whole_scan(
     awkward_geometry: Geometry, make_scan: MakeScan, tiny_model: str
 ) -> None:

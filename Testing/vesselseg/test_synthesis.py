@@ -10,10 +10,11 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.ndimage import label as label_pieces
 
+from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.synthesis.background import Background, find_sinuses, without_arteries
-from vesselseg.synthesis.dataset import grown_scene, synthesize, write_drawn_scan
+from vesselseg.synthesis.dataset import grown_scene, synthesize, tree_number, write_drawn_scan
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.growth import grow_tree
 from vesselseg.synthesis.scan import UNSURE, Acquisition, take_scan
@@ -257,6 +258,47 @@ def test_unknown_subject_is_named(tmp_path: Path) -> None:
     (tmp_path / "tof").mkdir()
     with pytest.raises(VesselSegError, match="NOBODY"):
         next(synthesize(1, data=tmp_path, heads=["NOBODY"]))
+
+
+def test_data_without_heads_or_trees_are_not_taken_for_a_wish_for_simulated_ones(tmp_path: Path) -> None:
+    (tmp_path / "tof").mkdir()
+    with pytest.raises(VesselSegError, match="no tof"):
+        next(synthesize(1, data=tmp_path))
+    (tmp_path / "tof" / "A_tof.nii.gz").touch()
+    with pytest.raises(VesselSegError, match="no arteries"):
+        next(synthesize(1, data=tmp_path))
+
+
+@pytest.mark.parametrize("options", [{"heads": ["A"]}, {"trees": ["A"]}, {"masks": Path("masks")}])
+def test_subjects_and_masks_need_data(options: dict) -> None:
+    with pytest.raises(VesselSegError, match="belong to a data folder"):
+        next(synthesize(1, **options))
+
+
+@pytest.mark.parametrize(("heads", "trees"), [(1, 32), (3, 32), (5, 32), (2, 5), (4, 10), (7, 1)])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_every_head_meets_every_tree_before_one_comes_again(heads: int, trees: int, seed: int) -> None:
+    pairs = [(k % heads, tree_number(k, heads, trees, seed)) for k in range(heads * trees)]
+    assert len(set(pairs)) == heads * trees
+    assert {tree for _, tree in pairs} == set(range(trees))
+
+
+def test_a_seed_draws_the_trees_that_it_always_drew() -> None:
+    # As published scans were drawn, wherever that rule leaves no tree out.
+    assert [tree_number(k, 2, 5, 3) for k in range(10)] == [(k // 2 + k + 33) % 5 for k in range(10)]
+
+
+def test_existing_scans_are_told_before_one_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("VESSELSEG_DATA", raising=False)
+    monkeypatch.setattr("vesselseg.synthesis.dataset.grown_scene", lambda *_: pytest.fail("a scan was drawn"))
+    (tmp_path / "007_0001").mkdir()
+    (tmp_path / "007_0001" / "radius.nii.gz").write_text("precious")
+    options = ["--count", "3", "--seed", "7", "--progress", "none"]
+    assert main(["synthesize", "--output", str(tmp_path), *options]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "007_0001/radius.nii.gz exists already" in line
 
 
 @pytest.mark.slow

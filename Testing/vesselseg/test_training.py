@@ -12,9 +12,10 @@ import pytest
 from training_cases import GRID, MEDIAN, curve, make_config, tube_scan, write_config, write_scans
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.image_io import write_volume
 from vesselseg.training.config import Augmentation, TrainingConfig, shipped_configs
 from vesselseg.training.data import PatchSampler, as_training_scan, load_scans, patch_statistics
-from vesselseg.training.evaluation import centreline, judge_on_real_scan
+from vesselseg.training.evaluation import judge_on_real_scan
 from vesselseg.volume import Volume
 
 torch = pytest.importorskip("torch")
@@ -47,6 +48,23 @@ def test_configuration_finds_scans_beside_itself(tmp_path: Path) -> None:
         ({"steps": "many"}, "wrong kind"),
         ({"augmentation": 3}, "augmentation"),
         ({"synthesize": []}, "synthesize"),
+        ({"normalisation": "zscore"}, "normalisation"),
+        ({"loss_options": {"smooth": "a"}}, "loss_options"),
+        ({"steps": 100.5}, "steps cannot be 100.5"),
+        ({"seed": 1.5}, "seed"),
+        ({"workers": 1.5}, "workers"),
+        ({"workers": True}, "workers cannot be true"),
+        ({"choose_threshold": 1}, "choose_threshold"),
+        ({"learning_rate": "0.1"}, "learning_rate"),
+        ({"patch_size": 64.0}, "patch_size"),
+        ({"options": []}, "options"),
+        ({"spacing_mm": [1, 1]}, "spacing_mm"),
+        ({"training_scans": "train"}, "training_scans"),
+        ({"frozen": "encoder"}, "frozen"),
+        ({"augmentation": {"flips": ["x"]}}, r"augmentation\.flips"),
+        ({"synthesize": {"training": {"count": "6"}}}, r"synthesize\.training\.count"),
+        ({"synthesize": {"training": {"count": 1, "size": [8, 8]}}}, r"synthesize\.training\.size"),
+        ({"synthesize": {"training": {}}}, "count"),
     ],
 )
 def test_wrong_configuration_is_named(tmp_path: Path, entries: dict, message: str) -> None:
@@ -197,6 +215,24 @@ def test_signal_augmentation_stays_in_range() -> None:
     assert not torch.equal(changed, images)
 
 
+@pytest.mark.parametrize("clip", [2.5, 8.0])
+def test_changed_patches_reach_as_high_as_the_scans_do(clip: float) -> None:
+    from vesselseg.networks import build_network
+    from vesselseg.training.patches import PatchStream
+
+    values = {"name": "tube", "training_scans": ["train"], "batch_size": 32, "patch_size": 32}
+    options = {"channels": [4, 8], "in_slices": 3, "norm": "batch"}
+    normalisation = {"method": "foreground_median", "clip": clip}
+    config = TrainingConfig(**values, options=options, normalisation=normalisation)
+    scan, label = tube_scan()
+    array = scan.array.copy()
+    array[8:13, 28:33, 28:38] = 2500  # little enough that the rest is the head still
+    bright = scan.with_array(array)
+    network = build_network(config.architecture, **config.options)
+    images, _ = PatchStream(config, [as_training_scan(bright, label, normalisation)], network)[1]
+    assert images.max() == clip
+
+
 def test_a_short_run_learns_a_tube_and_writes_a_model(tmp_path: Path) -> None:
     from vesselseg.models.manifest import Manifest
     from vesselseg.models.weights import load_network
@@ -328,15 +364,43 @@ def test_command_trains_and_does_not_replace_a_model(tmp_path: Path) -> None:
     assert main(["train", "no-such", "--output", str(tmp_path / "out"), "--progress", "none"]) == 1
 
 
+@pytest.mark.parametrize("options", [["--steps", "300"], ["--name", "mine"], ["--cases", "a"]])
+def test_options_of_fine_tuning_are_refused_without_it(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vesselseg.cli.main import main
+
+    assert main(["train", "small", "--output", str(tmp_path / "out"), "--progress", "none", *options]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "are for --finetune" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_value_but_0_and_unsure_is_vessel(tmp_path: Path) -> None:
+    scan, label = tube_scan()
+    (tmp_path / "train" / "scan").mkdir(parents=True)
+    values = np.where(label.array == 1, 2, 0).astype(np.uint16)
+    values[0], values[1, 0, 0] = 255, 300
+    write_volume(scan, tmp_path / "train" / "scan" / "tof.nii.gz")
+    write_volume(label.with_array(values), tmp_path / "train" / "scan" / "label.nii.gz")
+    (read,) = load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+    np.testing.assert_array_equal(read.label, np.select([values == 255, values > 0], [255, 1], 0))
+
+
+@pytest.mark.parametrize("value", [0.9, -1])
+def test_what_is_no_label_is_named(tmp_path: Path, value: float) -> None:
+    scan, label = tube_scan()
+    (tmp_path / "train" / "scan").mkdir(parents=True)
+    write_volume(scan, tmp_path / "train" / "scan" / "tof.nii.gz")
+    values = np.where(label.array == 1, np.float32(value), np.float32(0))
+    write_volume(label.with_array(values), tmp_path / "train" / "scan" / "label.nii.gz")
+    with pytest.raises(VesselSegError, match=r"label\.nii\.gz is no label"):
+        load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+
+
 def test_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(VesselSegError, match="holds no scans"):
         load_scans([str(tmp_path)], tmp_path / "cache", MEDIAN)
-
-
-def test_centreline_of_a_tube_is_a_line() -> None:
-    _, label = tube_scan()
-    assert 50 < centreline(label.array > 0).sum() < 75
-    assert not centreline(np.zeros((4, 5, 6), bool)).any()
 
 
 def test_judgement_of_a_real_scan() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,38 @@ def test_no_improvement_is_claimed_that_was_not_measured(
     assert "tube-finetuned" not in [manifest.name for manifest in list_models()]
 
 
+def test_a_model_for_standardised_scans_can_learn_on(tmp_path: Path) -> None:
+    from vesselseg.training.finetuning import finetune
+    from vesselseg.training.trainer import train
+
+    entries = {"normalisation": {"method": "zscore"}, "augmentation": {"signal": False}, "steps": 2}
+    standardised = train(make_config(tmp_path, **entries), tmp_path / "parent")
+    case = write_case(tmp_path / "case", radius=3)
+    model = finetune(standardised, [case], tmp_path / "out", steps=2, device="cpu", register=False)
+    assert model.normalisation == standardised.normalisation
+
+
+def test_parent_and_child_are_measured_in_one_precision(
+    tmp_path: Path, parent: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vesselseg.training import finetuning
+
+    ran: list[str] = []
+    segment = finetuning.segment
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        done = segment(*arguments, **options)
+        ran.append(done.run.precision)
+        return done
+
+    monkeypatch.setattr(finetuning, "segment", noted)
+    # A machine that would take bfloat16 for the one that was checked for it.
+    monkeypatch.setattr("vesselseg.engines.choice._best_precision", lambda *_: "bf16")
+    case = write_case(tmp_path / "case", radius=3)
+    finetuning.finetune(parent, [case], tmp_path / "out", steps=1, device="cpu", register=False)
+    assert ran == ["f32", "f32"]
+
+
 def test_a_part_of_a_single_case_is_kept_back(tmp_path: Path, parent: Manifest) -> None:
     from vesselseg.image_io import read_volume
     from vesselseg.training.finetuning import finetune
@@ -170,6 +203,10 @@ def test_cases_that_cannot_be_used_are_named(tmp_path: Path, parent: Manifest) -
     (empty / "label.nii.gz").unlink()
     write_volume(Volume(np.zeros(SHAPE, np.uint8), Geometry((48, 48, 44), (0.6, 0.6, 0.6))), empty / "label.nii.gz")
     with pytest.raises(VesselSegError, match="no vessels"):
+        finetune(parent, [empty], tmp_path / "out", device="cpu")
+    shares = np.full(SHAPE, 0.5, np.float32)
+    write_volume(Volume(shares, Geometry((48, 48, 44), (0.6, 0.6, 0.6))), empty / "label.nii.gz", overwrite=True)
+    with pytest.raises(VesselSegError, match="is no label"):
         finetune(parent, [empty], tmp_path / "out", device="cpu")
     assert main(["train", "--output", str(tmp_path / "out")]) == 1
     assert main(["train", "small", "--finetune", "x", "--output", str(tmp_path / "out")]) == 1

@@ -91,6 +91,47 @@ def test_an_unfinished_run_of_another_configuration_is_refused(tmp_path: Path) -
         train(other, tmp_path / "out")
 
 
+def test_a_resumed_run_keeps_its_precision_and_warns_of_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from vesselseg.training import backend
+    from vesselseg.training.trainer import train
+
+    config = make_config(tmp_path, **STATEFUL, precision="auto")
+    monkeypatch.setattr(backend, "computes_in_bfloat16", lambda device: False)
+    with pytest.raises(Cancelled):
+        train(config, tmp_path / "out", device="cpu", progress=stop_at(3))
+    with pytest.raises(Cancelled):
+        train(config, tmp_path / "out", device="cpu", progress=stop_at(5))
+    assert "the run began" not in caplog.text
+    monkeypatch.setattr(backend, "computes_in_bfloat16", lambda device: True)
+    assert train(config, tmp_path / "out", device="cpu").training["precision"] == "float32"
+    warning = "the run began on cpu in float32, and goes on in it on cpu, where a new one would be in bfloat16"
+    assert warning in caplog.text
+
+
+def test_a_checkpoint_that_does_not_tell_its_precision_is_gone_on_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    from vesselseg.training.trainer import train
+
+    config = make_config(tmp_path, **STATEFUL, precision="auto")
+    train(config, tmp_path / "whole", device="cpu")
+    with pytest.raises(Cancelled):
+        train(config, tmp_path / "old", device="cpu", progress=stop_at(3))
+    path = tmp_path / "old" / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["vesselseg"])
+    del header["state"]["precision"], header["state"]["device"]
+    save_file(load_file(path), path, metadata={"vesselseg": json.dumps(header)})
+    train(config, tmp_path / "old", device="cpu")
+    assert "the run began" not in caplog.text
+    assert_same_run(tmp_path / "whole", tmp_path / "old")
+
+
 @pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
     from vesselseg.training.trainer import train

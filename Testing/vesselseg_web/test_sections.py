@@ -205,6 +205,26 @@ def test_decision_without_a_chosen_error_says_what_is_missing(page, compared):
     assert page.data.status == "Compare with a reference first."
 
 
+def test_nothing_is_decided_while_a_segmentation_runs(page, compared, segmented, case, python):
+    section = CorrectLogic(page, case, compared.tell)
+    poll(compared, lambda: case.review.navigator.components)
+    before = case.label().array
+    case.review.navigator.choose(case.review.navigator.components[0].component_id)
+    case.segmentation.python = python("sleep")
+    segmented.start()
+    section.decide("accepted")
+    np.testing.assert_array_equal(case.label().array, before)
+    assert page.data.status == "Wait until the segmentation is done, or cancel it."
+    section.poll()
+    assert section.data.why_no_decision == page.data.status
+    segmented.stop()
+    section.poll()
+    assert section.data.why_no_decision == ""
+    section.decide("accepted")
+    section.update()
+    assert len(section.data.steps) == 1
+
+
 def test_what_ran_is_told_again_of_vessels_that_came_with_a_session(segmented):
     data = segmented.data
     ran, data.message, data.threshold = data.message, "", 0.9

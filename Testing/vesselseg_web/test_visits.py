@@ -104,6 +104,32 @@ def test_next_process_waits_ahead(python, clock):
     run(visit())
 
 
+@pytest.mark.parametrize(
+    "error", [VesselSegError("no memory"), OSError(28, "No space left on device")], ids=["process", "folder"]
+)
+def test_visits_go_on_where_no_process_can_be_started_for_the_next(python, clock, caplog, error):
+    def start(*arguments):
+        starts.append(clock.now)
+        if len(starts) == 2:
+            raise error
+        return Visit(*arguments)
+
+    async def visit():
+        visits = Visits(most=2, python=python(_SCRIPT), start=start)
+        key, first = await visits.begin()
+        for seconds in (10, 1, 30):
+            clock.now += seconds
+            await visits.look_after()
+        assert visits.find(key) is first
+        assert starts == [1000, 1010, 1041]  # not anew every second
+        assert await visits.begin() is not None
+        await visits.close()
+
+    starts = []
+    run(visit())
+    assert f"no process waits for the next visitor: {error}" in caplog.text
+
+
 @pytest.mark.parametrize(("closed_page", "seconds"), [(True, CLOSED_SECONDS), (False, LOST_SECONDS)])
 def test_visit_ends_when_the_visitor_stays_away(python, clock, closed_page, seconds):
     async def visit():

@@ -92,6 +92,18 @@ class Autosave:
             ) from error
         history.listeners.append(self._on_step)
 
+    def pause(self) -> None:
+        """Follow the history no more, but keep what was saved, and the lock on it, until `resume`."""
+        with contextlib.suppress(ValueError):
+            self._history.listeners.remove(self._on_step)
+        self._wait()
+
+    def resume(self, history: EditHistory, volume_node: Any) -> None:
+        """Go on after a pause, with another history of the same segmentation; it is saved as it is now."""
+        self._history, self._volume_node = history, volume_node
+        history.listeners.append(self._on_step)
+        self.note_edits(0)
+
     @property
     def saved(self) -> bool:
         """Whether every edit is on the disk."""
@@ -143,9 +155,7 @@ class Autosave:
         keep : bool
             Whether to leave what was saved, to be offered later.
         """
-        with contextlib.suppress(ValueError):
-            self._history.listeners.remove(self._on_step)
-        self._wait()
+        self.pause()
         self._lock.close()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -46,7 +46,7 @@ class BatchSection(PanelSection):
         elif errors is None or not errors.applies:
             reason = _("Compare these vessels with a reference first.")
         allow(self.ui.previewBatchButton, reason, _("Show what correcting these errors would do, before it is done."))
-        if not reason and self.logic.review.mask() is None:
+        if not reason and self.logic.review.mask_node is None:
             reason = _("No brain mask is known: choose one in the section Metrics and compare again.")
         allow(self.ui.outsideBrainCheckBox, reason, _("Only errors whose centre lies outside the brain mask."))
 

@@ -92,14 +92,18 @@ class CompareSection(PanelSection):
 
     def poll(self) -> None:
         """Follow the edits."""
+        failed = True
         try:
             with slicer.util.tryWithErrorDisplay(_("The comparison cannot follow the labels.")):
                 changed = self._review.poll()
+                failed = False
                 if changed:
                     self._changed(changed)
         finally:
             if self._review.error_map is None:
                 self.close()
+            elif failed:
+                self._changed({METRICS})  # they are not being computed any more
 
     def _tell(self) -> None:
         error_map = self._review.error_map

@@ -110,25 +110,24 @@ class CorrectSection(PanelSection):
 
     def let_go(self) -> None:
         """Ask what becomes of edits that were not saved: the scene is about to be closed."""
-        keep = False
-        if self._unsaved():
+        self._notice_saved()
+        keep, nodes = False, self._edits.unsaved_nodes
+        if nodes:
             question = _(
-                "The edits of '{name}' are not saved, and the scene is being closed. Keep a copy that you can restore?"
+                "The edits of {names} are not saved, and the scene is being closed. Keep a copy that you can restore?"
             )
-            keep = slicer.util.confirmYesNoDisplay(
-                question.format(name=self._edits.target.node.GetName()), _("Keep edited vessels?")
-            )
-            if keep:
-                with slicer.util.tryWithErrorDisplay(_("The edits could not be kept.")):
-                    self._edits.save_against_crash()
-        self._stop(keep_autosave=bool(keep))
+            names = ", ".join(f"'{node.GetName()}'" for node in nodes)
+            keep = bool(slicer.util.confirmYesNoDisplay(question.format(names=names), _("Keep edited vessels?")))
+        self._stop(lambda: self._edits.stop(keep_autosave=keep))
 
     def close(self) -> None:
         """Stop editing; what was not saved is offered when the module is opened next."""
-        self._stop(keep_autosave=self._unsaved())
+        self._notice_saved()
+        self._stop(lambda: self._edits.stop(keep_autosave=True))
 
     def poll(self) -> None:
         """Notice what others have edited, save against crashes, and show what can be undone."""
+        self._notice_saved()
         if self._edits.target is None:
             return
         try:
@@ -138,8 +137,6 @@ class CorrectSection(PanelSection):
         changed = self._edits.errors.take_changes() if self._edits.errors is not None else set()
         if changed:
             self._tell(changed)
-        if self._edits.unsaved_edits and not self._unsaved():
-            self._edits.mark_saved()
         state = (*self._edits.state, self._edits.unsaved_edits)
         if state != self._state:
             self._state = state
@@ -320,8 +317,9 @@ class CorrectSection(PanelSection):
 
     def _follow(self) -> None:
         """Begin to edit something else if something else is chosen."""
-        parameters = self.parameters
+        parameters, target = self.parameters, self._edits.target
         node = parameters.outputSegmentation or parameters.comparedNode
+        edited = target is not None and target.node is node
         if not segment_names(node):
             node = None
         segment_id = segment_with_role(node) if node is not None else None
@@ -330,34 +328,39 @@ class CorrectSection(PanelSection):
         wanted = (node, segment_id, parameters.inputVolume) if node is not None else ()
         if self._stopping or wanted == self._started:
             return
-        self._stop(keep_autosave=self._unsaved())
+        if edited and self._edits.can_undo and target.node.GetSegmentation().GetSegment(segment_id or "") is None:
+            return  # undoing brings the segment back
+        self._notice_saved()
+        self._stop(self._edits.leave)
         self._started = wanted
+        self._timer.start()  # also where nothing is edited: what was left may be saved
         if node is None:
             return
         try:
             self._edits.start(node, parameters.inputVolume, segment_id=segment_id, review=self._review)
-            self._timer.start()
             self.comparison_changed({ANOTHER})
         except VesselSegError as error:
             self._reason = f"{error.message}: {error.advice}"
 
-    def _stop(self, *, keep_autosave: bool) -> None:
+    def _stop(self, stop: Callable[[], None]) -> None:
         self._timer.stop()
         self._stopping = True  # what is removed from the scene now makes the panel update itself
         try:
             self.choose("")
-            self._edits.stop(keep_autosave=keep_autosave)
+            stop()
+        except VesselSegError as error:
+            # Not raised: the scene is closed, or the next segmentation chosen, all the same.
+            slicer.util.errorDisplay(f"{error.message}: {error.advice}")
         finally:
             self._stopping = False
         self._started, self._reason, self._state = (), "", None
         self._show()
 
-    def _unsaved(self) -> bool:
-        """Tell whether there are edits that neither this panel nor 3D Slicer itself has saved."""
-        if self._edits.target is None or not self._edits.unsaved_edits:
-            return False
-        node = self._edits.target.node
-        return node.GetStorageNode() is None or bool(node.GetModifiedSinceRead())
+    def _notice_saved(self) -> None:
+        """See which edits 3D Slicer itself has saved."""
+        for node in self._edits.unsaved_nodes:
+            if node.GetStorageNode() is not None and not node.GetModifiedSinceRead():
+                self._edits.mark_saved(node)
 
     def _show(self) -> None:
         ui, edits = self.ui, self._edits

@@ -28,8 +28,6 @@ def editor_node(scene: Any) -> Any:
     if node is None:
         node = slicer.vtkMRMLSegmentEditorNode()
         node.SetSingletonTag(_SINGLETON_TAG)
-        for key, value in _BRUSH.items():
-            node.SetAttribute(key, value)
         node = scene.AddNode(node)
     return node
 
@@ -48,6 +46,9 @@ def prepare_free_hand(node: Any, target: EditTarget) -> tuple[float, float]:
         Range of intensities that may be painted: from the darkest vessels up to the brightest voxel of the scan.
     """
     keep_thin_vessels(target.node)
+    # Not when the node is made: it outlives its scene, but without what was set in it.
+    for key, value in _BRUSH.items():
+        node.SetAttribute(key, value)
     scan = volume_from_node(target.volume_node).array
     vessels = scan[target.whole_label() != 0]
     low = float(np.quantile(vessels, _DARKEST)) if len(vessels) else float(scan.min())

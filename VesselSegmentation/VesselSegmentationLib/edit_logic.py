@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: A place in mm, RAS of the world, as the views have it.
 Place = tuple[float, float, float]
+#: In place of the number of the last step that was saved: what the segmentation came with was not.
+_NEVER_SAVED = -1
 
 
 class EditLogic:
@@ -83,6 +85,8 @@ class EditLogic:
         self.arteries: ArteryEditor | None = None
         self._autosave_folder = autosave_folder
         self._autosave: Autosave | None = None
+        #: Segmentations that were left with edits that are not saved, with the copies of them.
+        self._left: dict[Any, Autosave | None] = {}
         self._probability_node: Any = None
         self._probability: tuple[int, Volume] | None = None
         self._metrics: dict[str, float] | None = None
@@ -98,7 +102,9 @@ class EditLogic:
         reference: LabelSource | None = None,
         review: ReviewLogic | None = None,
     ) -> None:
-        """Begin to edit a segment. What was edited before is let go of; its history is forgotten.
+        """Begin to edit a segment. What was edited before is left, as `leave` does.
+
+        A segmentation that was left with edits that are not saved still has them: see `unsaved_edits`.
 
         Parameters
         ----------
@@ -108,7 +114,7 @@ class EditLogic:
         segment_id : str, optional
             The default is the segment with the vessels that were found, else the only one.
         probability_node : vtkMRMLScalarVolumeNode, optional
-            The default is the one that belongs to the segmentation.
+            The default is the one that belongs to the segmentation at the time; also once this one is removed.
         reference : LabelSource, optional
             For the metrics in the log; the default is the one of the comparison.
         review : ReviewLogic, optional
@@ -117,7 +123,7 @@ class EditLogic:
         Raises
         ------
         VesselSegError
-            If segment or scan do not fit.
+            If segment or scan do not fit, or what was edited before cannot be saved against crashes.
         """
         if segmentation_node is None or not segmentation_node.IsA("vtkMRMLSegmentationNode"):
             raise VesselSegError("no segmentation is chosen", "segment the scan, or choose a segmentation")
@@ -126,39 +132,75 @@ class EditLogic:
         if reference is None and review is not None and review.error_map is not None:
             first, second = review.error_map.sources
             reference = second if first.node is segmentation_node else None
-        self.stop()
+        self.leave()
         target = EditTarget(segmentation_node, segment_id, volume_node, reference)
         try:
             self.log = EditLog(segmentation_node)
             self._metrics = target.metrics()
-            if self._autosave_folder is not None:
+            if segmentation_node not in self._left and self._autosave_folder is not None:
                 self._autosave = Autosave(self._autosave_folder, target.history, volume_node)
         except VesselSegError:
             target.close()
             raise
+        if segmentation_node in self._left:
+            self._saved_number = _NEVER_SAVED
+            self._autosave = self._left.pop(segmentation_node)
+            if self._autosave is not None:
+                self._autosave.resume(target.history, volume_node)
         target.history.describe_outside = self._describe_outside
         target.history.listeners.append(self._on_step)
-        self._probability_node = probability_node or probability_of(segmentation_node)
+        self._probability_node = probability_node
         self.target = target
         self.arteries = ArteryEditor(target)
         self.errors = None if review is None else ErrorEditor(target, review)
 
+    def leave(self) -> None:
+        """Let go of what is edited; its history is forgotten. Edits that are not saved are not: see `unsaved_nodes`.
+
+        Raises
+        ------
+        VesselSegError
+            If they cannot be saved against crashes; they are let go of all the same.
+        """
+        self._let_go(remember=self.unsaved_edits)
+
     def stop(self, *, keep_autosave: bool = False) -> None:
-        """Let go of the scene. Ask first if `unsaved_edits`.
+        """Let go of the scene. Ask first if there are `unsaved_nodes`.
 
         Parameters
         ----------
         keep_autosave : bool
-            Whether what was saved against crashes stays, to be offered later.
+            Whether edits that are not saved are saved against crashes now, to be offered later; else they are lost.
+
+        Raises
+        ------
+        VesselSegError
+            As `leave`.
         """
+        try:
+            self._let_go(remember=keep_autosave and self.unsaved_edits)
+        finally:
+            for autosave in self._left.values():
+                if autosave is not None:
+                    autosave.close(keep=keep_autosave)
+            self._left = {}
+
+    def _let_go(self, *, remember: bool) -> None:
         self.preview.remove()
-        if self._autosave is not None:
-            self._autosave.close(keep=keep_autosave)
-        if self.target is not None:
-            self.target.close()
-        self.target = self.log = self.errors = self.arteries = self._autosave = None
-        self._probability_node = self._probability = self._metrics = None
-        self._saved_number = 0
+        target, autosave = self.target, self._autosave
+        try:
+            if remember:
+                self.save_against_crash()
+        finally:
+            if target is not None:
+                if remember:
+                    self._left[target.node] = autosave
+                target.close()
+            if autosave is not None:
+                (autosave.pause if remember else autosave.close)()
+            self.target = self.log = self.errors = self.arteries = self._autosave = None
+            self._probability_node = self._probability = self._metrics = None
+            self._saved_number = 0
 
     def poll(self) -> None:
         """Notice what others have changed, and save against crashes if it is time; returns at once.
@@ -323,21 +365,50 @@ class EditLogic:
             return False
         return self._saved_number != 0 or any(step.tool != AUTOMATIC for step in self.target.history.steps)
 
+    @property
+    def unsaved_nodes(self) -> list[Any]:
+        """The segmentations with edits that are not saved: the one that is edited, and those that were left."""
+        edited = [self.target.node] if self.target is not None and self.unsaved_edits else []
+        return [*edited, *self._left]
+
+    @property
+    def only_voxels(self) -> bool:
+        """Whether the label holds all that was done: no vessel was named, and no error only decided about.
+
+        Of edits that were made before `start` that is not known.
+        """
+        target = self.target
+        if target is None or self._saved_number == _NEVER_SAVED:
+            return False
+        steps = target.history.steps
+        return all({change.segment_id for change in step.changes} == {target.segment_id} for step in steps)
+
     def measure_against(self, reference: LabelSource | None) -> None:
         """Take another reference for the metrics in the log, or none, from the next step on; the history stays."""
         target = self._target()
         target.reference = reference
         self._metrics = target.metrics()
 
-    def mark_saved(self) -> None:
-        """Say that the segmentation has been saved as it is: what was kept against crashes is removed."""
+    def mark_saved(self, segmentation_node: Any = None) -> None:
+        """Say that a segmentation has been saved as it is: what was kept against crashes is removed.
+
+        Parameters
+        ----------
+        segmentation_node : vtkMRMLSegmentationNode, optional
+            One of `unsaved_nodes`; the default is the one that is edited.
+        """
+        if segmentation_node in self._left:
+            autosave = self._left.pop(segmentation_node)
+            if autosave is not None:
+                autosave.close()
+            return
         self._saved_number = self._last_number()
         if self._autosave is not None:
             self._autosave.forget()
 
     def mark_unsaved(self, edits: int) -> None:
         """Say that the segmentation has come with a number of edits that were never saved: a crash has left them."""
-        self._saved_number = -1
+        self._saved_number = _NEVER_SAVED
         if self._autosave is not None:
             self._autosave.note_edits(edits)
 
@@ -349,7 +420,9 @@ class EditLogic:
     def probability(self) -> Volume | None:
         """Return the stored probability on the grid of the scan; None if there is none."""
         node, target = self._probability_node, self._target()
-        if node is None or not self.scene.IsNodePresent(node) or node.GetImageData() is None:
+        if node is None or not self.scene.IsNodePresent(node):
+            node = probability_of(target.node)  # asked each time: the scan may have been segmented again
+        if node is None or node.GetImageData() is None:
             return None
         state = int(node.GetImageData().GetMTime())
         if self._probability is None or self._probability[0] != state:

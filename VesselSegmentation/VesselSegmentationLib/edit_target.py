@@ -219,12 +219,12 @@ class EditTarget:
         change_voxels(self.node, segment_id, edit, matrix)
 
     def metrics(self) -> dict[str, float] | None:
-        """Return Dice, precision and sensitivity against the reference; None if there is none.
+        """Return Dice, precision and sensitivity against the reference; None if there is none, or the segment is gone.
 
         As `vesselseg.metrics.evaluate` defines them. They follow every step without looking at the whole label.
         """
         truth = self._reference_mask()
-        if truth is None:
+        if truth is None or self.node.GetSegmentation().GetSegment(self.segment_id) is None:
             return None
         parts = self.parts()
         if parts:

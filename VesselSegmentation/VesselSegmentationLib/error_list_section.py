@@ -34,6 +34,7 @@ class ErrorListSection(PanelSection):
     def __init__(self, ui: Any, logic: Any) -> None:
         super().__init__(ui, logic)
         self._review = logic.review
+        self._running = False
         self._ids: list[str] = []
         self._blinks = 0
         self._blink_timer = make_timer(_BLINK_MILLISECONDS, self._blink)
@@ -51,18 +52,21 @@ class ErrorListSection(PanelSection):
 
     def update(self, running: bool) -> None:
         """Bring the widgets up to date."""
+        self._running = running
         reason = "" if self._review.navigator is not None else _("Compare the vessels with a reference first.")
         walk = reason
         if not reason and not self._ids:
             walk = _("There is nothing in the list.")
+        # What is decided while a segmentation runs would be lost with the history when it ends.
+        decide = _("Wait until the segmentation is done, or cancel it.") if running else walk
         for widget, why, tool_tip in (
             (self.ui.hideBoundaryCheckBox, reason, _("Hide rims one voxel thick along vessels that both have.")),
             (self.ui.hideMarkedCheckBox, reason, _("Hide what was marked.")),
             (self.ui.previousErrorButton, walk, _("Go to the one before (key P).")),
             (self.ui.nextErrorButton, walk, _("Go to the next one (key N).")),
-            (self.ui.reviewedButton, walk, _("Seen (key S).")),
-            (self.ui.acceptButton, walk, _("It is an error of the segmentation: correct it (key A).")),
-            (self.ui.rejectButton, walk, _("It is none: the reference is wrong (key X).")),
+            (self.ui.reviewedButton, decide, _("Seen (key S).")),
+            (self.ui.acceptButton, decide, _("It is an error of the segmentation: correct it (key A).")),
+            (self.ui.rejectButton, decide, _("It is none: the reference is wrong (key X).")),
         ):
             allow(widget, why, tool_tip)
 
@@ -93,7 +97,7 @@ class ErrorListSection(PanelSection):
     def mark(self, decision: str) -> None:
         """Remember what the reader says about the chosen error, correct it if accepted, and go to the next one."""
         navigator = self._review.navigator
-        if navigator is None or navigator.current is None:
+        if self._running or navigator is None or navigator.current is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The mark could not be made."), waitCursor=True):
             errors, reader = self.logic.edits.errors, self.ui.readerLineEdit.text
@@ -161,7 +165,7 @@ class ErrorListSection(PanelSection):
         table.blockSignals(False)
         self._select(navigator.current if navigator is not None else None)
         say(self.ui.errorsNoteLabel, self._note(len(shown), len(marks)))
-        self.update(False)
+        self.update(self._running)
 
     def _note(self, shown: int, marked: int) -> str:
         listing = self._review.listing

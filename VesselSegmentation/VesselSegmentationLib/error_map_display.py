@@ -123,14 +123,19 @@ def set_map_shown(node: Any, sources: tuple[LabelSource, ...], shown: bool, *, t
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetVisibility(shown)
     set_surface_shown(node, shown and three_d)
+    set_sources_shown(sources, not shown)
+
+
+def set_sources_shown(sources: tuple[LabelSource, ...], shown: bool) -> None:
+    """Show again what an error map has hidden of the segments that it compares, or hide them."""
     for source in sources:
         for segment_id in source.segment_ids():
-            _set_source_shown(source.node, segment_id, not shown)
+            _set_source_shown(source.node, segment_id, shown)
 
 
 def _set_source_shown(node: Any, segment_id: str, shown: bool) -> None:
     display_node = node.GetDisplayNode()
-    if display_node is None:
+    if display_node is None or node.GetSegmentation().GetSegment(segment_id) is None:
         return
     hidden_by_map = segment_tag(node, segment_id, _HIDDEN_TAG) == "1"
     if shown and hidden_by_map:

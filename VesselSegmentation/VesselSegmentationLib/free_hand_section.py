@@ -102,6 +102,7 @@ class FreeHandSection(PanelSection):
             editor.setSegmentationNodeSelectorVisible(False)
             editor.setSourceVolumeNodeSelectorVisible(False)
             editor.setSwitchToSegmentationsButtonVisible(False)
+            editor.setAddRemoveSegmentButtonsVisible(False)
             editor.setUndoEnabled(False)
             editor.setMaximumNumberOfUndoStates(0)
             editor.setEffectNameOrder(_EFFECTS)

@@ -18,7 +18,7 @@ from VesselSegmentationLib.threshold_job import start_threshold_analysis
 from VesselSegmentationLib.worker_job import DONE, RUNNING
 
 _POLL_MILLISECONDS = 200
-#: Metrics that follow the map at once; the others wait for the worker, and are grey until then.
+#: Metrics of the whole volume that follow the map at once; the others wait for the worker, and are grey until then.
 _AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
 
 
@@ -174,9 +174,12 @@ class MetricsSection(PanelSection):
             values = [self._review.metrics.get(region, {}).get(info.key) for region, _title in columns]
             texts = ("..." if value is None else info.text(value) for value in values)
             set_row(table, row, (info.title, *texts, info.unit))
-            if not current and info.key not in _AT_ONCE:
-                for column in range(1, len(columns) + 1):
+            for column, (region, _title) in enumerate(columns, start=1):
+                if not current and (region == INSIDE_MASK or info.key not in _AT_ONCE):
                     table.item(row, column).setForeground(qt.QBrush(qt.QColor(128, 128, 128)))
         fit_columns(table)
         table.resizeRowsToContents()
-        say(ui.metricsNoteLabel, "" if current else _("What is grey follows when the edits pause."))
+        note = "" if current else _("What is grey follows when the edits pause.")
+        if self._review.metrics_failed:
+            note = _("What is grey could not be measured. It is tried again after the next edit, or with another mask.")
+        say(ui.metricsNoteLabel, note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -112,12 +113,18 @@ def ask_for_file(title: str, suggestion: str, kinds: str) -> str:
     title : str
         Of the dialogue.
     suggestion : str
-        Path; its ending is added where the user leaves it out.
+        Path; its ending, one of those of `kinds`, is added where the user leaves all of them out.
     kinds : str
         As Qt's dialogues take them: ``"Tables (*.csv)"``.
     """
     path = str(qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, suggestion, kinds) or "")
-    return path + os.path.splitext(suggestion)[1] if path and not os.path.splitext(path)[1] else path
+    endings = re.findall(r"\*(\.[\w.]+)", kinds)
+    if not path or path.lower().endswith(tuple(endings)):
+        return path
+    path += next(ending for ending in endings if suggestion.endswith(ending))
+    # The dialogue has asked about the name as it was typed.
+    question = _("'{name}' exists already. Replace it?").format(name=os.path.basename(path))
+    return path if not os.path.exists(path) or slicer.util.confirmOkCancelDisplay(question, title) else ""
 
 
 def allow(widget: Any, reason: str, tool_tip: str) -> None:

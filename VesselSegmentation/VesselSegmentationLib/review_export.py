@@ -69,6 +69,8 @@ def export_metrics(review: ReviewLogic, path: str | os.PathLike[str], *, overwri
         If nothing is compared, the metrics are not those of the labels as they are now, or the file has another ending
         or cannot be written.
     """
+    if review.metrics_failed:
+        raise VesselSegError("the metrics could not be measured", "edit the label, or choose another brain mask")
     if review.error_map is None or not review.metrics_current:
         raise VesselSegError("the metrics are not there yet", "wait until they are computed")
     shown = shown_metrics(review.error_map.wording)

@@ -14,7 +14,7 @@ from vesselseg.error_kinds import WITH_REFERENCE, Wording
 from vesselseg.errors import VesselSegError
 from vesselseg.threshold_analysis import ThresholdAnalysis, analyse_thresholds
 from vesselseg.volume import Volume
-from VesselSegmentationLib.error_map_display import set_map_shown, set_palette
+from VesselSegmentationLib.error_map_display import set_map_shown, set_palette, set_sources_shown
 from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, recorded_comparison
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, EvaluationJob, overlap_metrics
@@ -182,14 +182,19 @@ class ReviewLogic:
 
     @property
     def pending(self) -> bool:
-        """Whether anything shown is older than the labels."""
+        """Whether anything shown is older than the labels, and follows."""
         listing = self.listing is not None and self.listing.pending
-        return bool(self._dirty or listing or not self.metrics_current)
+        return bool(self._dirty or listing or self._metrics_due or self._job is not None)
 
     @property
     def metrics_current(self) -> bool:
         """Whether the metrics are those of the labels as they are now."""
-        return not (self._dirty or self._metrics_due or self._job is not None)
+        return self._measured and not self._dirty
+
+    @property
+    def metrics_failed(self) -> bool:
+        """Whether the metrics could not be measured: until the next edit, or another mask, they are those of before."""
+        return self.error_map is not None and not (self._measured or self._metrics_due or self._job is not None)
 
     def poll(self, *, metrics: bool = True) -> set[str]:
         """Do the next step, if there is one.
@@ -216,6 +221,7 @@ class ReviewLogic:
             if self._dirty and self._update_map(self.error_map):
                 return {MAP, METRICS}
         except VesselSegError:
+            self._hide_map(self.error_map)
             self.stop()
             raise
         if self.listing is not None and self.listing.step():
@@ -279,12 +285,13 @@ class ReviewLogic:
         source = self._comparison().sources[0]
         logic = SegmentationLogic(self.scene)
         vessels = logic.vessel_segment_id(source.node) if source.is_segmentation else None
-        if vessels is None or source.segment_ids()[:1] != [vessels] or self._probability_node is None:
+        probability_node = self._present_probability()
+        if vessels is None or source.segment_ids()[:1] != [vessels] or probability_node is None:
             raise VesselSegError(
                 f"'{source.name}' was not made from a probability here", "compare the vessels that were found"
             )
         _threshold, min_component_mm3 = recorded_threshold(source.node) or (0.0, 0.0)
-        logic.apply_threshold(self._probability_node, source.node, analysis.best_threshold, min_component_mm3)
+        logic.apply_threshold(probability_node, source.node, analysis.best_threshold, min_component_mm3)
         return analysis.best_threshold
 
     def _comparison(self) -> ErrorMapNode:
@@ -294,13 +301,14 @@ class ReviewLogic:
 
     def _forget(self) -> None:
         self._dirty: set[str] = set()
-        self._metrics_due = False
+        self._metrics_due = self._measured = False
         self._changed_at = 0.0
 
     def _update_map(self, error_map: ErrorMapNode) -> bool:
         nodes = [error_map.node, error_map.volume_node, *(source.node for source in error_map.sources)]
         if not all(self.scene.IsNodePresent(node) for node in nodes):
             raise VesselSegError("what was compared has been removed from the scene", "choose two labels again")
+        self._follow_probability(error_map)
         dirty, self._dirty = self._dirty, set()
         if _MASK_REFERENCE in dirty:
             self._measure_anew()
@@ -317,6 +325,22 @@ class ReviewLogic:
         self._measure_anew()
         return True
 
+    def _follow_probability(self, error_map: ErrorMapNode) -> None:
+        node = self._present_probability()
+        if node is not None and node is not self._probability_node:
+            self._probability_node = node
+            error_map.node.SetNodeReferenceID(_PROBABILITY_REFERENCE, node.GetID())
+            self._observe()
+            self._dirty.add(_PROBABILITY_REFERENCE)
+
+    def _hide_map(self, error_map: ErrorMapNode) -> None:
+        """Show again what the map has hidden, of what is left: once nothing is compared, no button does it."""
+        left = tuple(source for source in error_map.sources if self.scene.IsNodePresent(source.node))
+        if self.scene.IsNodePresent(error_map.node):
+            set_map_shown(error_map.node, left, False, three_d=False)
+        else:
+            set_sources_shown(left, True)
+
     def _count(self) -> None:
         if self.error_map is not None:
             former = self.metrics.get(WHOLE_VOLUME, {})
@@ -332,11 +356,11 @@ class ReviewLogic:
         self._job = None
         if job.state != DONE:
             raise job.error or VesselSegError(f"the metrics were not computed: {job.message}", "edit the label")
-        self.metrics = job.regions
+        self.metrics, self._measured = job.regions, True
         return True
 
     def _measure_anew(self) -> None:
-        self._metrics_due = True
+        self._metrics_due, self._measured = True, False
         self._changed_at = time.monotonic()
         self._cancel_job()
 
@@ -363,15 +387,23 @@ class ReviewLogic:
     @property
     def has_probability(self) -> bool:
         """Whether the probability from which the segmentation was made is in the scene."""
-        node = self._probability_node
-        return node is not None and self.error_map is not None and bool(self.scene.IsNodePresent(node))
+        return self._present_probability() is not None
 
     def probability(self) -> Volume | None:
         """Return the probability on the grid of the scan; None if there is none."""
-        if not self.has_probability or self.error_map is None:
+        node = self._present_probability()
+        if node is None or self.error_map is None:
             return None
-        probability = volume_from_node(self._probability_node)
-        return on_grid_of(probability, self.error_map.errors, what="the probability", of="the scan")
+        return on_grid_of(volume_from_node(node), self.error_map.errors, what="the probability", of="the scan")
+
+    def _present_probability(self) -> Any:
+        """Return the probability volume; if it was removed, the one that now belongs to the segmentation."""
+        if self.error_map is None:
+            return None
+        if self._probability_node is not None and self.scene.IsNodePresent(self._probability_node):
+            return self._probability_node
+        source = self.error_map.sources[0]
+        return probability_of(source.node) if source.is_segmentation else None
 
     def _observe_no_more(self) -> None:
         for node, tag in self._observed:

@@ -74,7 +74,9 @@ class SaveSection(PanelSection):
         reason = "" if self._review.error_map is not None else _("Compare the vessels with a reference first.")
         allow(ui.saveErrorsButton, reason, _("Save the list of errors, with what readers said, as CSV or JSON."))
         metrics = reason
-        if not reason and not self._review.metrics_current:
+        if not reason and self._review.metrics_failed:
+            metrics = _("The metrics could not be measured.")
+        elif not reason and not self._review.metrics_current:
             metrics = _("The metrics are being computed.")
         allow(ui.saveMetricsButton, metrics, _("Save the metrics as CSV or JSON."))
         if not reason and self._job is not None:

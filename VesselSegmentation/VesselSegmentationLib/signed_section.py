@@ -12,7 +12,7 @@ from VesselSegmentationLib.edit_export import SignedJob
 from VesselSegmentationLib.panel_section import PanelSection, allow, ask_for_file, make_timer, say
 from VesselSegmentationLib.worker_job import RUNNING
 
-_SURFACE = ".stl"
+_SEGMENTATION, _SURFACE = ".seg.nrrd", ".stl"
 _POLL_MILLISECONDS = 50
 
 
@@ -33,9 +33,10 @@ class SignedSection(PanelSection):
         self._job: SignedJob | None = None
         #: What was saved: if it has been edited since, the edits are still not saved.
         self._saving: Any = None
+        self._holds_all = False
         self._timer = make_timer(_POLL_MILLISECONDS, self.poll)
         for text, ending, kinds in (
-            (_("Segmentation"), ".seg.nrrd", _("Segmentations (*.seg.nrrd)")),
+            (_("Segmentation"), _SEGMENTATION, _("Segmentations (*.seg.nrrd)")),
             (_("NIfTI"), ".nii.gz", _("Label images (*.nii.gz *.nii)")),
             (_("NRRD"), ".nrrd", _("Label images (*.nrrd *.mha)")),
             (_("DICOM SEG"), ".dcm", _("DICOM segmentations (*.dcm)")),
@@ -102,6 +103,8 @@ class SignedSection(PanelSection):
             reader = self.ui.readerLineEdit.text
             self._job = SignedJob(target, paths, reader=reader, overwrite=True, file_of=_file_of_instance())
             self._saving = (target, self.logic.edits.state)
+            # Label images know no names of vessels.
+            self._holds_all = paths[0].lower().endswith(_SEGMENTATION) or self.logic.edits.only_voxels
             say(self.ui.savingStatusLabel, _("Saving the label ..."))
             self._timer.start()
             self.update(self._running)
@@ -113,12 +116,15 @@ class SignedSection(PanelSection):
         if job.error is not None:
             say(self.ui.savingStatusLabel, _("Not saved: {error}.").format(error=job.message))
         else:
-            if self._saving == (edits.target, edits.state):
+            if self._holds_all and self._saving == (edits.target, edits.state):
                 edits.mark_saved()
             files = [*output.files, output.log, *([output.automatic] if output.automatic is not None else [])]
             text = _("Saved in {folder}: {names}")
             names = ", ".join(each.name for each in files)
-            say(self.ui.savingStatusLabel, text.format(folder=files[0].parent, names=names))
+            text = text.format(folder=files[0].parent, names=names)
+            if not self._holds_all:
+                text += _(". Named vessels and decisions on errors may be missing: save a segmentation, too.")
+            say(self.ui.savingStatusLabel, text)
         if self.parameters is not None:
             self.update(self._running)
 

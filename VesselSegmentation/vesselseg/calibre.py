@@ -17,6 +17,11 @@ def radii(
 ) -> NDArray[np.float64]:
     """Distance from the voxels of a centreline to the nearest voxel outside their label.
 
+    An estimate of the radius in steps of the voxels, from centre to centre: never less than the smallest spacing, and
+    for a vessel a few voxels wide up to a voxel more or less than its radius. Arteries thinner than `CALIBRE_BOUNDS_MM`
+    can so be told from others only where voxels are smaller; with voxels of 0.6 mm or more the class of the smallest is
+    empty, whatever is in the scan. A map of the true radii, where there is one, knows them.
+
     A distance transform, where it is needed: that nearest voxel is always a 6-neighbour of the label, so that a search
     among those few suffices.
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from vesselseg.dicom_io import DicomSeries
 
-#: Endings of image files that can be written.
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _BLOCK_BYTES = 1 << 20
-#: Of those, the ones that keep everything in a single file, so that a rename puts them in place.
+#: How far products of two axes may be from those of axes at right angles: files round their directions.
+_LARGEST_SHEAR = 1e-3
+#: Endings of image files that can be written: of single files, so that a rename puts them in place.
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 #: What can be read, in words.
 READABLE = "NIfTI-1, NRRD, MHA or a folder of DICOM files"
@@ -104,9 +104,7 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
     """
     from vesselseg.dicom_io import read_dicom_series
 
-    image = read_dicom_series(series, where=where)
-    check_layout(where, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
-    return Volume.from_sitk(image, np.float32)
+    return Volume.from_sitk(_checked(where, read_dicom_series(series, where=where)), np.float32)
 
 
 def _read_image(path: Path) -> SimpleITK.Image:
@@ -127,9 +125,7 @@ def _read_image(path: Path) -> SimpleITK.Image:
         reason = getattr(error, "strerror", None) or "its name is not one of a file"
         raise VesselSegError(f"{path!s} cannot be read: {reason}", "check its name and its permissions") from error
     if is_folder:
-        image = read_dicom_folder(path)
-        check_layout(path, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
-        return image
+        return _checked(path, read_dicom_folder(path))
     if size == 0:
         raise VesselSegError(f"{path} is empty", "copy or export it again")
     reader = sitk.ImageFileReader()
@@ -151,17 +147,30 @@ def _read_image(path: Path) -> SimpleITK.Image:
                 image = read_dicom_file(str(path)) if is_dicom else reader.Execute()
     except RuntimeError as error:
         if "orthonormal" in str(error).lower():
-            raise VesselSegError(
-                f"the axes of {path} are not at right angles",
-                "resample it to a grid without shear, or correct its header",
-            ) from error
+            raise _sheared(path) from error
         raise VesselSegError(
             f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged"
         ) from error
     if checked is not None and header:
         checked.result()
         check_nifti_geometry(path, header, Geometry.from_sitk(image))
+    return _checked(path, image)
+
+
+def _checked(where: Path | str, image: SimpleITK.Image) -> SimpleITK.Image:
+    """Return an image as it is, unless it cannot be a scan."""
+    check_layout(where, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
+    # ITK refuses shear in NIfTI files only: written, the label of such a scan would lie on another grid.
+    axes = np.reshape(image.GetDirection(), (image.GetDimension(), -1))
+    if not np.allclose(axes.T @ axes, np.eye(len(axes)), rtol=0, atol=_LARGEST_SHEAR):
+        raise _sheared(where)
     return image
+
+
+def _sheared(where: Path | str) -> VesselSegError:
+    return VesselSegError(
+        f"the axes of {where} are not at right angles", "resample it to a grid without shear, or correct its header"
+    )
 
 
 def check_layout(path: Path | str, dimension: int, size: list[int], components: int) -> None:
@@ -186,7 +195,7 @@ def image_suffix(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     VesselSegError
-        If the ending is none of `IMAGE_SUFFIXES` that keep an image in one file.
+        If the ending is another one.
     """
     name = Path(path).name.lower()
     for suffix in _SINGLE_FILE_SUFFIXES:
@@ -253,7 +262,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         if path.is_dir():
             raise VesselSegError(f"{path} is a folder", "give the name of a file")
         if _is_there(path) and not overwrite:
-            raise VesselSegError(f"{path} exists already", "choose another name, or give --overwrite to replace it")
+            raise _taken(path)
         if not path.parent.is_dir():
             raise VesselSegError(f"there is no folder {path.parent}", "make it first, or choose another one")
         # Asking for permissions is not enough: the file system itself may be read-only.
@@ -270,6 +279,10 @@ def _is_there(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _taken(path: Path) -> VesselSegError:
+    return VesselSegError(f"{path} exists already", "choose another name, or give --overwrite to replace it")
 
 
 def _unwritable(path: Path, error: OSError | ValueError) -> VesselSegError:
@@ -298,7 +311,7 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     Raises
     ------
     VesselSegError
-        As `check_output`.
+        As `check_output`; also if the file has appeared meanwhile and may not be replaced.
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
@@ -308,9 +321,23 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
             suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
             temporary = Path(folder) / f"output{suffix}"
             yield temporary
-            os.replace(temporary, path)
+            _put(temporary, path, overwrite)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _put(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give a file its name, which another one may have taken while it was written."""
+    if not overwrite:
+        try:
+            os.link(temporary, path)  # unlike a rename, it never replaces
+            return
+        except FileExistsError:
+            raise _taken(path) from None
+        except OSError:  # a file system without hard links
+            if _is_there(path):
+                raise _taken(path) from None
+    os.replace(temporary, path)
 
 
 def write_volume(

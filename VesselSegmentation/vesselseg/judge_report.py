@@ -101,11 +101,11 @@ class Judgement:
         return "\n\n".join(parts)
 
     def markdown(self) -> str:
-        """Return all tables in Markdown, with the command that made them and the sums of the weights."""
+        """Return all tables in Markdown, with the command that made them, sums of weights and precisions."""
         parts = [f"Measured with vesselseg {vesselseg.__version__} by\n\n    {self.command}"]
         models = [m for m in self.methods if "sha256" in m]
         if models:
-            parts.append("\n".join(f"- `{m['title']}`: weights SHA-256 `{m['sha256']}`" for m in models))
+            parts.append("\n".join(map(_identity, models)))
         if any(not m.is_real for m in self.measurements):
             parts += ["### Drawn scans", _DRAWN_NOTE, self.means().markdown(DRAWN_COLUMNS)]
             parts += ["### Drawn scans, case by case", self.cases(real=False).markdown(DRAWN_COLUMNS)]
@@ -148,6 +148,12 @@ class Judgement:
     def json(self) -> str:
         """Return the text of a JSON file."""
         return json.dumps(self.as_dict(), indent=2) + "\n"
+
+
+def _identity(model: Mapping[str, Any]) -> str:
+    """Return the line that tells which weights a model has, and in which precision they ran."""
+    ran_in = f", computed in {', '.join(model['precisions'])}" if model.get("precisions") else ""
+    return f"- `{model['title']}`: weights SHA-256 `{model['sha256']}`{ran_in}"
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
 from vesselseg.models import find_model
 from vesselseg.progress import ProgressCallback, no_progress, stage
-from vesselseg.synthesis.scan import UNSURE
+from vesselseg.training.data import UNSURE, read_sure_label
 from vesselseg.volume import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -31,7 +31,7 @@ class DrawnCase:
     name : str
     scan : Volume
     truth : Volume
-        1 vessel, 0 none, `vesselseg.synthesis.scan.UNSURE` not counted.
+        1 vessel, 0 none, `vesselseg.training.data.UNSURE` not counted.
     brain : Volume or None
         Mask of the brain, not dilated; None to look everywhere.
     radius : Volume or None
@@ -103,21 +103,31 @@ class Method(Protocol):
 
 
 class ModelMethod:
-    """Segments with a model as ``vesselseg segment`` does by default, inside the mask of the case."""
+    """Segments with a model as ``vesselseg segment`` does by default, inside the mask of the case.
 
-    def __init__(self, name: str, device: str = "auto") -> None:
-        self.manifest, self._device = find_model(name), device
+    Parameters
+    ----------
+    name : str
+        Of the model, or its manifest.
+    device, precision : str
+        As `vesselseg.segmentation.segment` takes them.
+    """
+
+    def __init__(self, name: str, device: str = "auto", precision: str = "auto") -> None:
+        self.manifest, self._device, self._precision = find_model(name), device, precision
         self._name = name
         self.title = self.manifest.name
+        self._ran_in: set[str] = set()
 
     def describe(self) -> dict[str, Any]:
-        """Return name, sum of the weights and what makes the label."""
+        """Return name, sum of the weights, what makes the label, and the precisions in which cases were computed."""
         manifest = self.manifest
         return {
             "title": self.title,
             "sha256": manifest.sha256,
             "threshold": manifest.threshold,
             "min_component_mm3": manifest.min_component_mm3,
+            "precisions": sorted(self._ran_in),
         }
 
     def segment(self, case: DrawnCase | RealCase, inside: BoolArray, progress: ProgressCallback) -> BoolArray:
@@ -126,7 +136,12 @@ class ModelMethod:
         from vesselseg.segmentation import segment
 
         mask = "none" if case.brain is None else dilated(case.brain)
-        done = segment(case.scan, model=self._name, brain_mask=mask, device=self._device, progress=progress)
+        done = segment(
+            case.scan, model=self._name, brain_mask=mask, device=self._device, precision=self._precision,
+            progress=progress,
+        )  # fmt: skip
+        # "auto", and a device without memory, decide on it only now.
+        self._ran_in.add(done.run.precision)
         return np.asarray(done.label.array != 0)
 
 
@@ -176,16 +191,15 @@ def read_drawn_case(folder: Path, *, brain_mask: str = "auto") -> DrawnCase:
     Raises
     ------
     VesselSegError
-        If a file cannot be read, or if they do not lie on one grid.
+        If a file cannot be read, the label is none, or if they do not lie on one grid.
     """
-    scan, label = read_volume(folder / "tof.nii.gz"), read_volume(folder / "label.nii.gz")
+    scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
     radius = read_volume(folder / "radius.nii.gz") if (folder / "radius.nii.gz").is_file() else None
     brain = _brain(scan, folder / "mask.nii.gz", brain_mask)
     for other in (label, radius, brain):
         if other is not None and not other.geometry.same_grid(scan.geometry):
             raise VesselSegError(f"the images in {folder} do not lie on one grid", "draw the case again")
-    truth = np.where(label.array == UNSURE, UNSURE, label.array != 0).astype(np.uint8)
-    return DrawnCase(folder.name, scan, scan.with_array(truth), brain, radius, _description(folder))
+    return DrawnCase(folder.name, scan, scan.with_array(label.array), brain, radius, _description(folder))
 
 
 def _description(folder: Path) -> dict[str, Any]:

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vesselseg")
 
 _BLOCK_BYTES = 1 << 22
+#: The first bytes of a packed file.
+_GZIP = b"\x1f\x8b"
 #: NumPy's types of the numbers that may be none, by NIfTI's codes; and how it counts in mm, or does not say.
 _FLOATS = {16: "f4", 64: "f8"}
 _MILLIMETRES = (0, 2)
 _HEADER_BYTES = 348
+#: With which packed files begin.
+_PACKED = b"\x1f\x8b"
 #: Where in the header the sizes of voxels lie, what turns and moves the image, and whether that is valid.
 _SIZES, _QUATERNION, _QFORM_CODE = (80, 92), (256, 280), 252
 _ADVICE = "correct its header (spacing, qform and sform)"
@@ -100,7 +104,9 @@ def check_nifti_voxels(path: Path, header: Mapping[str, str]) -> None:
 
 def _opened(path: Path) -> tuple[IO[bytes], tuple[Any, ...]]:
     """Open a file, packed or not; returns the stream, and what reading it raises if it is damaged."""
-    if not path.name.lower().endswith(".gz"):
+    with open(path, "rb") as stream:
+        packed = stream.read(len(_PACKED)) == _PACKED
+    if not packed:  # whatever its name: downloads that are unpacked on the way keep it
         return open(path, "rb"), ()
     from isal import igzip, isal_zlib  # more than twice as fast as gzip of the standard library
 

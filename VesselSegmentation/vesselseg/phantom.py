@@ -10,6 +10,11 @@ PHANTOM_GEOMETRY = Geometry((160, 192, 128), (0.6, 0.6, 0.6), (-47.7, -57.3, -38
 
 
 def make_phantom(seed: int = 0) -> tuple[Volume, Volume]:
+    """Return scan and label of `make_phantom_with_radii`."""
+    return make_phantom_with_radii(seed)[:2]
+
+
+def make_phantom_with_radii(seed: int = 0) -> tuple[Volume, Volume, Volume]:
     """Draw a phantom: a grown artery tree in a simulated head, scanned with noise.
 
     Parameters
@@ -24,6 +29,8 @@ def make_phantom(seed: int = 0) -> tuple[Volume, Volume]:
     label : Volume
         uint8; 1 where arteries were drawn: at least half of the voxel is lumen, or a centreline runs through it.
         Dural sinuses, veins and vessels of the scalp are in the scan but not in the label, as in a manual one.
+    radius : Volume
+        float32; in the voxels of the label, the radius of the artery in mm, 0 elsewhere.
     """
     import numpy as np
 
@@ -40,6 +47,9 @@ def make_phantom(seed: int = 0) -> tuple[Volume, Volume]:
         noise=rng.uniform(0.05, 0.09),
         ceiling=rng.uniform(2.4, 3.2),
     )
-    scan, label = take_scan(head, draw(tree, PHANTOM_GEOMETRY), acquisition, rng)
+    drawing = draw(tree, PHANTOM_GEOMETRY)
+    scan, label = take_scan(head, drawing, acquisition, rng)
     # Veins, of which training learns nothing, are marked apart; in a reference they are no arteries.
-    return scan, label.with_array((label.array == 1).astype(np.uint8))
+    artery = label.array == 1
+    radius = np.where(artery, drawing.radius, np.float32(0))
+    return scan, label.with_array(artery.astype(np.uint8)), label.with_array(radius)

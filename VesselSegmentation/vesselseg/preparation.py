@@ -21,6 +21,11 @@ logger = logging.getLogger("vesselseg")
 
 #: Voxels around the brain that the network sees beside it.
 _MARGIN = 16
+#: Share of a voxel that counts as touched: smoothing leaves traces far away, which are no reason to compute anything.
+_TOUCHED = 1e-3
+#: Of a mask of 0 and 1 that was smoothed for a coarser grid: smaller values are the filter's tails, which never end. A
+#: single voxel leaves more, even if the grid is ten times as coarse.
+_TOUCHED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -148,5 +153,5 @@ def _touched(mask: NDArray[np.bool_] | None, part: Volume, grid: Geometry) -> ND
     # A neighbour for the interpolation; and, where the scan is coarser, what is averaged: four standard deviations.
     ratios = [max(old / new, 1.0) for old, new in zip(part.geometry.spacing, grid.spacing)]
     reach = [1 + math.ceil(2 * math.sqrt(ratio**2 - 1)) for ratio in ratios[::-1]]
-    touched = resample(part.with_array(mask.astype(np.float32)), grid).array > 0
+    touched = resample(part.with_array(mask.astype(np.float32)), grid).array > _TOUCHED
     return ndimage.maximum_filter(touched, size=[2 * side + 1 for side in reach])

@@ -251,7 +251,7 @@ def _show_preview(preview: Callable[[Volume], None], make: Callable[[], Volume],
     except Cancelled:
         raise
     except Exception as error:  # whatever it is, the result does not need it
-        notes.append(f"there is no preview: {error or type(error).__name__}")
+        notes.append(f"there is no preview: {str(error) or type(error).__name__}")
         logger.warning("%s", notes[-1], exc_info=True)
 
 

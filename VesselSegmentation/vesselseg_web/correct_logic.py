@@ -64,9 +64,11 @@ class CorrectLogic(SectionLogic[CorrectState]):
         navigator, errors = self.case.review.navigator, self.case.edits.errors
         if decision not in DECISIONS:
             return
-        if navigator is None or navigator.current is None or errors is None:
+        self.update()  # the last poll may not have known yet of a segmentation that runs
+        why_not = self.data.why_no_decision
+        if why_not or navigator is None or navigator.current is None or errors is None:
             # Keys know no buttons that cannot be pressed.
-            self.page.say(self.data.why_no_decision or NO_ERROR_CHOSEN)
+            self.page.say(why_not or NO_ERROR_CHOSEN)
             return
         with self.page.reporting():
             errors.decide(navigator.current.component_id, decision, self.data.reader)
@@ -89,7 +91,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
         self.case.edits.poll()
         self._take_changes()
         self.tools.poll()
-        self._show_steps()
+        self.update()
 
     def stop(self) -> None:
         """Put the tool down, and forget who has edited."""
@@ -99,11 +101,10 @@ class CorrectLogic(SectionLogic[CorrectState]):
 
     def update(self) -> None:
         """Say what can be done."""
-        edits = self.case.edits
-        self.data.why_not = "" if edits.target is not None else "Segment a scan first."
-        self.data.why_no_decision = "" if self.case.review.error_map is not None else "Compare with a reference first."
-        if edits.target is None:
-            self.data.why_no_decision = self.data.why_not
+        compared = self.case.review.error_map is not None
+        self.data.why_not = "" if self.case.edits.target is not None else "Segment a scan first."
+        # What is decided while a segmentation runs would be lost with the history when it ends.
+        self.data.why_no_decision = self.tools.why_no_edit() or ("" if compared else "Compare with a reference first.")
         self._show_steps()
 
     def comparison_changed(self, changed: set[str]) -> None:

@@ -25,7 +25,6 @@ from VesselSegmentationLib.worker_job import FAILED, RUNNING, WorkerJob
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
-    from VesselSegmentationLib.edit_target import EditTarget
 
 LABEL, PROBABILITY, ERROR_MAP, SESSION = "label", "probability", "errormap", "session"
 FIGURE, REPORT, METRICS, ERRORS, EDITS = "figure", "report", "metrics", "errors", "edits"
@@ -150,13 +149,13 @@ class SaveLogic(SectionLogic[SaveState]):
         if not edits.unsaved_edits or present != self.present():
             return
         is_label = what == LABEL and suffix != _SURFACE
-        if what == SESSION or (is_label and edits.target is not None and _only_voxels(edits.target)):
+        if what == SESSION or (is_label and edits.only_voxels):
             edits.mark_saved()
 
     async def _write(self, what: str, path: Path) -> None:
         review, target = self.case.review, self.case.edits.target
         if what == METRICS:
-            await self._wait_until(lambda: review.metrics_current)
+            await self._wait_until(lambda: review.metrics_current or review.metrics_failed)
             export_metrics(review, path)
         elif what == ERRORS:
             await self._wait_until(lambda: review.listing is not None and not review.listing.pending)
@@ -203,9 +202,3 @@ class SaveLogic(SectionLogic[SaveState]):
             yield
         finally:
             self.page.data.busy = ""
-
-
-def _only_voxels(target: EditTarget) -> bool:
-    """Tell whether a label holds all that was done: no artery was named, and no error only decided about."""
-    steps = target.history.steps
-    return all({change.segment_id for change in step.changes} == {target.segment_id} for step in steps)

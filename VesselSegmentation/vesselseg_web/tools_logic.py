@@ -133,7 +133,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
 
     def apply(self) -> None:
         """Do what was asked for last; the tool stays in the hand."""
-        if self._why_no_edit():
+        if self.why_no_edit():
             return  # keys know no buttons that cannot be pressed
         self.catch_up()
         if self._moved_at is not None:
@@ -193,16 +193,17 @@ class ToolsLogic(SectionLogic[ToolsState]):
             for tool in TOOLS
         ]
         waits = "" if self._offer is not None else "Nothing is shown that could be applied: choose a tool and click."
-        data.why_no_apply = self._why_no_edit() or waits
+        data.why_no_apply = self.why_no_edit() or waits
         data.why_no_cancel = "" if self._chosen is not None else "No tool is chosen."
 
-    def _why_no_edit(self) -> str:
+    def why_no_edit(self) -> str:
+        """Return why the vessels cannot be edited at present; empty if they can."""
         if self._segment.running:
             return _RUNNING
         return "" if self.case.edits.target is not None else _NO_VESSELS
 
     def _why_not(self, tool: Tool) -> str:
-        reason = self._why_no_edit()
+        reason = self.why_no_edit()
         if reason or tool.kind is None:
             return reason
         errors = self.case.edits.errors

@@ -234,7 +234,12 @@ class Visits:
                 await self._next.end()
                 self._next, self._next_at = None, time.monotonic() + _AFTER_FAILURE_SECONDS
         elif not self._lock.locked() and len(self._visits) < self._most and time.monotonic() > self._next_at:
-            self._next = self._start(self._files, self._python)
+            try:
+                self._next = self._start(self._files, self._python)
+            except (VesselSegError, OSError) as error:
+                # Memory, disk or file handles are short: no reason to end the visits that there are.
+                logger.warning("no process waits for the next visitor: %s", error)
+                self._next_at = time.monotonic() + _AFTER_FAILURE_SECONDS
 
     async def close(self) -> None:
         """End everything."""

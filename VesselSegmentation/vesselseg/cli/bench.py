@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: What people may ask for; "peer" and "peak" are what its own processes are asked for.
 _SUBJECTS = ("engines", "startup", "metrics", "edit")
 _PARTS = ("peer", "peak")
+#: What speed is compared with, where it runs and nothing else is asked for.
+_BASELINE = "monai"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", nargs="+", default=(), metavar="NAME", help="measure only these, or those that begin like them"
     )
-    parser.add_argument(
-        "--baseline", default="monai", metavar="NAME", help="that speed is compared with (default: monai)"
-    )
+    parser.add_argument("--baseline", metavar="NAME", help=f"that speed is compared with (default: {_BASELINE})")
     parser.add_argument("--rounds", type=_rounds, metavar="N", help="how often each is measured (default: 3)")
     parser.add_argument("--quick", action="store_true", help="once only, on 16 slices in the middle of the scan")
     parser.add_argument(
@@ -90,10 +90,15 @@ def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     from vesselseg.benchmark.flops import flops_per_voxel
     from vesselseg.benchmark.rounds import choose_contestants, run_rounds
     from vesselseg.benchmark.table import peaks_text, rows_text
+    from vesselseg.errors import VesselSegError
     from vesselseg.networks import build_network
     from vesselseg.progress import stage
 
     contestants = choose_contestants(args.only)
+    names = [contestant.name for contestant in contestants]
+    if args.baseline is not None and args.baseline not in names:
+        raise VesselSegError(f"the baseline '{args.baseline}' is not measured", f"choose among: {', '.join(names)}")
+    baseline = args.baseline or _BASELINE
     rounds = _rounds_of(args)
     scan, mask, model = _files(args, reporter)
     case = make_case(scan, mask, model, folder, slices=QUICK_SLICES if args.quick else None)
@@ -102,13 +107,13 @@ def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     measured = run_rounds(case, warm_case, contestants, folder, rounds=rounds, quick=args.quick, progress=progress)
     reporter.progress(0.98, "comparing the results")
     work = flops_per_voxel(build_network(model.architecture, **model.options))
-    rows = rows_of(measured, case, work, args.baseline)
+    rows = rows_of(measured, case, work, baseline)
     warning = _warned(reporter, [run.others for row in rows for run in row.runs])
     values = {
         "case": {"size": case.size, "slices": case.slices, "description": case.description},
         "model": {"name": model.name, "sha256": model.sha256, "flops_per_voxel": work},
         "rounds": rounds,
-        "baseline": args.baseline,
+        "baseline": baseline,
         "peaks": measured.peaks,
         "warning": warning,
         "programs": [row.as_dict() for row in rows],
@@ -116,7 +121,7 @@ def _engines(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tupl
     head = [f"model {model.name}, {work / 1e3:.1f} kFLOP a voxel; {case.description}; {_counted(rounds)}"]
     if args.untrained:
         head.append("random weights: what they say of speed holds, their differences are larger than a model's")
-    return values, "\n".join([*head, peaks_text(measured.peaks), "", rows_text(rows, args.baseline)])
+    return values, "\n".join([*head, peaks_text(measured.peaks), "", rows_text(rows, baseline)])
 
 
 def _startup(args: argparse.Namespace, reporter: Reporter, folder: Path) -> tuple[dict[str, Any], str]:

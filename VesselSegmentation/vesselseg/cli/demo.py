@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.image_io import atomic_output, check_outputs, write_image
     from vesselseg.metric_table import metrics_json, metrics_text
     from vesselseg.metrics import evaluate
-    from vesselseg.phantom import make_phantom
+    from vesselseg.phantom import make_phantom_with_radii
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
 
@@ -54,12 +54,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
     check_outputs([folder / name for name in _FILES], overwrite=args.overwrite)
     reporter.progress(0.0, "synthetic scan")
-    scan, truth = make_phantom(args.seed)
+    scan, truth, radius = make_phantom_with_radii(args.seed)
     result = segment(
         scan, model=args.model, brain_mask="none", device=args.device, progress=stage(reporter.progress, 0.15, 0.8)
     )
     reporter.progress(0.8, "evaluation")
-    metrics = evaluate(result.label, truth)
+    metrics = evaluate(result.label, truth, radius=radius)
     reporter.progress(0.9, "error map")
     errors = error_map(result.label, truth)
     with contextlib.ExitStack() as stack:

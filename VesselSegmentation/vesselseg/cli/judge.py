@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vesselseg.baselines import baseline_names
 from vesselseg.cli.reporter import Reporter
+from vesselseg.engines import PRECISION_CHOICES
 
 _DEFAULT_BASELINES = ("threshold", "frangi")
 
@@ -41,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group-by", default="", metavar="KEY", help="means also by this entry of description.json, such as head"
     )
     parser.add_argument("--device", default="auto", metavar="auto|cuda|mps|cpu", help="where the networks run")
+    parser.add_argument(
+        "--precision", choices=PRECISION_CHOICES, default="auto",
+        help="in which they are computed (default: as 'segment' chooses it for this machine)",
+    )  # fmt: skip
     parser.add_argument("--markdown", metavar="FILE", help="tables for a model card")
     parser.add_argument("--csv", metavar="FILE", help="every metric of every case")
     parser.add_argument("--json", metavar="FILE", help="the same, with what identifies the models")
@@ -73,7 +78,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         inputs=[file for files in args.real for file in files],
         overwrite=args.overwrite,
     )
-    methods: list[Method] = [ModelMethod(name, args.device) for name in dict.fromkeys(args.models)]
+    methods: list[Method] = [ModelMethod(name, args.device, args.precision) for name in dict.fromkeys(args.models)]
     methods += [BaselineMethod(name) for name in dict.fromkeys(args.baselines)]
     if not methods:
         raise VesselSegError("there is nothing to be judged", "name a model or a baseline")
@@ -83,10 +88,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     folders = drawn_case_folders(Path(args.cases)) if args.cases else []
     readers = [functools.partial(read_drawn_case, folder, brain_mask=args.brain_mask) for folder in folders]
     real = [functools.partial(read_real_case, *map(Path, files)) for files in args.real]
+    measurements = judge([*readers, *real], methods, progress=reporter.progress)
     judgement = Judgement(
         command=_command(args),
-        methods=[method.describe() for method in methods],
-        measurements=judge([*readers, *real], methods, progress=reporter.progress),
+        methods=[method.describe() for method in methods],  # now that they know what they ran in
+        measurements=measurements,
         group_by=args.group_by,
     )
     texts = ((args.markdown, judgement.markdown()), (args.csv, judgement.csv()), (args.json, judgement.json()))
@@ -114,6 +120,7 @@ def _command(args: argparse.Namespace) -> str:
         ("--brain-mask", args.brain_mask, "auto"),
         ("--group-by", args.group_by, ""),
         ("--device", args.device, "auto"),
+        ("--precision", args.precision, "auto"),
     ):
         if value != default:
             words += [option, value]

@@ -48,16 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the scans."""
-    from vesselseg.synthesis.dataset import synthesize, write_drawn_scan
+    from vesselseg.image_io import check_outputs
+    from vesselseg.synthesis.dataset import DRAWN_FILES, synthesize, write_drawn_scan
 
+    folders = [args.output / f"{args.seed:03d}_{index:04d}" for index in range(args.count)]
+    check_outputs(
+        (folder / name for folder in folders if folder.is_dir() for name in DRAWN_FILES), overwrite=args.overwrite
+    )
     scans = synthesize(
         args.count, seed=args.seed, data=Path(args.data) if args.data else None, heads=args.heads, trees=args.trees,
         masks=args.masks, simulated_share=args.simulated_share, spacing_mm=tuple(args.spacing),
         supersampling=args.supersampling,
     )  # fmt: skip
     for done, drawn in enumerate(scans, start=1):
-        folder = args.output / f"{args.seed:03d}_{drawn.description['index']:04d}"
-        write_drawn_scan(drawn, folder, overwrite=args.overwrite)
+        write_drawn_scan(drawn, folders[int(drawn.description["index"])], overwrite=args.overwrite)
         reporter.progress(done / args.count, f"scan {done} of {args.count}")
     reporter.result({"output": str(args.output), "scans": args.count})
     return 0

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--figure", metavar="PNG", help="metrics over all thresholds, and the calibration curve")
     parser.add_argument("--current", type=float, metavar="T", help="threshold in use, marked in the figure")
-    parser.add_argument("--background", default="white", metavar="black|white", help="of the figure (default: white)")
-    parser.add_argument("--dpi", type=int, default=300, help="of the figure, 7.2 inches wide (default: 300)")
+    parser.add_argument("--background", metavar="black|white", help="of the figure (default: white)")
+    parser.add_argument("--dpi", type=int, help="of the figure, 7.2 inches wide (default: 300)")
     parser.add_argument("--title", default="", help="line above the figure")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure a probability map at all thresholds."""
     import contextlib
 
+    from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figure_thresholds import draw_threshold_figure
     from vesselseg.figures import check_figure_name, save_figure
@@ -36,9 +37,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.progress import stage
     from vesselseg.threshold_analysis import DETAILED_THRESHOLDS, analyse_thresholds, analysis_json
 
-    style = FigureStyle(background=args.background, dpi=args.dpi, title=args.title)
     if args.figure:
         check_figure_name(args.figure)
+    elif args.title or any(wish is not None for wish in (args.current, args.background, args.dpi)):
+        raise VesselSegError("--current, --background, --dpi and --title are for the figure", "give --figure as well")
+    dpi = 300 if args.dpi is None else args.dpi
+    style = FigureStyle(background=args.background or "white", dpi=dpi, title=args.title)
     inputs = (args.probability, args.reference, args.mask)
     check_outputs((args.csv, args.json, args.figure), inputs=inputs, overwrite=args.overwrite)
     reporter.progress(0.0, "reading")

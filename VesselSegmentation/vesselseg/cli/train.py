@@ -12,6 +12,9 @@ from vesselseg.errors import VesselSegError
 if TYPE_CHECKING:
     from vesselseg.cli.reporter import Reporter
 
+#: Of each training in fine-tuning.
+_STEPS = 300
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -33,13 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders with tof.nii.gz, label.nii.gz (corrected) and, where one was used, mask.nii.gz",
     )  # fmt: skip
     learning.add_argument("--name", default="", help="of the new model (default: MODEL-finetuned)")
-    learning.add_argument("--steps", type=int, default=300, help="of each training (default: %(default)s)")
+    learning.add_argument("--steps", type=int, metavar="N", help=f"of each training (default: {_STEPS})")
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Train."""
     if bool(args.config) == bool(args.finetune):
         raise VesselSegError("there is nothing to train, or two things", "give either CONFIG or --finetune MODEL")
+    if not args.finetune and (args.cases or args.name or args.steps is not None):
+        raise VesselSegError(
+            "--cases, --name and --steps are for --finetune", "set name, steps and training_scans in the configuration"
+        )
     return _finetune(args, reporter) if args.finetune else _train(args, reporter)
 
 
@@ -65,8 +72,9 @@ def _finetune(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.training.finetuning import finetune
 
     manifest = finetune(
-        find_model(args.finetune), args.cases, args.output, name=args.name, steps=args.steps, device=args.device,
-        overwrite=args.overwrite, progress=reporter.progress,
+        find_model(args.finetune), args.cases, args.output, name=args.name,
+        steps=_STEPS if args.steps is None else args.steps, device=args.device, overwrite=args.overwrite,
+        progress=reporter.progress,
     )  # fmt: skip
     found = manifest.evaluation["finetuning"]
     measured = {key: found[key] for key in ("before", "after", "improved")}

@@ -61,7 +61,7 @@ class OnnxEngine:
         for array in inputs:
             try:
                 (logits,) = self._session.run(None, {"scan": array})
-            except RuntimeError as error:
+            except Exception as error:  # those of ONNX Runtime derive from nothing narrower
                 if tells_of_short_memory(error):
                     raise DeviceOutOfMemoryError("the memory does not suffice") from error
                 raise

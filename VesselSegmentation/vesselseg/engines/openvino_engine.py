@@ -32,7 +32,11 @@ _SLICE = 512 * 512
 
 
 def computes_natively(precision: str) -> bool:
-    """Whether this CPU computes in a precision without emulating it, and rightly."""
+    """Whether OpenVINO computes in a precision on this CPU, and rightly.
+
+    bfloat16 it offers wherever there is AVX-512, and emulates it on some of those CPUs: whether it is worth it,
+    `vesselseg.engines.bfloat16_speed.bfloat16_pays` tells.
+    """
     import openvino
 
     if precision == "int8":
@@ -103,8 +107,8 @@ class OpenVinoEngine:
     def _requests(self) -> list[Any]:
         import openvino
 
-        model, self._model = self._model, None  # its weights are held twice otherwise
-        compiled = openvino.Core().compile_model(model, "CPU", self._properties)
+        compiled = openvino.Core().compile_model(self._model, "CPU", self._properties)
+        self._model = None  # its weights are held twice otherwise; but not before: short of memory, it is tried again
         return [compiled.create_infer_request() for _ in range(self._count)]
 
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
@@ -122,7 +126,7 @@ class OpenVinoEngine:
             while busy:
                 yield _logits(busy[0])
                 busy.popleft()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if tells_of_short_memory(error):
                 raise DeviceOutOfMemoryError("the memory does not suffice") from error
             raise

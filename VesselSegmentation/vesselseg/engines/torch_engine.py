@@ -42,7 +42,8 @@ def computes_natively(precision: str, device: str) -> bool:
     if precision != "bf16":
         return False
     if _kind(device) == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        # From Ampere on. Older versions of torch cannot be asked for what is not emulated.
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     # Only recent versions of torch tell; on other CPUs bfloat16 is emulated and slower than single precision.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -202,14 +202,34 @@ class Manifest:
             for key, kind in _KINDS.items():
                 if not isinstance(getattr(manifest, key), kind):
                     raise TypeError(f"{key} is of the wrong kind")
-            valid = len(manifest.spacing_mm) == 3 and min(manifest.spacing_mm) > 0 and 0 < manifest.threshold <= 1
+            impossible = _impossible(manifest)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise VesselSegError(f"the model manifest {path} is not complete: {error}", advice) from error
-        if not valid:
-            raise VesselSegError(f"the model manifest {path} holds an impossible spacing or threshold", advice)
+        if impossible:
+            raise VesselSegError(f"the model manifest {path} holds an impossible {impossible}", advice)
         return manifest
+
+
+def _impossible(manifest: Manifest) -> str:
+    """Return the name of a value that no scan can be segmented with; empty if there is none."""
+    normalisation = manifest.normalisation
+    possible = {
+        "spacing_mm": len(manifest.spacing_mm) == 3 and all(map(_is_range, manifest.spacing_mm)),
+        "threshold": _is_range(manifest.threshold) and manifest.threshold <= 1,
+        "spacing_tolerance": _is_number(manifest.spacing_tolerance, 0),
+        "min_component_mm3": _is_number(manifest.min_component_mm3, 0),
+        # What a method lacks is said when it is used.
+        "normalisation": _is_number(normalisation.get("mean", 0))
+        and all(_is_range(normalisation.get(divisor, 1)) for divisor in ("std", "clip")),
+    }
+    return next((name for name, is_possible in possible.items() if not is_possible), "")
+
+
+def _is_number(value: object, lowest: float = -1e30) -> bool:
+    """Whether a value is a number that single precision holds, not below another one."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and lowest <= value < 1e30
 
 
 def _is_range(value: object) -> bool:
     """Whether a value is a number that single precision holds, above 0."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 1e-30 < value < 1e30
+    return _is_number(value, 1e-30)

@@ -33,7 +33,7 @@ def check_precisions(
     Parameters
     ----------
     manifest : Manifest
-        Of the model.
+        Of the model; its file has to be one that `write_checks` can write to.
     folders : sequence of pathlib.Path
         Of the cases, as `vesselseg.judging.read_drawn_case` reads them.
     progress : callable
@@ -47,10 +47,15 @@ def check_precisions(
     Raises
     ------
     VesselSegError
-        If there is no low precision to be measured, a case cannot be read, or no case has small arteries.
+        If the file of the manifest cannot be written, there is no low precision to be measured, a case cannot be read,
+        or no case has small arteries.
     """
     from vesselseg.engines.choice import floats_of_int8
+    from vesselseg.image_io import check_output
 
+    if manifest.path is None:
+        raise ValueError("this manifest was not read from a file")
+    check_output(manifest.path, overwrite=True)  # before hours of work whose numbers could not be kept
     # Without what was measured before: numbers that were bad must not keep it from being measured again.
     model = replace(manifest, precisions={})
     precisions = _low_precisions(model)
@@ -154,7 +159,7 @@ def write_checks(manifest: Manifest, checks: dict[str, PrecisionCheck]) -> Manif
     if manifest.path is None:
         raise ValueError("this manifest was not read from a file")
     values = json.loads(manifest.path.read_text(encoding="utf-8"))
-    values["precisions"] = {**values.get("precisions", {}), **{name: asdict(each) for name, each in checks.items()}}
+    values["precisions"] = {**(values.get("precisions") or {}), **{name: asdict(each) for name, each in checks.items()}}
     with atomic_output(manifest.path, overwrite=True) as path:
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return Manifest.read(manifest.path)

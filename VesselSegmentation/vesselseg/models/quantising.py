@@ -74,7 +74,7 @@ def quantise_model(
     """
     from vesselseg.engines.choice import is_installed
     from vesselseg.engines.graphs import graph_traits, has_graph
-    from vesselseg.image_io import atomic_output
+    from vesselseg.image_io import atomic_output, check_output
 
     if manifest.path is None:
         raise ValueError("this manifest was not read from a file")
@@ -86,6 +86,7 @@ def quantise_model(
         raise VesselSegError(
             f"the model '{manifest.name}' has an int8 form already", "allow it to be replaced with --overwrite"
         )
+    check_output(manifest.path, overwrite=True)  # before the work, not at its end
     traits = graph_traits(manifest.architecture, manifest.options)
     samples: list[NDArray[np.float32]] = []
     for number, folder in enumerate(folders):
@@ -96,7 +97,7 @@ def quantise_model(
     ranges = _Trials(manifest, samples).best_ranges(stage(progress, 0.2, 1.0))
     values = json.loads(manifest.path.read_text(encoding="utf-8"))
     values["int8"] = {"model_sha256": manifest.sha256, "ranges": ranges}
-    values.get("precisions", {}).pop("int8", None)  # of the form before
+    (values.get("precisions") or {}).pop("int8", None)  # of the form before
     with atomic_output(manifest.path, overwrite=True) as path:
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     progress(1.0, "done")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import json
 import logging
 import os
 import shutil
@@ -122,7 +124,11 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
         raise VesselSegError(f"'{source.name}' cannot be the name of a model", "use a name without slashes")
     target = folder / f"{source.name}.json"
     with atomic_output(target, overwrite=overwrite) as manifest_copy:
-        with atomic_output(folder / source.weights_path.name, overwrite=overwrite) as weights_copy:
+        # Named after the model: in folders of their own, several may call their weights the same.
+        weights = folder / f"{source.name}.safetensors"
+        with atomic_output(weights, overwrite=overwrite) as weights_copy:
             shutil.copyfile(source.weights_path, weights_copy)
-        shutil.copyfile(Path(path), manifest_copy)
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values["weights"] = weights.name
+        manifest_copy.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return Manifest.read(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ from vesselseg.synthesis.trees import (
 from vesselseg.synthesis.variation import with_extra_branches, with_flow, with_missing_branches
 from vesselseg.volume import Volume
 
+#: The files of a drawn scan, in the order in which they are written.
+DRAWN_FILES = ("tof.nii.gz", "label.nii.gz", "radius.nii.gz", "artery.nii.gz", "description.json")
 #: Simulated heads are made to fit into this many voxels: drawing one takes about 100 bytes for each.
 _MOST_VOXELS = 40e6
 
@@ -228,9 +231,9 @@ def synthesize(
     data : pathlib.Path, optional
         Folder with ``tof/*_tof.nii.gz`` and ``arteries/*.swc``; None draws simulated heads only.
     heads, trees : sequence of str, optional
-        Subjects to use; all unless given.
+        Subjects of the data to use; all unless given.
     masks : pathlib.Path, optional
-        Folder with brain masks ``SUBJECT_mask.nii.gz``; None computes them.
+        Folder with brain masks ``SUBJECT_mask.nii.gz`` of the heads; None computes them.
     simulated_share : float
         Share of simulated heads with grown trees, in [0, 1]; without data all are.
     spacing_mm : tuple of float
@@ -246,12 +249,20 @@ def synthesize(
     Raises
     ------
     VesselSegError
-        If a subject is not in the data, or an option is out of range.
+        If the data lack scans, trees or a subject, if subjects or masks are given without data, or an option is out of
+        range.
     """
     _check_options(count, simulated_share, spacing_mm, supersampling)
+    if not data and (heads or trees or masks):
+        raise VesselSegError("heads, trees and masks belong to a data folder", "give that folder, or leave them out")
     head_files = _chosen(tof_files(data), heads, "scan") if data else {}
     tree_files = _chosen(swc_files(data), trees, "tree") if data else {}
-    real = count - round(count * simulated_share) if head_files and tree_files else 0
+    if data and simulated_share < 1 and not (head_files and tree_files):
+        lacking = "arteries/*.swc" if head_files else "tof/*_tof.nii.gz"
+        raise VesselSegError(
+            f"the data folder {data} has no {lacking}", "give another one, or 1 as the share of simulated heads"
+        )
+    real = count - round(count * simulated_share) if data else 0
     head_names, tree_names = list(head_files), list(tree_files)
     plan = sorted(range(real), key=lambda k: k % max(len(head_names), 1))
     current, background = "", None
@@ -264,8 +275,7 @@ def synthesize(
                 mask = masks / f"{name}_mask.nii.gz" if masks else None
                 background = head_without_arteries(head_files[name], mask, np.random.default_rng(seed))
                 current = name
-            # Every head meets every tree before one comes again.
-            traced = tree_names[(k // len(head_names) + k + 11 * seed) % len(tree_names)]
+            traced = tree_names[tree_number(k, len(head_names), len(tree_names), seed)]
             scene = place_traced_tree(read_swc(tree_files[traced]), background, rng)
             head = with_sinuses(background, rng)
             description.update(head=name, tree=traced)
@@ -278,10 +288,32 @@ def synthesize(
         yield DrawnScan(scan, label, radius, artery, description)
 
 
+def tree_number(k: int, heads: int, trees: int, seed: int) -> int:
+    """Return which tree is drawn into the head ``k % heads``: it meets every tree before one comes again.
+
+    Parameters
+    ----------
+    k : int
+        Number of the scan, from 0.
+    heads, trees : int
+        How many there are.
+    seed : int
+
+    Returns
+    -------
+    int
+        From 0.
+    """
+    # From one turn of the heads to the next the first rule goes on by heads + 1 trees, which leaves some out where both
+    # numbers have a common divisor. Elsewhere it stays, so that a seed draws what it always drew.
+    start = k if math.gcd(heads + 1, trees) == 1 else k % heads
+    return (k // heads + start + 11 * seed) % trees
+
+
 def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False) -> None:
     """Write a drawn scan into a folder, which is made.
 
-    The files are ``tof.nii.gz``, ``label.nii.gz``, ``radius.nii.gz``, ``artery.nii.gz`` and ``description.json``.
+    The files are `DRAWN_FILES`.
 
     Raises
     ------
@@ -294,10 +326,11 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
         raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
     # Whole numbers: as few bits as hold them compress well.
     kind = np.uint8 if drawn.scan.array.max() <= 255 else np.uint16
-    write_volume(drawn.scan.with_array(drawn.scan.array.astype(kind)), folder / "tof.nii.gz", overwrite=overwrite)
-    for name, volume in (("label", drawn.label), ("radius", drawn.radius), ("artery", drawn.artery)):
-        write_volume(volume, folder / f"{name}.nii.gz", overwrite=overwrite)
-    with atomic_output(folder / "description.json", overwrite=overwrite) as path:
+    scan = drawn.scan.with_array(drawn.scan.array.astype(kind))
+    *images, description = DRAWN_FILES
+    for name, volume in zip(images, (scan, drawn.label, drawn.radius, drawn.artery)):
+        write_volume(volume, folder / name, overwrite=overwrite)
+    with atomic_output(folder / description, overwrite=overwrite) as path:
         path.write_text(json.dumps(drawn.description, indent=2) + "\n", encoding="utf-8")
 
 

@@ -10,9 +10,6 @@ from torch.nn import functional
 from vesselseg.training.config import Augmentation
 from vesselseg.training.data import UNSURE
 
-#: Highest value of a normalised scan.
-_CEILING = 4.0
-
 
 def augment_shape(
     images: torch.Tensor,
@@ -68,8 +65,20 @@ def augment_shape(
     return patches, targets
 
 
-def augment_signal(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Change brightness, shading, contrast, window, sharpness and noise of normalised patches, shape (N, Z, Y, X)."""
+def augment_signal(images: torch.Tensor, generator: torch.Generator, ceiling: float = 4.0) -> torch.Tensor:
+    """Change brightness, shading, contrast, window, sharpness and noise of normalised patches.
+
+    Parameters
+    ----------
+    images : tensor, shape (N, Z, Y, X)
+    generator : torch.Generator
+    ceiling : float
+        Highest value of a normalised scan: ``clip`` of its normalisation.
+
+    Returns
+    -------
+    tensor, shape (N, Z, Y, X)
+    """
     count = images.shape[0]
 
     def uniform(low: float, high: float) -> torch.Tensor:
@@ -87,7 +96,7 @@ def augment_signal(images: torch.Tensor, generator: torch.Generator) -> torch.Te
     images = torch.where(some(0.25), torch.minimum(images, uniform(1.6, 4.0)), images)
     noise = torch.empty_like(images).normal_(generator=generator)
     images = images + torch.where(some(0.6), uniform(0.0, 0.15), torch.zeros(1)) * noise
-    return images.clamp(0.0, _CEILING)
+    return images.clamp(0.0, ceiling)
 
 
 def _shading(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:

@@ -50,7 +50,7 @@ def start_fabric(device: str, precision: str) -> tuple[Fabric, str]:
     chosen = choose_device(device).name
     kind, _, index = chosen.partition(":")
     precision = choose_precision(precision, kind)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = process_count()
     with _quiet():
         mixed: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if precision == "bfloat16" else "32-true"
         if processes > 1:
@@ -62,6 +62,11 @@ def start_fabric(device: str, precision: str) -> tuple[Fabric, str]:
             fabric = Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=mixed)
         fabric.launch()
     return fabric, precision
+
+
+def process_count() -> int:
+    """Return how many processes train together: those that ``torchrun`` started, else this one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def choose_precision(wish: str, device: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
 from vesselseg.errors import VesselSegError
 
@@ -73,7 +73,7 @@ class DrawnFolder:
     trees: list[str] = field(default_factory=list)
     masks: str = ""
     simulated_share: float = 1.0
-    size: tuple[int, int, int] | None = None
+    size: Optional[tuple[int, int, int]] = None
     spacing_mm: float = 0.8
 
 
@@ -221,7 +221,7 @@ class TrainingConfig:
         try:
             config = cls.from_dict(values, base)
             config.check()
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
             raise VesselSegError(
                 f"the configuration {path} lacks an entry, or has one of the wrong kind: {error}", "correct it"
             ) from error
@@ -235,8 +235,8 @@ class TrainingConfig:
         ------
         VesselSegError
             If there are unknown entries.
-        TypeError, ValueError
-            If one is missing, or cannot be what it should be.
+        TypeError
+            If one is missing, or is not of its kind.
         """
         values = dict(_known(cls, values, ""))
         for key in ("training_scans", "validation_scans"):
@@ -248,8 +248,6 @@ class TrainingConfig:
         augmentation["scale"] = tuple(augmentation.get("scale", Augmentation.scale))
         values["augmentation"] = Augmentation(**augmentation)
         drawn = {}
-        if not isinstance(values.get("synthesize", {}), dict):
-            raise TypeError("synthesize is not a JSON object")
         for kind, entries in values.get("synthesize", {}).items():
             entries = dict(_known(DrawnFolder, entries, f"synthesize.{kind}"))
             entries["size"] = tuple(entries["size"]) if entries.get("size") else None
@@ -312,11 +310,34 @@ def shipped_configs() -> list[str]:
     return sorted(path.stem for path in _SHIPPED.glob("*.json"))
 
 
-def _known(kind: type, values: Any, where: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise TypeError(f"{where} is not a JSON object")
-    unknown = sorted(set(values) - {f.name for f in fields(kind)})
+def _known(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the entries of a JSON object, all of them fields of a dataclass and of their types."""
+    wanted = get_type_hints(kind)
+    unknown = sorted(set(values) - set(wanted))
     if unknown:
         inside = f" in {where}" if where else ""
         raise VesselSegError(f"unknown entries{inside}: {', '.join(unknown)}", "check their spelling")
+    for name, value in values.items():
+        if not _fits(value, wanted[name]):
+            raise TypeError(f"{where}{'.' if where else ''}{name} cannot be {json.dumps(value)}")
     return values
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Tell whether a value of a JSON file is of an annotated type; tuples are lists there, dataclasses are objects."""
+    kind, parts = get_origin(wanted), get_args(wanted)
+    if kind is Union:
+        return any(_fits(value, part) for part in parts)
+    if kind is tuple:
+        return isinstance(value, list) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if kind is list:
+        return isinstance(value, list) and all(_fits(each, parts[0]) for each in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(_fits(each, parts[1]) for each in value.values())
+    if wanted is Any:
+        return True
+    if is_dataclass(wanted):
+        return isinstance(value, dict)
+    if isinstance(value, bool):  # which Python takes for a whole number
+        return wanted is bool
+    return isinstance(value, (int, float) if wanted is float else wanted)

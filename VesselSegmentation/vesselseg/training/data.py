@@ -85,7 +85,7 @@ def load_scans(
     Parameters
     ----------
     folders : sequence of str
-        Their subfolders hold ``tof.nii.gz`` and ``label.nii.gz``.
+        Their subfolders hold ``tof.nii.gz`` and ``label.nii.gz`` (see `read_sure_label`).
     cache : pathlib.Path
         Where the arrays are kept, so that not all must fit into memory.
     normalisation : dict
@@ -99,7 +99,7 @@ def load_scans(
     Raises
     ------
     VesselSegError
-        If a folder holds no scans, or a label does not lie on the grid of its scan.
+        If a folder holds no scans, or a label is none or does not lie on the grid of its scan.
     """
     paths = scan_folders(folders)
     cache.mkdir(parents=True, exist_ok=True)
@@ -119,9 +119,38 @@ def load_scans(
     return scans
 
 
+def read_sure_label(path: Path) -> Volume:
+    """Read a label some of whose voxels may not count.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        0 none, `UNSURE` not counted, every other value vessel.
+
+    Returns
+    -------
+    Volume
+        uint8: 0, 1 or `UNSURE`.
+
+    Raises
+    ------
+    VesselSegError
+        If it cannot be read, or a voxel is no whole number from 0 on.
+    """
+    label = read_volume(path)
+    values = label.array
+    # NaN is refused as well: it equals nothing.
+    if not np.array_equal(values, np.abs(np.trunc(values))):
+        raise VesselSegError(
+            f"{path} is no label: it has voxels that are not whole numbers from 0 on",
+            f"save 0 for none, {UNSURE} for unsure and 1 for vessel",
+        )
+    return label.with_array(np.where(values == UNSURE, UNSURE, values != 0).astype(np.uint8))
+
+
 def read_case(folder: Path) -> tuple[Volume, Volume]:
     """Read ``tof.nii.gz`` and ``label.nii.gz`` of a folder; raise `VesselSegError` if they are not on one grid."""
-    scan, label = read_volume(folder / "tof.nii.gz"), read_volume(folder / "label.nii.gz")
+    scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
     if not scan.geometry.same_grid(label.geometry):
         raise VesselSegError(f"scan and label in {folder} do not lie on the same grid", "draw them again")
     return scan, label

@@ -20,8 +20,8 @@ from vesselseg.networks import build_network
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.resampling import AxialView, network_spacing, resample
 from vesselseg.segmentation import segment
-from vesselseg.training.config import TrainingConfig
-from vesselseg.training.data import UNSURE
+from vesselseg.training.config import Augmentation, TrainingConfig
+from vesselseg.training.data import UNSURE, read_sure_label
 from vesselseg.training.run_folder import RunFolder
 from vesselseg.training.trainer import train
 from vesselseg.volume import Volume
@@ -146,9 +146,8 @@ def _named(cases: Sequence[Path]) -> list[Path]:
 
 def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
     """Bring a case into the view and to the spacing of the network, and write it for training."""
-    scan, label = read_volume(folder / "tof.nii.gz"), read_volume(folder / "label.nii.gz")
-    values = np.where(label.array == UNSURE, UNSURE, label.array != 0).astype(np.uint8)
-    parts = [label.with_array(values)]
+    scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
+    values, parts = label.array, [label]
     if (folder / "mask.nii.gz").exists():
         parts.append(read_label(folder / "mask.nii.gz"))
     for part in parts:
@@ -246,6 +245,8 @@ def _config(parent: Manifest, name: str, folders: list[Path], steps: int) -> Tra
         weight_decay=1e-4,
         vessel_share=0.6,
         head_share=0.4,
+        # Its changes are made for scans normalised by their median.
+        augmentation=Augmentation(signal=parent.normalisation.get("method") != "zscore"),
         workers=1,
         initial_model=str(parent.path),
         frozen=["encoder"],
@@ -267,7 +268,8 @@ def _trained(
 
 
 def _measure(case: _Case, model: Manifest, device: str) -> dict[str, float]:
-    result = segment(case.scan, model=str(model.path), brain_mask="none", device=device)
+    # Both alike: a parent may have been checked for a lower precision, what has just been trained never is.
+    result = segment(case.scan, model=str(model.path), brain_mask="none", device=device, precision="f32")
     counted = case.label.with_array(case.counted.astype(np.uint8))
     truth = case.label.with_array((case.label.array == 1).astype(np.uint8))
     values = evaluate(result.label, truth, mask=counted)
@@ -286,7 +288,8 @@ def _finding(rows: list[dict[str, Any]], cases: int) -> dict[str, Any]:
         if cases == 1
         else "on cases held out in turn, by models trained on the others"
     )
-    what = f"measured at the parent's threshold, whole head without brain mask, {how}; this model learnt from all cases"
+    where = "in f32 at the parent's threshold, whole head without brain mask"
+    what = f"measured {where}, {how}; this model learnt from all cases"
     return {"what": what, "cases": cases, "before": before, "after": after, "improved": improved, "by_case": rows}
 
 

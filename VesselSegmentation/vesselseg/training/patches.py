@@ -51,7 +51,7 @@ class PatchStream(Dataset):
             generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
             images, labels = augment_shape(images, labels, config.patch_size, generator, config.augmentation)
             if config.augmentation.signal:
-                images = augment_signal(images, generator)
+                images = augment_signal(images, generator, float(config.normalisation.get("clip", 4.0)))
         return images, labels
 
     def batches(

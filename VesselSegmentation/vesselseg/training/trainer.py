@@ -19,7 +19,7 @@ from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import load_network, save_model
 from vesselseg.networks import build_network, in_channels_last
 from vesselseg.progress import ProgressCallback, no_progress, stage
-from vesselseg.training.backend import start_fabric
+from vesselseg.training.backend import choose_precision, process_count, start_fabric
 from vesselseg.training.checkpoint import load_checkpoint, save_checkpoint
 from vesselseg.training.config import TrainingConfig
 from vesselseg.training.data import TrainingScan, load_scans, patch_statistics, scan_folders
@@ -47,8 +47,9 @@ def train(
     """Train a network, or go on with the unfinished training in a folder.
 
     A run that was stopped, even killed, goes on from its last checkpoint as if nothing had happened: on a CPU, with the
-    same number of threads, it ends in the same weights to the last bit. Started by ``torchrun``, it runs in several
-    processes, each with patches of its own; the first one writes.
+    same number of threads, it ends in the same weights to the last bit. It keeps the precision that it began with, and
+    warns where the device is another, or one that "auto" gives another precision. Started by ``torchrun``, it runs in
+    several processes, each with patches of its own; the first one writes.
 
     Parameters
     ----------
@@ -73,13 +74,17 @@ def train(
         installed, or the loss is no number any more.
     """
     config.check()
-    fabric, precision = start_fabric(device, config.precision)
+    folder = RunFolder(Path(output), config)
+    saved = folder.saved_state(overwrite=overwrite, processes=process_count())
+    # What "auto" was resolved to holds for the whole run; older checkpoints do not tell.
+    wish = saved.get("precision", "auto") if saved and config.precision == "auto" else config.precision
+    fabric, precision = start_fabric(device, wish)
     # torch's own choice is kept for whoever trains next in this process.
     threads = torch.get_num_threads()
     try:
         if config.threads:
             torch.set_num_threads(config.threads)
-        run = _Run(config, RunFolder(Path(output), config), fabric, precision, overwrite, stage(progress, 0.0, 0.1))
+        run = _Run(config, folder, fabric, precision, saved, stage(progress, 0.0, 0.1))
         run.train(stage(progress, 0.1, 0.99))
         manifest = run.finish()
         progress(1.0, "done")
@@ -97,7 +102,7 @@ class _Run:
         folder: RunFolder,
         fabric: Fabric,
         precision: str,
-        overwrite: bool,
+        saved: dict[str, Any] | None,
         progress: ProgressCallback,
     ) -> None:
         self.config = config
@@ -105,7 +110,6 @@ class _Run:
         self.fabric = fabric
         self.precision = precision
         self.loss = build_loss(config)
-        saved = folder.saved_state(overwrite=overwrite, processes=fabric.world_size)
         folder.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         network = build_network(config.architecture, **config.options) if saved else _initial_network(config)
@@ -125,6 +129,8 @@ class _Run:
             "scans": [len(training), len(validation)],
         }
         self.state["config"] = config.to_dict()
+        self.state.setdefault("precision", precision)
+        self.state.setdefault("device", fabric.device.type)
         self.stream = PatchStream(config, training, self.bare, fabric.global_rank)
         self.patches = validation_patches(config, validation, self.bare) if validation else []
         self._resume_or_begin(saved is not None, [len(training), len(validation)])
@@ -172,12 +178,26 @@ class _Run:
                     *state["scans"],
                     *scans,
                 )
+            if fabric.is_global_zero:
+                self._warn_of_another_machine()
         fabric.barrier()
         if fabric.is_global_zero:
             self.folder.begin(self._description())
             if not resumed:
                 # From here on a run that was stopped is known from a finished one.
                 self._save_checkpoint()
+
+    def _warn_of_another_machine(self) -> None:
+        device, state = self.fabric.device, self.state
+        usual = choose_precision("auto", str(device)) if self.config.precision == "auto" else self.precision
+        if (device.type, usual) != (state["device"], self.precision):
+            logger.warning(
+                "the run began on %s in %s, and goes on in it on %s, where a new one would be in %s",
+                state["device"],
+                self.precision,
+                device.type,
+                usual,
+            )
 
     def train(self, progress: ProgressCallback) -> None:
         """Make the steps that are left, with validations and checkpoints."""
