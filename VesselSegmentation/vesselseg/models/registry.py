@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import json
 import logging
 import os
 import shutil
