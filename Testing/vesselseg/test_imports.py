@@ -17,7 +17,12 @@ MODULES = sorted(
 )
 BLOCKED = ("slicer", "qt", "ctk", "PySide6", "trame", "vtkmodules.vtkRenderingCore", "vtk")
 #: Modules of which torch is the subject; everything else imports it only where it is used.
-TORCH_MODULES = ("vesselseg.networks.unet2d", "vesselseg.networks.unet3d", "vesselseg.training")
+TORCH_MODULES = (
+    "vesselseg.networks.dropout",
+    "vesselseg.networks.unet2d",
+    "vesselseg.networks.unet3d",
+    "vesselseg.training",
+)
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
