@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
+from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:
@@ -40,29 +45,15 @@ def write_dicom(
     volume: Volume, folder: Path, *, leave_out: tuple[int, ...] = (), series: str = "1.2.826.0.1.1", **tags: object
 ) -> None:
     """Write a series slice by slice with pydicom, not with the library that we read with; tags by their keywords."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
-
     folder.mkdir(parents=True, exist_ok=True)
     geometry = volume.geometry
     for k in range(geometry.size[2]):
         if k in leave_out:
             continue
-        data = Dataset()
-        data.file_meta = FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
-        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"{series}.{k + 1}"
-        data.SeriesInstanceUID, data.StudyInstanceUID, data.Modality = series, "1.2.826.0.1", "MR"
-        data.Rows, data.Columns = geometry.size[1], geometry.size[0]
-        data.PixelSpacing = [f"{geometry.spacing[1]:.6g}", f"{geometry.spacing[0]:.6g}"]
-        data.SliceThickness = f"{geometry.spacing[2]:.6g}"
-        data.ImagePositionPatient = [f"{v:.8g}" for v in (geometry.ijk_to_lps() @ [0, 0, k, 1])[:3]]
-        data.ImageOrientationPatient = [f"{v:.10g}" for v in geometry.axes[:, :2].T.ravel()]
+        data = _mr_object("1.2.840.10008.5.1.4.1.1.4", series, k + 1, volume, [k])
+        data.PixelSpacing, data.SliceThickness = _spacing(geometry)
+        data.ImagePositionPatient, data.ImageOrientationPatient = _position(geometry, k), _orientation(geometry)
         data.InstanceNumber = k + 1
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
-        data.PixelData = volume.array[k].astype(np.uint16).tobytes()
         for keyword, value in tags.items():
             setattr(data, keyword, value)
         data.save_as(folder / f"{series}_{k:03d}.dcm", enforce_file_format=True)
@@ -70,8 +61,7 @@ def write_dicom(
 
 def write_enhanced_dicom(path: Path, volume: Volume, frames: Sequence[int] | None = None) -> None:
     """Write an enhanced (multi-frame) MR object with pydicom; `frames` are its slices in the order of the file."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.dataset import Dataset
 
     def group(**values: object) -> list[Dataset]:
         item = Dataset()
@@ -81,27 +71,48 @@ def write_enhanced_dicom(path: Path, volume: Volume, frames: Sequence[int] | Non
 
     geometry = volume.geometry
     frames = range(geometry.size[2]) if frames is None else frames
+    data = _mr_object("1.2.840.10008.5.1.4.1.1.4.1", "1.2.826.0.1.7", 1, volume, frames)
+    data.NumberOfFrames = len(frames)
+    spacing, thickness = _spacing(geometry)
+    data.SharedFunctionalGroupsSequence = group(
+        PixelMeasuresSequence=group(PixelSpacing=spacing, SliceThickness=thickness),
+        PlaneOrientationSequence=group(ImageOrientationPatient=_orientation(geometry)),
+    )
+    data.PerFrameFunctionalGroupsSequence = [
+        group(PlanePositionSequence=group(ImagePositionPatient=_position(geometry, k)))[0] for k in frames
+    ]
+    data.save_as(path, enforce_file_format=True)
+
+
+def _mr_object(kind: str, series: str, number: int, volume: Volume, slices: Sequence[int]) -> Dataset:
+    """Make a DICOM object of a class, with the voxels of some slices, and without their places."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
-    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = "1.2.826.0.1.7.1"
-    data.SeriesInstanceUID, data.StudyInstanceUID, data.Modality = "1.2.826.0.1.7", "1.2.826.0.1", "MR"
-    data.Rows, data.Columns, data.NumberOfFrames = geometry.size[1], geometry.size[0], len(frames)
-    spacing = [f"{geometry.spacing[1]:.6g}", f"{geometry.spacing[0]:.6g}"]
-    axes = [f"{v:.10g}" for v in geometry.axes[:, :2].T.ravel()]
-    data.SharedFunctionalGroupsSequence = group(
-        PixelMeasuresSequence=group(PixelSpacing=spacing, SliceThickness=f"{geometry.spacing[2]:.6g}"),
-        PlaneOrientationSequence=group(ImageOrientationPatient=axes),
-    )
-    places = [[f"{v:.8g}" for v in (geometry.ijk_to_lps() @ [0, 0, k, 1])[:3]] for k in frames]
-    data.PerFrameFunctionalGroupsSequence = [
-        group(PlanePositionSequence=group(ImagePositionPatient=place))[0] for place in places
-    ]
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = kind
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"{series}.{number}"
+    data.SeriesInstanceUID, data.StudyInstanceUID, data.Modality = series, "1.2.826.0.1", "MR"
+    data.Rows, data.Columns = volume.geometry.size[1], volume.geometry.size[0]
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
-    data.PixelData = b"".join(volume.array[k].astype(np.uint16).tobytes() for k in frames)
-    data.save_as(path, enforce_file_format=True)
+    data.PixelData = b"".join(volume.array[k].astype(np.uint16).tobytes() for k in slices)
+    return data
+
+
+def _spacing(geometry: Geometry) -> tuple[list[str], str]:
+    x, y, z = (f"{value:.6g}" for value in geometry.spacing)
+    return [y, x], z
+
+
+def _orientation(geometry: Geometry) -> list[str]:
+    return [f"{v:.10g}" for v in geometry.axes[:, :2].T.ravel()]
+
+
+def _position(geometry: Geometry, k: int) -> list[str]:
+    return [f"{v:.8g}" for v in (geometry.ijk_to_lps() @ [0, 0, k, 1])[:3]]
 
 
 def make_bad_files(folder: Path) -> dict[str, Path]:

@@ -338,7 +338,7 @@ def test_low_precision_needs_good_numbers(
     assert (model.passes("bf16"), model.passes("int8")) == (bf16, int8)
     native = openvino_engine.computes_natively("bf16")
     for faster in (True, False):
-        monkeypatch.setattr(choice, "bfloat16_pays", lambda engine, faster=faster: faster)
+        monkeypatch.setattr(choice, "bfloat16_pays", lambda faster=faster: faster)
         assert plan_run(model, device="cpu").precision == ("bf16" if bf16 and native and faster else "f32")
     if native and not bf16:
         with pytest.raises(VesselSegError, match="suffers from bf16"):
@@ -349,7 +349,7 @@ def test_low_precision_needs_good_numbers(
 def test_what_was_measured_in_openvino_says_nothing_of_torch_on_the_cpu(
     tiny: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "bfloat16_pays", lambda engine: True)
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda: True)
     monkeypatch.setattr(torch_engine, "computes_natively", lambda precision, device: True)
     model = measured(tiny, 0.9995)
     plan = plan_run(model, device="cpu", engine="torch")

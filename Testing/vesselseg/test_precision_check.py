@@ -68,7 +68,7 @@ def test_numbers_are_measured_and_kept(own_model: Path, cases: Path, capsys: pyt
     assert f"bf16: Dice {check.dice_to_f32:.4f} against f32" in said
     passes = Manifest.read(own_model).passes("bf16")
     assert said.strip().endswith("passes" if passes else "fails")
-    taken = passes and bfloat16_pays("openvino")
+    taken = passes and bfloat16_pays()
     assert plan_run(Manifest.read(own_model), device="cpu").precision == ("bf16" if taken else "f32")
     # By hand: the two labels of the two precisions.
     plain = Manifest.read(own_model)
@@ -189,7 +189,7 @@ def test_int8_needs_a_cpu_that_adds_bytes_rightly(
 
 
 def test_beside_8_bits_bfloat16_only_of_models_that_pass(own_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "bfloat16_pays", lambda engine: True)
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda: True)
     model = Manifest.read(own_model)
     check = PrecisionCheck(
         dice_to_f32=0.9995, small_sensitivity_change=0.0, scans=1, model_sha256=model.sha256, versions={}
@@ -199,5 +199,5 @@ def test_beside_8_bits_bfloat16_only_of_models_that_pass(own_model: Path, monkey
     assert choice.floats_of_int8(replace(model, precisions={"bf16": check})) == ("bf16" if native else "f32")
     bad = replace(check, dice_to_f32=0.998)
     assert choice.floats_of_int8(replace(model, precisions={"bf16": bad})) == "f32"
-    monkeypatch.setattr(choice, "bfloat16_pays", lambda engine: False)
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda: False)
     assert choice.floats_of_int8(replace(model, precisions={"bf16": check})) == "f32"

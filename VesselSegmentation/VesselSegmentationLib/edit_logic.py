@@ -34,7 +34,7 @@ from VesselSegmentationLib.edit_preview import EditPreview
 from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.edit_target import EditTarget
 from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.run_record import probability_of
+from VesselSegmentationLib.run_record import present_probability
 from VesselSegmentationLib.segmentation_nodes import segment_with_role
 from VesselSegmentationLib.volume_nodes import volume_from_node
 
@@ -419,9 +419,8 @@ class EditLogic:
 
     def probability(self) -> Volume | None:
         """Return the stored probability on the grid of the scan; None if there is none."""
-        node, target = self._probability_node, self._target()
-        if node is None or not self.scene.IsNodePresent(node):
-            node = probability_of(target.node)  # asked each time: the scan may have been segmented again
+        target = self._target()
+        node = present_probability(self.scene, self._probability_node, target.node)
         if node is None or node.GetImageData() is None:
             return None
         state = int(node.GetImageData().GetMTime())

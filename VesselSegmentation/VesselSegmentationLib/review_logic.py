@@ -21,7 +21,7 @@ from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, Eval
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_listing import ErrorListing
 from VesselSegmentationLib.review_tables import set_metrics_table, set_threshold_charts
-from VesselSegmentationLib.run_record import probability_of, recorded_threshold
+from VesselSegmentationLib.run_record import present_probability, probability_of, recorded_threshold
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
 from VesselSegmentationLib.volume_nodes import volume_from_node
 from VesselSegmentationLib.worker import PythonCommand
@@ -400,10 +400,7 @@ class ReviewLogic:
         """Return the probability volume; if it was removed, the one that now belongs to the segmentation."""
         if self.error_map is None:
             return None
-        if self._probability_node is not None and self.scene.IsNodePresent(self._probability_node):
-            return self._probability_node
-        source = self.error_map.sources[0]
-        return probability_of(source.node) if source.is_segmentation else None
+        return present_probability(self.scene, self._probability_node, self.error_map.sources[0].node)
 
     def _observe_no_more(self) -> None:
         for node, tag in self._observed:

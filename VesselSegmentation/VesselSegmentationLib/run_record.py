@@ -40,6 +40,16 @@ def probability_of(segmentation_node: Any) -> Any:
     return segmentation_node.GetNodeReference(_PROBABILITY_REFERENCE)
 
 
+def present_probability(scene: Any, given: Any, segmentation_node: Any) -> Any:
+    """Return a probability volume node that was chosen; if there is none any more, the one of the segmentation now.
+
+    To be asked each time: it may have been removed, and the scan segmented again.
+    """
+    if given is not None and scene.IsNodePresent(given):
+        return given
+    return probability_of(segmentation_node)
+
+
 def record_threshold(segmentation_node: Any, threshold: float, min_component_mm3: float) -> None:
     """Remember what made the vessel segment from the probability map."""
     segment_id = segment_with_role(segmentation_node)

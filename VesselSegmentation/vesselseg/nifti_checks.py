@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vesselseg")
 
 _BLOCK_BYTES = 1 << 22
-#: The first bytes of a packed file.
-_GZIP = b"\x1f\x8b"
 #: NumPy's types of the numbers that may be none, by NIfTI's codes; and how it counts in mm, or does not say.
 _FLOATS = {16: "f4", 64: "f8"}
 _MILLIMETRES = (0, 2)

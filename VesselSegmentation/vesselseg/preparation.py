@@ -21,8 +21,6 @@ logger = logging.getLogger("vesselseg")
 
 #: Voxels around the brain that the network sees beside it.
 _MARGIN = 16
-#: Share of a voxel that counts as touched: smoothing leaves traces far away, which are no reason to compute anything.
-_TOUCHED = 1e-3
 #: Of a mask of 0 and 1 that was smoothed for a coarser grid: smaller values are the filter's tails, which never end. A
 #: single voxel leaves more, even if the grid is ten times as coarse.
 _TOUCHED = 1e-4

@@ -117,7 +117,7 @@ def _quick(plan: Plan) -> Plan:
     from vesselseg.engines.bfloat16_speed import bfloat16_pays
     from vesselseg.engines.openvino_engine import computes_natively
 
-    faster = computes_natively("bf16") and bfloat16_pays("openvino")
+    faster = computes_natively("bf16") and bfloat16_pays()
     return dataclasses.replace(plan, precision="bf16") if faster else plan
 
 

@@ -16,22 +16,19 @@ _MARGIN = 0.9
 
 
 @functools.cache
-def bfloat16_pays(engine: str) -> bool:
-    """Measure whether this CPU computes faster in bfloat16 than in single precision.
+def bfloat16_pays() -> bool:
+    """Measure whether OpenVINO computes faster in bfloat16 on this CPU than in single precision.
 
     Intel's CPUs with AVX-512 but without AMX, which virtual machines often hide, take nearly twice as long in
     bfloat16; those with AMX a fraction of the time, AMD's from Zen 4 on about half.
 
-    Parameters
-    ----------
-    engine : {"openvino", "torch"}
-        Whose convolution is measured, which takes about 40 ms the first time; it has to compute in bfloat16 natively.
+    A convolution is measured, which takes about 40 ms the first time; OpenVINO has to offer bfloat16 here.
 
     Returns
     -------
     bool
     """
-    single, half = (_RUNNERS[engine](precision) for precision in ("f32", "bf16"))
+    single, half = (_convolution(precision) for precision in ("f32", "bf16"))
     # In turn, and the quickest of each: what else runs on the machine disturbs both alike, and not every time.
     times = [(_seconds(single), _seconds(half)) for _ in range(_REPEATS)]
     return min(b for _, b in times) < _MARGIN * min(a for a, _ in times)
@@ -43,7 +40,7 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _openvino_convolution(precision: str) -> Callable[[], object]:
+def _convolution(precision: str) -> Callable[[], object]:
     import openvino
     from openvino import opset13
 
@@ -58,25 +55,3 @@ def _openvino_convolution(precision: str) -> Callable[[], object]:
         openvino.Core().compile_model(openvino.Model([convolved], [features]), "CPU", hints).create_infer_request()
     )
     return functools.partial(request.infer, [image])
-
-
-def _torch_convolution(precision: str) -> Callable[[], object]:
-    import torch
-
-    kind = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
-    image, weight = (
-        torch.ones(shape, dtype=kind).contiguous(memory_format=torch.channels_last)
-        for shape in ((1, _CHANNELS, _SIDE, _SIDE), (_CHANNELS, _CHANNELS, 3, 3))
-    )
-
-    def convolve() -> torch.Tensor:
-        with torch.inference_mode():
-            return torch.conv2d(image, weight, padding=1)
-
-    return convolve
-
-
-_RUNNERS: dict[str, Callable[[str], Callable[[], object]]] = {
-    "openvino": _openvino_convolution,
-    "torch": _torch_convolution,
-}

@@ -203,7 +203,7 @@ def _best_precision(manifest: Manifest, engine: str, device: Device) -> str:
     # Measured is what OpenVINO does, with the scan in two parts and kernels that keep their sums: torch loses more.
     if engine != "openvino" or not manifest.passes("bf16") or not _is_native(engine, device, "bf16"):
         return "f32"
-    return "bf16" if bfloat16_pays(engine) else "f32"
+    return "bf16" if bfloat16_pays() else "f32"
 
 
 def _check_precision(engine: str, device: Device, precision: str) -> None:
