@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.label_voxels import shell, voxels
+
 #: Bounds of the classes: radius in mm.
 CALIBRE_BOUNDS_MM = (0.6, 1.0)
 CALIBRE_NAMES = ("small", "medium", "large")
@@ -37,15 +39,12 @@ def radii(
     ndarray of float, shape (number of centreline voxels,)
         In mm, in the order of `numpy.argwhere`.
     """
-    from scipy import ndimage
     from scipy.spatial import cKDTree
 
     if not centreline.any():
         return np.empty(0)
-    padded = np.pad(label, 1)
-    shell = np.argwhere(ndimage.binary_dilation(padded) & ~padded) - 1
-    tree = cKDTree(shell * np.asarray(spacing), balanced_tree=False, compact_nodes=False)
-    distances: NDArray[np.float64] = tree.query(np.argwhere(centreline) * np.asarray(spacing))[0]
+    tree = cKDTree(shell(label) * np.asarray(spacing), balanced_tree=False, compact_nodes=False)
+    distances: NDArray[np.float64] = tree.query(voxels(centreline) * np.asarray(spacing))[0]
     return distances
 
 

@@ -5,11 +5,34 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.label_voxels import voxels
 from vesselseg.postprocessing import bounding_box
 from vesselseg.thinning import thin
 
+#: Every voxel's piece, numbered from 1, and the number of pieces.
+Pieces = tuple[NDArray[np.int32], int]
 
-def centreline(label: NDArray[np.bool_]) -> NDArray[np.bool_]:
+
+def pieces(label: NDArray[np.bool_]) -> Pieces:
+    """Find the 26-connected pieces of a label.
+
+    Parameters
+    ----------
+    label : ndarray of bool, shape (Z, Y, X)
+
+    Returns
+    -------
+    numbers : ndarray of int, shape (Z, Y, X)
+        0 outside the label.
+    count : int
+    """
+    from scipy import ndimage
+
+    numbers, count = ndimage.label(label, structure=np.ones((3, 3, 3)))
+    return numbers, int(count)
+
+
+def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> NDArray[np.bool_]:
     """Find the centreline of a label, one voxel wide.
 
     It is the skeleton of scikit-image. That erases straight pieces an even number of voxels wide (scikit-image issue
@@ -19,6 +42,8 @@ def centreline(label: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Parameters
     ----------
     label : ndarray of bool, shape (Z, Y, X)
+    label_pieces : tuple, optional
+        What `pieces` told about the label, where that is known already.
 
     Returns
     -------
@@ -30,21 +55,19 @@ def centreline(label: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Lee TC, Kashyap RL, Chu CN. Building skeleton models via 3-D medial surface/axis thinning algorithms. CVGIP Graph
     Models Image Process 1994;56:462-478. doi:10.1006/cgip.1994.1042
     """
-    from scipy import ndimage
     from skimage.morphology import skeletonize
 
     result = np.zeros(label.shape, bool)
     box = bounding_box(label)
     if box is None:
         return result
-    inside = label[box]
-    line = skeletonize(inside).astype(bool)
-    pieces, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
+    line = skeletonize(label[box]).astype(bool)
+    numbers, count = pieces(label) if label_pieces is None else label_pieces
     erased = np.ones(count + 1, bool)
-    erased[pieces[line]] = False
+    erased[numbers[box][line]] = False
     erased[0] = False
     if erased.any():
-        points = np.argwhere(erased[pieces])
+        points = voxels(erased[numbers[box]])
         line[tuple(points[thin(points)].T)] = True
     result[box] = line
     return result

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.calibre import CALIBRE_NAMES, calibre_classes, radii
-from vesselseg.centreline import centreline
+from vesselseg.centreline import centreline, pieces
 from vesselseg.comparison import label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
+from vesselseg.label_voxels import Indices, surface, voxels
 from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
 
@@ -106,12 +107,13 @@ def evaluate(
         "precision": _share(both, both + only_found, only_truth == 0),
         "sensitivity": _share(both, both + only_truth, only_found == 0),
     }
-    values |= _topology(found, truth, spacing, true_radii)
+    found_pieces, true_pieces = pieces(found), pieces(truth)
+    lines = centreline(found, found_pieces), centreline(truth, true_pieces)
+    values |= _topology(found, truth, lines, spacing, true_radii)
     if distances:
-        values |= _surface_distances(found, truth, spacing, nsd_tolerance_mm)
-        values |= _voxel_distances(found, truth, spacing)
+        values |= _distances(found, truth, spacing, nsd_tolerance_mm)
     values |= {
-        "betti0_error": abs(_count_components(found) - _count_components(truth)),
+        "betti0_error": abs(found_pieces[1] - true_pieces[1]),
         "true_positives": both,
         "false_positives": only_found,
         "false_negatives": only_truth,
@@ -136,10 +138,14 @@ def _share_on(line: BoolArray, label: BoolArray) -> float:
 
 
 def _topology(
-    found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float], true_radii: NDArray[np.floating] | None
+    found: BoolArray,
+    truth: BoolArray,
+    lines: tuple[BoolArray, BoolArray],
+    spacing: tuple[float, float, float],
+    true_radii: NDArray[np.floating] | None,
 ) -> dict[str, float]:
-    true_line = centreline(truth)
-    precision, sensitivity = _share_on(centreline(found), truth), _share_on(true_line, found)
+    found_line, true_line = lines
+    precision, sensitivity = _share_on(found_line, truth), _share_on(true_line, found)
     values = {
         "cldice": 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0,
         "topology_precision": precision,
@@ -156,31 +162,22 @@ def _topology(
     return values
 
 
-def _points(mask: BoolArray, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    return np.argwhere(mask) * np.asarray(spacing)
-
-
-def _surface(label: BoolArray) -> BoolArray:
-    from scipy import ndimage
-
-    return label & ~ndimage.binary_erosion(label)
-
-
-def _nearest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.spatial import cKDTree
-
-    return cKDTree(others, balanced_tree=False, compact_nodes=False).query(points)[0]
-
-
-def _surface_distances(
+def _distances(
     found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float], tolerance_mm: float
 ) -> dict[str, float]:
     if not (found.any() and truth.any()):
-        equal = not (found.any() or truth.any())
-        distance = 0.0 if equal else math.inf
-        return {"hd95_mm": distance, "assd_mm": distance, "nsd": float(equal)}
-    a, b = _points(_surface(found), spacing), _points(_surface(truth), spacing)
-    to_truth, to_found = _nearest(a, b), _nearest(b, a)
+        distance = math.inf if found.any() or truth.any() else 0.0
+        in_mm = {"hd95_mm": distance, "assd_mm": distance, "nsd": float(distance == 0), "balanced_avd_mm": distance}
+        return in_mm | {"taha_hd95_voxels": distance, "taha_avd_voxels": distance}
+    walls = surface(found), surface(truth)
+    return _surface_distances(walls, spacing, tolerance_mm) | _voxel_distances(found, truth, walls, spacing)
+
+
+def _surface_distances(
+    walls: tuple[Indices, Indices], spacing: tuple[float, float, float], tolerance_mm: float
+) -> dict[str, float]:
+    found_wall, true_wall = walls
+    to_truth, to_found = _nearest(found_wall, true_wall, spacing), _nearest(true_wall, found_wall, spacing)
     every = np.concatenate([to_truth, to_found])
     return {
         "hd95_mm": float(max(np.percentile(to_truth, 95), np.percentile(to_found, 95))),
@@ -190,14 +187,18 @@ def _surface_distances(
     }
 
 
-def _voxel_distances(found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float]) -> dict[str, float]:
+def _voxel_distances(
+    found: BoolArray, truth: BoolArray, walls: tuple[Indices, Indices], spacing: tuple[float, float, float]
+) -> dict[str, float]:
     """Distances over all voxels of the labels: the paper's, in voxels, and their balanced mean, in mm."""
-    if not (found.any() and truth.any()):
-        distance = math.inf if found.any() or truth.any() else 0.0
-        return {"taha_hd95_voxels": distance, "taha_avd_voxels": distance, "balanced_avd_mm": distance}
+    # The voxels that both labels share are at no distance, and the nearest of the other label lies on its surface.
+    only_found, only_truth = voxels(found & ~truth), voxels(truth & ~found)
+    found_wall, true_wall = walls
     unit = (1.0, 1.0, 1.0)
-    to_truth, to_found = _outside_distances(found, truth, unit), _outside_distances(truth, found, unit)
-    total_mm = _outside_distances(found, truth, spacing).sum() + _outside_distances(truth, found, spacing).sum()
+    shared = np.zeros(np.count_nonzero(found & truth))
+    to_truth = np.concatenate([shared, _nearest(only_found, true_wall, unit)])
+    to_found = np.concatenate([shared, _nearest(only_truth, found_wall, unit)])
+    total_mm = _nearest(only_found, true_wall, spacing).sum() + _nearest(only_truth, found_wall, spacing).sum()
     return {
         "taha_hd95_voxels": float(max(np.percentile(to_truth, 95), np.percentile(to_found, 95))),
         "taha_avd_voxels": float(max(to_truth.mean(), to_found.mean())),
@@ -205,17 +206,10 @@ def _voxel_distances(found: BoolArray, truth: BoolArray, spacing: tuple[float, f
     }
 
 
-def _outside_distances(label: BoolArray, other: BoolArray, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Distance from every voxel of a label to the other label; it is 0 for the voxels they share."""
-    distances = np.zeros(int(np.count_nonzero(label)))
-    outside = label & ~other
-    if outside.any():
-        # The nearest voxel of the other label always lies on its surface.
-        distances[: np.count_nonzero(outside)] = _nearest(_points(outside, spacing), _points(_surface(other), spacing))
+def _nearest(from_voxels: Indices, to_voxels: Indices, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Distance from each voxel of a list to the nearest of another."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(to_voxels * np.asarray(spacing), balanced_tree=False, compact_nodes=False)
+    distances: NDArray[np.float64] = tree.query(from_voxels * np.asarray(spacing))[0]
     return distances
-
-
-def _count_components(label: BoolArray) -> int:
-    from scipy import ndimage
-
-    return int(ndimage.label(label, structure=np.ones((3, 3, 3)))[1])
