@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, exported, paint, two_labels
 from vesselseg.error_kinds import PALETTES, ErrorKind, wording_of_two
@@ -190,6 +191,16 @@ def test_colours_can_be_changed(error_map):
         set_palette(error_map.node, "pink")
 
 
+def test_colours_are_those_of_the_legend_where_a_scene_names_unknown_ones(scene, scan, sources, error_map):
+    error_map.node.SetAttribute("vesselseg.palette", "of a later version")
+    segmentation = error_map.node.GetSegmentation()
+    segmentation.GetSegment(SEGMENT_IDS[ErrorKind.FALSE_POSITIVE]).SetColor(0.2, 0.3, 0.4)
+    again = ErrorMapNode(scene, scan, *sources, node=error_map.node)
+    for entry in again.legend():
+        assert entry.colour == PALETTES["standard"].colour(entry.kind)
+        assert segmentation.GetSegment(SEGMENT_IDS[entry.kind]).GetColor() == pytest.approx(entry.colour)
+
+
 def test_agreement_is_translucent_and_each_kind_has_its_own_display(error_map):
     display_node = error_map.node.GetDisplayNode()
     tp, fp, fn = SEGMENT_IDS.values()
@@ -233,14 +244,31 @@ def test_surfaces_follow_edits_and_show_single_voxels(scan, sources, error_map):
     assert surface_points(error_map, ErrorKind.FALSE_POSITIVE) == before + 6
 
 
-def test_an_image_that_somebody_replaced_is_replaced_again(scene, scan, sources, error_map):
-    segmentation = error_map.node.GetSegmentation()
-    segmentation.SeparateSegmentLabelmap(SEGMENT_IDS[ErrorKind.TRUE_POSITIVE])
-    paint(sources[0].node, sources[0].segment_id, scan, [(0, 22, 0)], 1)
+@pytest.mark.parametrize("how", ["separated", "copied", "painted on", "painted on and undone"])
+@pytest.mark.parametrize("kind", ErrorKind, ids=lambda kind: kind.title)
+def test_what_somebody_did_to_the_map_is_gone_after_the_next_edit(scene, scan, sources, error_map, kind, how):
+    segmentation, segment_id = error_map.node.GetSegmentation(), SEGMENT_IDS[kind]
+    history = slicer.vtkSegmentationHistory()
+    history.SetSegmentation(segmentation)
+    history.SaveState()
+    if how == "separated":
+        segmentation.SeparateSegmentLabelmap(segment_id)
+    elif how == "copied":
+        image = slicer.vtkOrientedImageData()
+        image.DeepCopy(error_map.node.GetBinaryLabelmapInternalRepresentation(segment_id))
+        segmentation.GetSegment(segment_id).AddRepresentation("Binary labelmap", image)
+    else:
+        paint(error_map.node, segment_id, scan, [(0, 22, 0), (1, 1, 1)], 1)
+        if how.endswith("undone"):
+            assert history.RestorePreviousState()
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 22, 0), (18, 4, 20)], 1)
     error_map.update()
     found = FOUND.copy()
-    found[0, 22, 0] = 1
-    np.testing.assert_array_equal(seen_by_slicer(scene, error_map, scan), expected_map(found, TRUTH))
+    found[0, 22, 0] = found[18, 4, 20] = 1
+    expected = expected_map(found, TRUTH)
+    np.testing.assert_array_equal(seen_by_slicer(scene, error_map, scan), expected)
+    np.testing.assert_array_equal(error_map.errors.array, expected)
+    assert [entry.voxels for entry in error_map.legend()] == [np.count_nonzero(expected == each) for each in ErrorKind]
 
 
 def test_scan_that_got_another_grid(scene, scan, add_scan, sources, error_map):

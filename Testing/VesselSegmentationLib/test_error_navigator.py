@@ -14,6 +14,7 @@ from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED, 
 from VesselSegmentationLib.error_map_nodes import ErrorMapNode
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.segment_voxels import segment_voxels
 from VesselSegmentationLib.segmentation_nodes import set_segment_label
 from VesselSegmentationLib.volume_nodes import volume_from_node
 
@@ -107,6 +108,29 @@ def test_chosen_component_is_marked_and_blinks(scene, navigator, error_map):
     navigator.close()
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 3
     navigator.highlight.toggle()  # nothing to blink: nothing happens
+
+
+@pytest.mark.parametrize("visible", [True, False])
+def test_mark_follows_an_edit_of_the_chosen_component(scan, found, error_map, navigator, visible):
+    def marked():
+        return int(segment_voxels(navigator.highlight.node, "Highlight")[0].sum())
+
+    component = navigator.choose(navigator.shown()[0].component_id)
+    navigator.highlight.set_visible(visible)  # it blinks
+    before = marked()
+    paint(found.node, found.segment_id, scan, [(18, y, 20) for y in range(12, 20)], 1)  # the first voxel stays
+    navigator.list_changes(error_map.update())
+    assert navigator.current.component_id == component.component_id
+    assert (before, marked()) == (3 * 3 * (16 + 2), 3 * 3 * (8 + 2))
+    assert navigator.highlight.visible == visible
+
+
+def test_what_is_left_of_an_edited_component_is_marked_before_the_list_knows(scan, found, error_map, navigator):
+    component = navigator.shown()[0]
+    paint(found.node, found.segment_id, scan, [(18, y, 20) for y in range(9, 14)], 1)  # its middle
+    error_map.update()
+    mask, _geometry = navigator.voxels_of(component)
+    np.testing.assert_array_equal(np.flatnonzero(mask), [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15])
 
 
 def test_pieces_in_the_same_box_are_told_apart(scene, scan, found, error_map, navigator):

@@ -10,9 +10,18 @@ from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.review_files import FigureSettings, start_figure, start_report
 from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
 from VesselSegmentationLib.run_record import record_summary
+from VesselSegmentationLib.segmentation_nodes import set_segment_label
 from VesselSegmentationLib.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
+_RAN = {
+    "model": "half-unet",
+    "device": "cpu",
+    "device_name": "A CPU",
+    "precision": "float32",
+    "seconds": 12.5,
+    "threshold": 0.5,
+}
 
 
 @pytest.fixture
@@ -44,14 +53,24 @@ def test_wrong_name_of_a_figure_is_said(review, tmp_path):
 
 def test_report_tells_what_ran(review, tmp_path):
     node = review.error_map.sources[0].node
-    ran = {"model": "half-unet", "device": "cpu", "device_name": "A CPU", "precision": "float32", "seconds": 12.5}
-    record_summary(node, ran | {"threshold": 0.5})
+    record_summary(node, _RAN)
     job = start_report(review, [tmp_path / "report.html"], case="Case 7")
     assert job.wait(240) == "done", job.message
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Case 7" in text
     assert "half-unet" in text
     assert "inside the mask" in text.lower()
+
+
+def test_report_of_another_segment_does_not_say_that_a_model_made_it(review, tmp_path):
+    found, truth = review.error_map.sources
+    record_summary(found.node, _RAN)
+    drawn = volume_from_node(review.error_map.volume_node).with_array(FOUND)
+    by_hand = set_segment_label(found.node, review.error_map.volume_node, drawn, name="By hand", role="manual")
+    review.start(LabelSource(found.node, by_hand), truth)
+    job = start_report(review, [tmp_path / "report.html"])
+    assert job.wait(240) == "done", job.message
+    assert "half-unet" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_nothing_to_draw(scene, tmp_path):

@@ -15,8 +15,8 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
 from VesselSegmentationLib import review_listing
 from VesselSegmentationLib.label_source import LabelSource, names_of_two
-from VesselSegmentationLib.review_export import export_metrics
-from VesselSegmentationLib.review_logic import INSIDE_MASK, WHOLE_VOLUME, ReviewLogic
+from VesselSegmentationLib.review_export import export_components, export_metrics
+from VesselSegmentationLib.review_logic import COMPONENTS, INSIDE_MASK, WHOLE_VOLUME, ReviewLogic
 from VesselSegmentationLib.threshold_job import start_threshold_analysis
 from VesselSegmentationLib.view_navigation import seen_from
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
@@ -87,8 +87,34 @@ def test_failed_worker_is_said_once(monkeypatch, scan, sources, review, python):
     review.start(*sources)
     with pytest.raises(VesselSegError, match="no contrast"):
         review.wait()
+    assert review.listing.failed
     review.stop()
     assert review.poll() == set()
+
+
+def test_list_that_is_not_that_of_the_map_is_not_exported(monkeypatch, scan, sources, review, python, tmp_path):
+    def export():
+        export_components(review.navigator, tmp_path / "errors.csv", review.error_map.wording, overwrite=True)
+        return len((tmp_path / "errors.csv").read_text().splitlines()) - 1
+
+    review.start(*sources)
+    with pytest.raises(VesselSegError, match="the list of errors is not there yet"):
+        export()
+    assert review.wait()
+    complete = export()
+    paint(sources[0].node, sources[0].segment_id, scan, [(19, 23, 27)], 1)
+    review.poll()
+    with pytest.raises(VesselSegError, match="the list of errors is not there yet"):
+        export()
+    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 0)
+    review.python = python("error")
+    review.poll()
+    assert not review.listing.failed
+    with pytest.raises(VesselSegError, match="the list of errors is not there yet"):
+        export()
+    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 100)
+    assert review.poll() == {COMPONENTS}
+    assert export() == complete + 1
 
 
 def test_edits_of_the_mask_are_followed(scene, scan, sources, review):

@@ -176,6 +176,59 @@ def test_metrics_inside_a_brain_mask(scene, scan, sources, logic):
     assert_same(logic.metrics[INSIDE_MASK], evaluate(*labels, mask=labels[0].with_array(inside)))
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_metrics_inside_a_mask_go_with_it(scene, scan, sources, logic, tmp_path, failed):
+    geometry = volume_from_node(scan).geometry
+    if failed:
+        geometry = dataclasses.replace(geometry, origin=(5000.0, 0.0, 0.0))
+    mask = add_labelmap(scene, np.ones_like(FOUND), geometry, "brain")
+    node = logic.start(*sources, brain_mask_node=mask)
+    if failed:
+        with pytest.raises(VesselSegError, match="do not overlap"):
+            logic.wait()
+    else:
+        assert logic.wait()
+        assert set(logic.metrics) == {WHOLE_VOLUME, INSIDE_MASK}
+    scene.RemoveNode(mask)
+    assert not logic.metrics_current
+    with pytest.raises(VesselSegError):
+        export_metrics(logic, tmp_path / "metrics.json")
+    assert logic.poll() == {METRICS}
+    assert set(logic.metrics) == {WHOLE_VOLUME}
+    assert logic.wait()
+    export_metrics(logic, tmp_path / "metrics.json")
+    assert list(json.loads((tmp_path / "metrics.json").read_text())) == [WHOLE_VOLUME]
+    logic.resume(node)  # the map remembers no mask any more
+    assert logic.mask_node is None
+
+
+def test_mask_that_is_removed_while_its_metrics_are_measured(scene, scan, sources, logic):
+    mask = add_labelmap(scene, np.ones_like(FOUND), volume_from_node(scan).geometry, "brain")
+    logic.start(*sources, brain_mask_node=mask)
+    follow(logic)  # a worker measures
+    scene.RemoveNode(mask)
+    assert logic.wait()
+    assert set(logic.metrics) == {WHOLE_VOLUME}
+
+
+def test_scan_that_moves_out_of_its_mask_is_measured_anew(scene, scan, sources, logic, add_transform):
+    inside = np.zeros(SHAPE, np.uint8)
+    inside[3:17] = 1
+    mask = add_labelmap(scene, inside, volume_from_node(scan).geometry, "brain")
+    logic.start(*sources, brain_mask_node=mask)
+    assert logic.wait()
+    before, moved = logic.metrics[INSIDE_MASK]["dice"], np.eye(4)
+    moved[2, 3] = 4.0
+    transform = add_transform(moved)
+    for node in (scan, *(source.node for source in sources)):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    assert logic.poll() == {METRICS}
+    assert not logic.metrics_current
+    assert logic.wait()
+    labels = [volume_from_node(scan).with_array(array) for array in (FOUND, TRUTH)]
+    assert logic.metrics[INSIDE_MASK]["dice"] == pytest.approx(evaluate(*labels, mask=logic.mask())["dice"]) != before
+
+
 @pytest.mark.parametrize("empty", ["found", "truth", "both"])
 def test_metrics_of_empty_labels(scene, scan, logic, empty):
     found = np.zeros_like(FOUND) if empty != "truth" else FOUND
@@ -203,6 +256,43 @@ def test_probability_of_the_segmentation_is_used_and_followed(scene, scan, sourc
     assert {component.mean_probability for component in logic.navigator.components} == {0.5}
 
 
+def test_probability_of_a_new_run_takes_the_place_of_the_former_one(scene, scan, sources, logic):
+    def probability(value):
+        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
+        set_node_volume(node, volume_from_node(scan).with_array(np.full(SHAPE, value, np.float32)))
+        return node
+
+    record_probability(sources[0].node, probability(0.25))
+    chosen = probability(0.5)
+    node = logic.start(*sources)
+    follow(logic)
+    for step in range(2):  # the former one is still in the scene
+        record_probability(sources[0].node, probability(0.75))
+        paint(sources[0].node, sources[0].segment_id, scan, [(0, 2 * step, 0)], 1)
+        follow(logic)
+        assert {each.mean_probability for each in logic.navigator.components} == {0.75}
+        assert logic.probability().array.max() == 0.75
+        logic.resume(node)
+        follow(logic)
+    logic.start(*sources, probability_node=chosen)
+    record_probability(sources[0].node, probability(0.25))
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 4, 0)], 1)
+    follow(logic)
+    assert {each.mean_probability for each in logic.navigator.components} == {0.5}
+
+
+def test_list_does_without_a_probability_of_another_place(scene, scan, sources, logic):
+    volume = volume_from_node(scan)
+    geometry = dataclasses.replace(volume.geometry, origin=(5000.0, 0.0, 0.0))
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
+    set_node_volume(node, type(volume)(np.full(SHAPE, 0.25, np.float32), geometry))
+    logic.start(*sources, probability_node=node)
+    follow(logic)
+    assert [each.mean_probability for each in logic.navigator.components] == [None] * 3
+    with pytest.raises(VesselSegError, match="do not overlap"):
+        logic.analyse_thresholds()
+
+
 def test_two_results(sources, logic):
     node = logic.start(*sources, wording=wording_of_two("U-Net", "graph cut"))
     assert node.GetName() == "TOF comparison"
@@ -219,6 +309,83 @@ def test_the_same_comparison_uses_its_map_again(scene, sources, logic):
     assert scene.GetNumberOfNodes() == count
     assert logic.navigator.mark_of(logic.navigator.components[0]).reader == "A"
     assert logic.start(*sources[::-1]) is not node
+
+
+@pytest.fixture
+def other(scene, scan):
+    """Another reference."""
+    return LabelSource(*add_segmentation(scene, scan, np.roll(TRUTH, 1, axis=2), "Other"))
+
+
+def displays(scene):
+    """Which segmentation nodes there are, and which of their segments are seen."""
+    nodes = [
+        scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
+    ]
+    return {
+        node.GetID(): (
+            node.GetDisplayNode().GetVisibility(),
+            [node.GetDisplayNode().GetSegmentVisibility(each) for each in LabelSource(node).segment_ids()],
+        )
+        for node in nodes
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["itself", "nothing", "elsewhere", "palette"])
+def test_refused_comparison_leaves_the_one_before_as_it_was(scene, scan, sources, logic, other, wrong):
+    node = logic.start(*sources)
+    logic.show_map(True)
+    assert logic.wait()
+    geometry = dataclasses.replace(volume_from_node(scan).geometry, origin=(5000.0, 0.0, 0.0))
+    away = add_labelmap(scene, TRUTH, geometry, "another patient")
+    before, error_map, measured = displays(scene), logic.error_map, dict(logic.metrics)
+    reference = {"itself": sources[0], "nothing": LabelSource(None), "elsewhere": LabelSource(away)}.get(wrong, other)
+    with pytest.raises(VesselSegError):
+        logic.start(sources[0], reference, palette="pink" if wrong == "palette" else None)
+    assert displays(scene) == before
+    assert (logic.error_map, logic.error_map.node, logic.metrics) == (error_map, node, measured)
+    assert logic.metrics_current
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    assert MAP in follow(logic)
+    logic.show_map(False)
+    assert sources[0].node.GetDisplayNode().GetSegmentVisibility(sources[0].segment_id)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_another_reference_takes_the_place_of_the_one_before(scene, scan, sources, logic, other, shown):
+    def seen(source):
+        return bool(source.node.GetDisplayNode().GetSegmentVisibility(source.segment_id))
+
+    first = logic.start(*sources)
+    logic.show_map(shown)
+    second = logic.start(sources[0], other)
+    assert not first.GetDisplayNode().GetVisibility()
+    assert second.GetDisplayNode().GetVisibility()
+    assert [seen(each) for each in (*sources, other)] == [True, True, True]
+    logic.show_map(True)
+    assert [seen(each) for each in (*sources, other)] == [False, True, False]
+    again = logic.start(*sources)
+    logic.show_map(True)
+    assert again is first
+    assert [node.GetDisplayNode().GetVisibility() for node in (first, second)] == [True, False]
+    assert [seen(each) for each in (*sources, other)] == [False, False, True]
+    logic.show_map(False)
+    assert [seen(each) for each in (*sources, other)] == [True, True, True]
+    paint(other.node, other.segment_id, scan, [(0, 0, 0)], 1)
+    assert follow(logic) == {COMPONENTS}  # of the first list; the other reference is not followed any more
+
+
+def test_map_that_takes_the_place_of_a_shown_one_is_shown(sources, logic, other):
+    first = logic.start(*sources)
+    logic.start(sources[0], other)
+    logic.start(*sources)
+    assert first.GetDisplayNode().GetVisibility()
+
+
+def test_the_same_segment_chosen_in_two_ways_is_one_label(sources, logic):
+    with pytest.raises(VesselSegError, match="itself"):
+        logic.start(LabelSource(sources[0].node), sources[0])
 
 
 def test_what_cannot_be_compared_is_refused(scene, sources, logic):
@@ -266,6 +433,43 @@ def test_vessels_are_shown_again_when_the_comparison_ends_by_itself(scene, scan,
         logic.poll()
     assert display_node.GetSegmentVisibility(found.segment_id)
     assert removed == "map" or not node.GetDisplayNode().GetVisibility()
+
+
+def test_vessels_can_be_shown_again_before_it_is_noticed_that_the_map_was_removed(scene, sources, logic):
+    node = logic.start(*sources)
+    logic.show_map(True)
+    scene.RemoveNode(node)
+    logic.show_map(False)
+    assert sources[0].node.GetDisplayNode().GetSegmentVisibility(sources[0].segment_id)
+
+
+def test_segment_that_is_removed_from_the_map_ends_the_comparison_once(scan, sources, logic):
+    node = logic.start(*sources)
+    follow(logic)
+    logic.show_map(True)
+    node.GetSegmentation().RemoveSegment("TruePositive")
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    with pytest.raises(VesselSegError, match="segments of the error map have been removed"):
+        logic.poll()
+    assert logic.poll() == set()
+    assert sources[0].node.GetDisplayNode().GetSegmentVisibility(sources[0].segment_id)
+    assert logic.start(*sources) is not node
+
+
+def test_map_that_cannot_follow_does_not_stay_as_if_it_had(scan, sources, logic, monkeypatch):
+    def update(**which):
+        raise MemoryError
+
+    node = logic.start(*sources)
+    assert logic.wait()
+    logic.show_map(True)
+    monkeypatch.setattr(logic.error_map, "update", update)
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    with pytest.raises(MemoryError):
+        logic.poll()
+    assert not logic.metrics_current
+    assert logic.error_map is None
+    assert not node.GetDisplayNode().GetVisibility()
 
 
 def test_stopped_comparison_follows_no_more(scan, sources, logic):
@@ -355,6 +559,27 @@ def test_metrics_table_has_titles_and_units(scene, scan, sources, logic):
     assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_metrics_table_holds_no_value_of_before_an_edit(scene, scan, sources, logic, python, failed):
+    mask = add_labelmap(scene, np.ones_like(FOUND), volume_from_node(scan).geometry)
+    logic.start(*sources, brain_mask_node=mask)
+    assert logic.wait()
+    logic.metrics_table()
+    if failed:
+        logic.python = python("crash")
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    follow(logic)
+    if failed:
+        with pytest.raises(VesselSegError):
+            logic.wait()
+    node = logic.metrics_table()
+    rows = [value.ToString() for value in column(node, "metric")]
+    whole, inside = ([value.ToDouble() for value in column(node, region)] for region in (WHOLE_VOLUME, INSIDE_MASK))
+    assert whole[rows.index("Dice")] == logic.metrics[WHOLE_VOLUME]["dice"]
+    assert math.isnan(whole[rows.index("95 % Hausdorff distance")])
+    assert all(math.isnan(value) for value in inside)
+
+
 def test_metrics_of_two_results_take_no_side(sources, logic):
     logic.start(*sources, wording=wording_of_two("A", "B"))
     titles = [value.ToString() for value in column(logic.metrics_table(), "metric")]
@@ -420,6 +645,15 @@ def test_thresholds_are_drawn_in_charts(scene, logic, with_probability):
     np.testing.assert_allclose(values, analysis.dice)
     assert scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
     assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 6
+
+
+def test_charts_are_drawn_again_when_a_table_of_theirs_was_removed(scene, logic, with_probability):
+    analysis = logic.analyse_thresholds()
+    chart, _calibration = logic.threshold_charts(analysis)
+    scene.RemoveNode(chart.GetNthPlotSeriesNode(0).GetTableNode())
+    assert logic.threshold_charts(analysis)[0] is chart
+    dice = chart.GetNthPlotSeriesNode(0)
+    np.testing.assert_allclose([each.ToDouble() for each in column(dice.GetTableNode(), "Dice")], analysis.dice)
 
 
 def test_thresholds_need_a_probability_and_the_vessels_from_it(scene, scan, sources, logic, with_probability):

@@ -159,6 +159,139 @@ def test_the_best_threshold_is_taken_at_a_click(comparing: Any, slicer_host: hos
     assert slicer_host.dialogs.shown == []
 
 
+def test_refused_comparison_leaves_the_one_before(
+    comparing: Any, reference: Any, slicer_host: host.Host, errors: list[BaseException]
+) -> None:
+    ui, review = comparing.ui, comparing.logic.review
+    node, error_map = ui.segmentationSelector.currentNode(), review.error_map
+    ui.showMapButton.click()  # the reader looks at the vessels
+    ui.referenceSelector.setCurrentNode(node)
+    ui.compareButton.click()
+    assert "itself" in slicer_host.dialogs.shown[0]
+    assert len(errors) == 1
+    errors.clear()
+    assert review.error_map is error_map
+    assert not ui.showMapButton.isChecked()
+    draw_by_hand(node, ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: not legend(comparing)["false positive"].startswith("0 voxels"), 2)
+
+
+def test_another_reference_takes_the_place_of_the_one_before(comparing: Any, reference: Any) -> None:
+    import slicer
+
+    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.volume_nodes import volume_from_node
+
+    ui, former = comparing.ui, comparing.logic.review.error_map.node
+    scan = ui.inputSelector.currentNode()
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reader 2")
+    label = volume_from_node(scan).with_array(vessels(ui.segmentationSelector.currentNode(), scan))
+    set_segment_label(other, scan, label, name="Manual", role="manual")
+    ui.referenceSelector.setCurrentNode(other)
+    ui.compareButton.click()
+    shown = comparing.logic.review.error_map.node
+    assert [node.GetDisplayNode().GetVisibility() for node in (former, shown)] == [False, True]
+    for node, visible in ((reference, True), (other, False), (ui.segmentationSelector.currentNode(), False)):
+        (segment_id,) = LabelSource(node).segment_ids()
+        assert bool(node.GetDisplayNode().GetSegmentVisibility(segment_id)) == visible
+
+
+def test_no_threshold_is_taken_while_a_segmentation_runs(
+    comparing: Any, pretend: Callable[[str], None], slicer_host: host.Host
+) -> None:
+    ui = comparing.ui
+    ui.thresholdSlider.value = 0.95
+    assert host.wait_for(lambda: comparing.logic.threshold(ui.segmentationSelector.currentNode()) == (0.95, 0.0), 5)
+    ui.bestThresholdButton.click()
+    pretend("sleep")
+    ui.segmentButton.click()
+    assert "Stopped" in ui.bestThresholdLabel.text
+    host.wait_for(lambda: comparing.logic.threshold(ui.segmentationSelector.currentNode()) != (0.95, 0.0), 4)
+    assert comparing.logic.threshold(ui.segmentationSelector.currentNode()) == (0.95, 0.0)
+    for button in (ui.bestThresholdButton, ui.analyseThresholdsButton):
+        assert not button.isEnabled()
+        assert button.toolTip == "Wait until the segmentation is done, or cancel it."
+    ui.reviewMaskSelector.setCurrentNode(ui.referenceSelector.currentNode())  # whatever is chosen meanwhile
+    assert not ui.bestThresholdButton.isEnabled()
+    ui.cancelButton.click()
+    wait_until_idle(comparing)
+    assert ui.bestThresholdButton.isEnabled()
+
+
+def test_no_threshold_is_taken_for_other_vessels_than_those_compared(comparing: Any) -> None:
+    import slicer
+
+    ui, node = comparing.ui, comparing.ui.segmentationSelector.currentNode()
+    before = vessels(node, ui.inputSelector.currentNode())
+    ui.thresholdSlider.value = 0.95
+    assert host.wait_for(lambda: comparing.logic.threshold(node) == (0.95, 0.0), 5)
+    ui.bestThresholdButton.click()
+    comparing._parameterNode.outputSegmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "new")
+    assert host.wait_for(lambda: "Largest Dice" in ui.bestThresholdLabel.text)
+    assert comparing.logic.threshold(node) == (0.95, 0.0)
+    assert not np.array_equal(vessels(node, ui.inputSelector.currentNode()), before)
+
+
+def test_metrics_inside_a_mask_go_with_it(comparing: Any, slicer_host: host.Host) -> None:
+    import slicer
+
+    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+    ui = comparing.ui
+    scan = volume_from_node(ui.inputSelector.currentNode())
+    mask = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "brain")
+    set_node_volume(mask, scan.with_array(np.ones(scan.array.shape, np.uint8)))
+    parameters = comparing._parameterNode
+    parameters.brainMask, parameters.brainMaskNode = type(parameters.brainMask).NODE, mask  # that of the segmentation
+    ui.compareButton.click()
+    ui.metricsTableButton.click()
+    table = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLTableNode").GetTable
+    assert host.wait_for(lambda: comparing.logic.review.metrics_current)
+    rest(0.3)
+    assert ui.metricsTable.columnCount == table().GetNumberOfColumns() == 4
+    slicer.mrmlScene.RemoveNode(mask)
+    assert host.wait_for(lambda: ui.metricsTable.columnCount == 3, 2)
+    assert host.wait_for(lambda: table().GetNumberOfColumns() == 3)
+    assert slicer_host.dialogs.shown == []
+
+
+def test_list_that_could_not_be_made_says_so(
+    comparing: Any, pretend: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, slicer_host: host.Host,
+    errors: list[BaseException],
+) -> None:  # fmt: skip
+    from VesselSegmentationLib import review_listing
+
+    ui = comparing.ui
+    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 0)
+    pretend("crash")
+    draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: "could not be listed" in ui.errorsNoteLabel.text)
+    assert ui.errorsTable.rowCount == 0
+    assert host.wait_for(lambda: comparing.logic.review.metrics_failed)
+    assert len(errors) == len(slicer_host.dialogs.shown) == 2
+    errors.clear()
+
+
+def test_table_holds_no_values_of_before_where_they_could_not_be_measured(
+    comparing: Any, pretend: Callable[[str], None], slicer_host: host.Host, errors: list[BaseException]
+) -> None:
+    import slicer
+
+    ui = comparing.ui
+    ui.metricsTableButton.click()
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLTableNode")
+    titles = [row[0] for row in rows(ui.metricsTable)]
+    assert "95 % Hausdorff distance" in titles
+    pretend("crash")
+    draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: slicer_host.dialogs.shown)
+    errors.clear()
+    names = [node.GetTable().GetColumnByName("metric").GetValue(row) for row in range(node.GetNumberOfRows())]
+    values = node.GetTable().GetColumnByName("whole volume")
+    assert np.isnan(values.GetValue(names.index("95 % Hausdorff distance")))
+    assert f"{values.GetValue(names.index('Dice')):.3f}" == metric(comparing, "Dice")
+
+
 def test_a_removed_reference_ends_the_comparison_with_one_message(
     comparing: Any, reference: Any, slicer_host: host.Host, errors: list[BaseException]
 ) -> None:

@@ -7,10 +7,12 @@ import time
 import numpy as np
 import pytest
 
+from vesselseg.errors import VesselSegError
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
 from vesselseg_web.segment_logic import SegmentLogic
+from VesselSegmentationLib import review_listing
 
 
 @pytest.fixture
@@ -264,6 +266,47 @@ def test_map_and_vessels_take_turns(compared, case):
     compared.stop()
     assert not compared.data.compared
     assert compared.data.legend == []
+
+
+def poll_as_the_page(section, until, seconds=30):
+    """Poll, and show what fails; see that something has."""
+    end = time.monotonic() + seconds
+    while not until() and time.monotonic() < end:
+        with section.page.reporting(keep=True):
+            section.poll()
+        time.sleep(0.02)
+    assert section.page.data.error
+
+
+def test_metrics_that_could_not_be_measured_are_not_awaited(compared, case, python):
+    case.review.python = python("crash")
+    assert compared.data.notes == ""
+    poll_as_the_page(compared, lambda: case.review.metrics_failed)
+    assert "grey could not be measured" in compared.data.notes
+    assert any(row["former"] for row in compared.data.metrics)
+
+
+def test_list_that_could_not_be_made_is_not_awaited(monkeypatch, compared, case, errors_section, python):
+    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 0)
+    case.review.python = python("crash")
+    compared.start()
+    poll_as_the_page(compared, lambda: not case.review.pending)
+    assert "could not be listed" in errors_section.data.note
+
+
+@pytest.mark.parametrize("noticed_by", ["the comparison", "a decision"])
+def test_comparison_that_ends_by_itself_is_told(compared, case, errors_section, noticed_by):
+    poll(compared, lambda: case.review.navigator.components)
+    component = case.review.navigator.components[0]
+    case.scene.RemoveNode(case.review.error_map.node)
+    if noticed_by == "a decision":
+        with pytest.raises(VesselSegError, match="removed"):
+            case.edits.errors.decide(component.component_id, "accepted", "")
+        compared.poll()
+    else:
+        poll_as_the_page(compared, lambda: case.review.error_map is None)
+    assert not compared.data.compared
+    assert compared.data.legend == compared.data.metrics == errors_section.data.rows == []
 
 
 def test_same_name_twice(case, scan, label, compare_section):

@@ -59,17 +59,15 @@ class CompareSection(PanelSection):
         self._allow_stop()
 
     def start(self) -> None:
-        """Compare what was chosen."""
-        started = False
+        """Compare what was chosen; if that is refused, what was compared before still is."""
+        former = self._review.error_map
         try:
             with slicer.util.tryWithErrorDisplay(_("The labels could not be compared."), waitCursor=True):
                 self.logic.startReview(self.parameters)
                 self._timer.start()
-                started = True
         finally:
-            if not started:
-                self._timer.stop()
-            self._tell()
+            if self._review.error_map is not former:
+                self._tell()
 
     def stop(self) -> None:
         """Compare no more, and show the vessels again; the map stays in the scene."""
@@ -103,7 +101,7 @@ class CompareSection(PanelSection):
             if self._review.error_map is None:
                 self.close()
             elif failed:
-                self._changed({METRICS})  # they are not being computed any more
+                self._changed({COMPONENTS, METRICS})  # what could not be made is not on its way any more
 
     def _tell(self) -> None:
         error_map = self._review.error_map

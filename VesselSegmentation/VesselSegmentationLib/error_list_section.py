@@ -174,6 +174,8 @@ class ErrorListSection(PanelSection):
         if listing.flooded and listing.pending:
             text = _("{voxels:,} voxels differ: the list is made in the background and follows in a while.")
             return text.format(voxels=listing.flooded)
+        if listing.failed:
+            return _("The errors could not be listed. It is tried again after the next edit.")
         total = len(self._review.navigator.components)
         text = _("{shown:,} of {total:,} in the list, {marked:,} marked.")
         text = text.format(shown=shown, total=total, marked=marked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vesselseg.error_kinds import ErrorKind, Wording, find_palette
+from vesselseg.error_kinds import PALETTES, ErrorKind, Wording, find_palette
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.segmentation_nodes import segment_tag, set_segment_tag, set_surface_shown
 
@@ -40,8 +40,9 @@ def set_default_display(node: Any) -> None:
 
 
 def palette_name(node: Any) -> str:
-    """Return the name of the palette of an error map."""
-    return node.GetAttribute(_PALETTE_ATTRIBUTE) or "standard"
+    """Return the name of the palette of an error map; the standard one where it names none that is known here."""
+    name = node.GetAttribute(_PALETTE_ATTRIBUTE)
+    return name if name in PALETTES else "standard"
 
 
 def set_palette(node: Any, name: str) -> None:

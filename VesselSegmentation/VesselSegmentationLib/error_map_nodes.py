@@ -10,7 +10,7 @@ import slicer
 from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from vesselseg.error_kinds import WITH_REFERENCE, ErrorKind, Wording, find_palette
+from vesselseg.error_kinds import WITH_REFERENCE, Wording, find_palette
 from vesselseg.error_map import LegendEntry, count_kinds, error_map
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
@@ -97,7 +97,9 @@ class ErrorMapNode:
             node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(title))
             _add_segments(node, wording)
             set_default_display(node)
-            set_palette(node, palette)
+        else:
+            palette = palette_name(node)
+        set_palette(node, palette)
         self.node = node
         self._record()
         self._rename()
@@ -144,6 +146,9 @@ class ErrorMapNode:
         box = _union([part for part in changed if part is not None])
         if box is None:
             return None
+        if self._touched():
+            self._rebuild()
+            return (0, 0, 0), _last(grid)
         part = Volume(self.errors.array[box], grid.cropped(box))
         former = count_kinds(part)
         part = self._compare(box, grid)
@@ -202,21 +207,22 @@ class ErrorMapNode:
             segment = segmentation.GetSegment(segment_id)
             segment.SetLabelValue(int(kind))
             segment.AddRepresentation(_LABELMAP, image)
-        self._image, self._scalars = image, scalars
+        self._image, self._scalars, self._written_at = image, scalars, image.GetMTime()
         self.errors = Volume(vtk_to_numpy(scalars).reshape(errors.geometry.shape), errors.geometry)
         self._follow_in_3d(shown)
 
     def _write(self, box: tuple[slice, slice, slice], values: NDArray[np.uint8]) -> None:
         shown = surface_shown(self.node)
         self.errors.array[box] = values
-        image = self.node.GetBinaryLabelmapInternalRepresentation(SEGMENT_IDS[ErrorKind.TRUE_POSITIVE])
-        if image is None or image.GetPointData().GetScalars() is not self._scalars:
-            # Somebody gave the segments another image, as undo and merging layers do.
-            self._set_image(self.errors.with_array(self.errors.array.copy()))
-            return
         self._scalars.Modified()
-        image.Modified()
+        self._image.Modified()
+        self._written_at = self._image.GetMTime()
         self._follow_in_3d(shown)
+
+    def _touched(self) -> bool:
+        """Tell whether somebody painted on the map, or gave segments another image, as undo and merging layers do."""
+        images = [self.node.GetBinaryLabelmapInternalRepresentation(each) for each in SEGMENT_IDS.values()]
+        return any(image is not self._image or image.GetMTime() != self._written_at for image in images)
 
     def _follow_in_3d(self, shown: bool) -> None:
         # Changed voxels throw the surfaces away. A 3D view may have made them again already; then this costs nothing.

@@ -36,6 +36,8 @@ class ErrorNavigator:
         Whether `shown` leaves out what a reader has marked.
     current : ErrorComponent or None
         The one that was chosen, as long as it exists.
+    outdated : bool
+        Whether the list is not that of the map as it is now.
     """
 
     def __init__(self, scene: Any, error_map: ErrorMapNode) -> None:
@@ -43,10 +45,12 @@ class ErrorNavigator:
         self.components: list[ErrorComponent] = []
         self.hide_boundary = True
         self.hide_marked = False
+        self.outdated = True
         self.highlight = Highlight(scene)
         self._map = error_map
         self._names = NamedSegments(error_map.volume_node, error_map.sources)
         self._current_id = ""
+        self._highlighted: ErrorComponent | None = None
         self._position = -1
 
     @property
@@ -112,10 +116,7 @@ class ErrorNavigator:
         self._current_id = component_id
         self._position = _position(self.shown(), component_id, self._position)
         jump_to(self.scene, self.position_of(component))
-        mask, geometry = self.voxels_of(component)
-        display_node = self._map.node.GetDisplayNode()
-        three_d = bool(display_node.GetVisibility() and display_node.GetVisibility3D())
-        self.highlight.show(mask, geometry, self._map.volume_node, three_d=three_d)
+        self._show_highlight(component)
         return component
 
     def next(self) -> ErrorComponent | None:
@@ -136,7 +137,10 @@ class ErrorNavigator:
         return self._names.nearest(component.centre_ras)
 
     def voxels_of(self, component: ErrorComponent) -> tuple[NDArray[np.bool_], Geometry]:
-        """Return the voxels of a component in the box around it, and the grid of that box."""
+        """Return the voxels of a component in the box around it, and the grid of that box.
+
+        If an edit has just taken its middle away, which the list does not know yet: what is left of it.
+        """
         from scipy import ndimage
 
         first, last = component.box
@@ -146,7 +150,8 @@ class ErrorNavigator:
         geometry = self._map.errors.geometry
         inside = np.linalg.inv(geometry.ijk_to_ras()) @ np.append(component.centre_ras, 1.0)
         x, y, z = np.round(inside[:3]).astype(int) - np.asarray(first)
-        return pieces == pieces[z, y, x], geometry.cropped(box)
+        piece = pieces[z, y, x]
+        return (pieces == piece if piece else pieces > 0), geometry.cropped(box)
 
     def mark(self, component_id: str, decision: str, reader: str) -> Mark:
         """Remember what a reader says about a component; see `component_marks.set_mark`."""
@@ -196,9 +201,23 @@ class ErrorNavigator:
             target = self._position if step > 0 else self._position - 1
         return self.choose(shown[target % len(shown)].component_id)
 
+    def _show_highlight(self, component: ErrorComponent) -> None:
+        mask, geometry = self.voxels_of(component)
+        display_node = self._map.node.GetDisplayNode()
+        three_d = bool(display_node.GetVisibility() and display_node.GetVisibility3D())
+        self.highlight.show(mask, geometry, self._map.volume_node, three_d=three_d)
+        self._highlighted = component
+
     def _after_update(self) -> None:
-        if self._current_id and self.current is None:
+        self.outdated = False
+        current = self.current
+        if current is None:
             self.highlight.remove()
+        elif current != self._highlighted and self.highlight.node is not None:
+            # An edit has changed it, and left its first voxel, by which it is known.
+            visible = self.highlight.visible
+            self._show_highlight(current)
+            self.highlight.set_visible(visible)
 
 
 def _position(components: list[ErrorComponent], component_id: str, otherwise: int) -> int:

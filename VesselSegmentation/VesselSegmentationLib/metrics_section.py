@@ -36,6 +36,7 @@ class MetricsSection(PanelSection):
         super().__init__(ui, logic)
         self._review = logic.review
         self._has_table = False
+        self._running = False
         self._job: Any = None
         self._take = False
         self._timer = make_timer(_POLL_MILLISECONDS, self.poll)
@@ -52,6 +53,9 @@ class MetricsSection(PanelSection):
 
     def update(self, running: bool) -> None:
         """Bring the widgets up to date."""
+        if running and not self._running:
+            self._forget_analysis()  # of a probability that is about to be replaced
+        self._running = running
         ui = self.ui
         ui.reviewMaskSelector.setCurrentNode(self.parameters.reviewMaskNode)
         reason = "" if self._review.error_map is not None else _("Compare the vessels with a reference first.")
@@ -75,10 +79,10 @@ class MetricsSection(PanelSection):
             say(self.ui.bestThresholdLabel, "")
             self.ui.metricsGroupBox.collapsed = self._review.error_map is None
             if self.parameters is not None:
-                self.update(False)
+                self.update(self._running)
         if changed & {MAP, METRICS}:
             self._show()
-            if self._has_table and self._review.metrics_current:
+            if self._has_table and (self._review.metrics_current or self._review.metrics_failed):
                 self._review.metrics_table()
 
     def make_table(self) -> None:
@@ -119,14 +123,20 @@ class MetricsSection(PanelSection):
                     raise job.error or VesselSegError(job.message, _("try again"))
                 self._show_analysis(job.analysis)
         finally:
-            self.update(False)
+            self.update(self._running)
+
+    def _forget_analysis(self) -> None:
+        """Say no more what was measured of something else than there is now."""
+        stopped = self._job is not None
+        self.close()
+        say(self.ui.bestThresholdLabel, _("Stopped, as what was measured is replaced.") if stopped else "")
 
     def _start_analysis(self, take: bool) -> None:
         with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
             self._job, self._take = start_threshold_analysis(self._review), take
             say(self.ui.bestThresholdLabel, _("Measuring at every threshold..."))
             self._timer.start()
-            self.update(False)
+            self.update(self._running)
 
     def _show_analysis(self, analysis: ThresholdAnalysis) -> None:
         if self._review.error_map is None:
@@ -136,7 +146,9 @@ class MetricsSection(PanelSection):
         error = analysis.calibration.vessel_expected_error
         text = text.format(dice=analysis.best_dice, threshold=analysis.best_threshold, error=error)
         say(self.ui.bestThresholdLabel, text)
-        if self._take and self.may_replace_vessels():
+        # Meanwhile other vessels may have been chosen: neither their edits nor their threshold are meant.
+        chosen = self._review.error_map.sources[0].node is self.parameters.outputSegmentation
+        if self._take and chosen and self.may_replace_vessels():
             self.parameters.threshold = self._review.take_best_threshold(analysis)
 
     def _choose_mask(self, node: Any) -> None:
@@ -146,7 +158,9 @@ class MetricsSection(PanelSection):
         if self._review.error_map is not None:
             with slicer.util.tryWithErrorDisplay(_("The mask could not be used.")):
                 self._review.use_mask(self.logic.reviewMask(self.parameters))
+                self._forget_analysis()
                 self._show()
+            self.update(self._running)
 
     def _fit_rows(self, column: int, former_width: int, width: int) -> None:
         if column == 0:  # the rows would still take the former width

@@ -45,8 +45,12 @@ def export_components(
     Raises
     ------
     VesselSegError
-        If the file has another ending or cannot be written.
+        If the list is not that of the map as it is now, or the file has another ending or cannot be written.
     """
+    if navigator.outdated:
+        raise VesselSegError(
+            "the list of errors is not there yet", "wait until it is made; if that failed, edit the label"
+        )
     make = _csv if _ending(path) == ".csv" else _json
     _write(path, make(navigator, wording), overwrite)
 

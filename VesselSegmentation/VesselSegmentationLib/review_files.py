@@ -15,6 +15,7 @@ from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import palette_name
 from VesselSegmentationLib.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.run_record import recorded_summary
+from VesselSegmentationLib.segmentation_nodes import segment_with_role
 from VesselSegmentationLib.volume_nodes import volume_from_node
 from VesselSegmentationLib.worker import folder_to_hand_over
 from VesselSegmentationLib.worker_job import WorkerJob
@@ -149,7 +150,7 @@ def _start(
         if map_needed:
             arguments += ["--output", str(folder / "map.nii")]
         else:
-            arguments += _what_ran(error_map.sources[0].node, folder)
+            arguments += _what_ran(error_map.sources[0], folder)
         if error_map.wording != WITH_REFERENCE:
             arguments += ["--names", error_map.wording.first, error_map.wording.second]
         arguments += ["--palette", palette_name(error_map.node), "--overwrite"]
@@ -157,8 +158,10 @@ def _start(
         return WorkerJob([command, *labels, *arguments], folder=folder, python=review.python)
 
 
-def _what_ran(node: object, folder: Path) -> list[str]:
-    summary = recorded_summary(node) if hasattr(node, "GetSegmentation") else {}
+def _what_ran(source: LabelSource, folder: Path) -> list[str]:
+    # Of the other segments beside the vessels it would be untrue.
+    found = source.is_segmentation and segment_with_role(source.node) in source.segment_ids()
+    summary = recorded_summary(source.node) if found else {}
     if "model" not in summary:
         return []
     path = folder / "run.json"

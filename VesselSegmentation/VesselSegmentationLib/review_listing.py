@@ -123,9 +123,15 @@ class ErrorListing:
         """Whether the list is older than the map."""
         return self._whole or self._changed is not None or self._job is not None
 
+    @property
+    def failed(self) -> bool:
+        """Whether the list could not be made: it is empty until the next edit."""
+        return self._navigator.outdated and not self.pending
+
     def add(self, changed: Box | None) -> None:
         """Remember that the map has changed inside a box; None: anywhere."""
         self.cancel()
+        self._navigator.outdated = True
         # A list of a flooded map is not complete: nothing can be added to it.
         self._whole |= changed is None or bool(self.flooded)
         if changed is not None:
@@ -152,6 +158,7 @@ class ErrorListing:
             # What was listed is not there any more, or not as it was.
             self.flooded, self.count = voxels, 0
             self._navigator.use_list([])
+            self._navigator.outdated = True
             return True
         if time.monotonic() - self._changed_at > _REST_SECONDS:
             self._whole, self._changed = False, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.threshold_analysis import ThresholdAnalysis, analyse_thresholds
 from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import set_map_shown, set_palette, set_sources_shown
-from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, recorded_comparison
+from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, is_error_map, recorded_comparison
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, EvaluationJob, overlap_metrics
 from VesselSegmentationLib.label_source import LabelSource
@@ -76,6 +77,7 @@ class ReviewLogic:
         self.listing: ErrorListing | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self._probability_node: Any = None
+        self._probability_is_own = False
         self._mask_node: Any = None
         self._observed: list[tuple[Any, int]] = []
         self._job: EvaluationJob | None = None
@@ -94,7 +96,8 @@ class ReviewLogic:
     ) -> Any:
         """Compare two labels. The map is there at once; list and metrics come with `poll`.
 
-        What was compared before is let go of; its map stays in the scene.
+        What was compared before is let go of, and shown again where its map hid it. Another map takes the place of that
+        one, which stays in the scene.
 
         Parameters
         ----------
@@ -102,7 +105,7 @@ class ReviewLogic:
         volume_node : vtkMRMLScalarVolumeNode, optional
             The scan; the default is the one that belongs to the segmentation, else to the reference.
         probability_node : vtkMRMLScalarVolumeNode, optional
-            For the mean probability of each error; the default is the one that belongs to the segmentation.
+            For the mean probability of each error; the default is the one that belongs to the segmentation at the time.
         brain_mask_node : vtkMRMLSegmentationNode or vtkMRMLScalarVolumeNode, optional
             Metrics are computed inside it as well.
         wording : Wording
@@ -118,12 +121,12 @@ class ReviewLogic:
         Raises
         ------
         VesselSegError
-            If a label or the scan does not fit.
+            If a label or the scan does not fit. Then nothing has changed, and what was compared before still is.
         """
-        self.stop()
         segmentation.check(wording.first)
         reference.check(wording.second)
-        if segmentation == reference:
+        # The same segments can be chosen by name and as all vessels.
+        if segmentation.node is reference.node and segmentation.segment_ids() == reference.segment_ids():
             raise VesselSegError("a label cannot be compared with itself", "choose two different ones")
         if volume_node is None:
             volume_node = _scan_of(segmentation, reference)
@@ -131,17 +134,23 @@ class ReviewLogic:
         error_map = ErrorMapNode(
             self.scene, volume_node, segmentation, reference, wording=wording, palette=palette or "standard", node=node
         )
+        # What does not fit has been refused by now.
+        if self.error_map is not None and self.error_map.node is not error_map.node:
+            self._give_place(self.error_map, error_map.node)
+        self.stop()
         if palette:
             set_palette(error_map.node, palette)
-        if probability_node is None and segmentation.is_segmentation:
-            probability_node = probability_of(segmentation.node)
+        own = probability_of(segmentation.node) if segmentation.is_segmentation else None
+        self._probability_is_own = probability_node is None or probability_node is own
+        if probability_node is None:
+            probability_node = own
         self._probability_node, self._mask_node = probability_node, brain_mask_node
         for role, each in ((_PROBABILITY_REFERENCE, probability_node), (_MASK_REFERENCE, brain_mask_node)):
             error_map.node.SetNodeReferenceID(role, each.GetID() if each is not None else None)
         self.error_map = error_map
         self._count()
         self.navigator = ErrorNavigator(self.scene, error_map)
-        self.listing = ErrorListing(self.navigator, error_map, self.probability, self.python)
+        self.listing = ErrorListing(self.navigator, error_map, self._fitting_probability, self.python)
         self._metrics_due = True
         self._observe()
         return error_map.node
@@ -218,12 +227,13 @@ class ReviewLogic:
         if self.error_map is None or self.scene.IsClosing():
             return set()
         try:
-            if self._dirty and self._update_map(self.error_map):
-                return {MAP, METRICS}
-        except VesselSegError:
+            changed = self._update_map(self.error_map) if self._dirty else set()
+        except Exception:  # of whatever kind: a map that has not followed must not stay as if it had
             self._hide_map(self.error_map)
             self.stop()
             raise
+        if changed:
+            return changed
         if self.listing is not None and self.listing.step():
             return {COMPONENTS}
         return {METRICS} if metrics and self._update_metrics() else set()
@@ -239,12 +249,22 @@ class ReviewLogic:
     def show_map(self, shown: bool, *, three_d: bool = True) -> None:
         """Show the error map in place of the segments that it compares, or those again."""
         error_map = self._comparison()
-        set_map_shown(error_map.node, error_map.sources, shown, three_d=three_d)
+        if shown and self.scene.IsNodePresent(error_map.node):
+            set_map_shown(error_map.node, error_map.sources, True, three_d=three_d)
+        else:
+            self._hide_map(error_map)
 
     def metrics_table(self) -> Any:
-        """Write the metrics into a table of the scene, with units; returns the vtkMRMLTableNode."""
-        error_map = self._comparison()
-        return set_metrics_table(self.scene, error_map.node, self.metrics, error_map.wording)
+        """Write the metrics into a table of the scene, with units; returns the vtkMRMLTableNode.
+
+        Those that are not of the labels as they are now are undefined in it: nothing else there would tell them.
+        """
+        error_map, metrics = self._comparison(), self.metrics
+        if not self.metrics_current:
+            metrics = {WHOLE_VOLUME: overlap_metrics(error_map.legend())}
+            if self.mask_node is not None:
+                metrics[INSIDE_MASK] = {}
+        return set_metrics_table(self.scene, error_map.node, metrics, error_map.wording)
 
     def analyse_thresholds(self) -> ThresholdAnalysis:
         """Measure the stored probability against the reference at all thresholds; takes one or two seconds.
@@ -304,31 +324,44 @@ class ReviewLogic:
         self._metrics_due = self._measured = False
         self._changed_at = 0.0
 
-    def _update_map(self, error_map: ErrorMapNode) -> bool:
+    def _update_map(self, error_map: ErrorMapNode) -> set[str]:
         nodes = [error_map.node, error_map.volume_node, *(source.node for source in error_map.sources)]
         if not all(self.scene.IsNodePresent(node) for node in nodes):
             raise VesselSegError("what was compared has been removed from the scene", "choose two labels again")
+        if not is_error_map(error_map.node):
+            raise VesselSegError("segments of the error map have been removed", "compare the labels again")
         self._follow_probability(error_map)
         dirty, self._dirty = self._dirty, set()
-        if _MASK_REFERENCE in dirty:
-            self._measure_anew()
+        mask_changed = self._follow_mask(dirty)
         if _PROBABILITY_REFERENCE in dirty and self.listing is not None:
             self.listing.add(None)
         both = "scan" in dirty
         former = error_map.errors.geometry
         changed = error_map.update(segmentation=both or "first" in dirty, reference=both or "second" in dirty)
         if changed is None:
-            return False
+            return {METRICS} if mask_changed else set()
         if self.listing is not None:
             self.listing.add(changed if error_map.errors.geometry is former else None)
         self._count()
         self._measure_anew()
+        return {MAP, METRICS}
+
+    def _follow_mask(self, dirty: set[str]) -> bool:
+        """Let go of a mask that was removed; tell whether metrics inside it are not what they were."""
+        if self._mask_node is None:
+            return False
+        if self.mask_node is None:
+            self.use_mask(None)
+        elif dirty & {_MASK_REFERENCE, "scan"}:
+            self._measure_anew()
+        else:
+            return False
         return True
 
     def _follow_probability(self, error_map: ErrorMapNode) -> None:
         node = self._present_probability()
         if node is not None and node is not self._probability_node:
-            self._probability_node = node
+            self._probability_node, self._probability_is_own = node, True
             error_map.node.SetNodeReferenceID(_PROBABILITY_REFERENCE, node.GetID())
             self._observe()
             self._dirty.add(_PROBABILITY_REFERENCE)
@@ -340,6 +373,15 @@ class ReviewLogic:
             set_map_shown(error_map.node, left, False, three_d=False)
         else:
             set_sources_shown(left, True)
+
+    def _give_place(self, former: ErrorMapNode, node: Any) -> None:
+        """Show a map where a former one was shown, which goes, and what that one has hidden."""
+        display_node = former.node.GetDisplayNode() if self.scene.IsNodePresent(former.node) else None
+        shown = display_node is not None and display_node.GetVisibility()
+        self._hide_map(former)
+        if shown:
+            node.CreateDefaultDisplayNodes()
+            node.GetDisplayNode().SetVisibility(True)
 
     def _count(self) -> None:
         if self.error_map is not None:
@@ -396,11 +438,19 @@ class ReviewLogic:
             return None
         return on_grid_of(volume_from_node(node), self.error_map.errors, what="the probability", of="the scan")
 
+    def _fitting_probability(self) -> Volume | None:
+        """Return the probability for the list of errors, which is made without one that does not fit."""
+        with contextlib.suppress(VesselSegError):
+            return self.probability()
+        return None
+
     def _present_probability(self) -> Any:
-        """Return the probability volume; if it was removed, the one that now belongs to the segmentation."""
+        """Return the probability volume: one that was chosen, else the one that now belongs to the segmentation."""
         if self.error_map is None:
             return None
-        return present_probability(self.scene, self._probability_node, self.error_map.sources[0].node)
+        source_node = self.error_map.sources[0].node
+        chosen = None if self._probability_is_own else self._probability_node
+        return present_probability(self.scene, chosen, source_node)
 
     def _observe_no_more(self) -> None:
         for node, tag in self._observed:

@@ -142,15 +142,16 @@ class _Chart:
         table = vtkTable()
         for name, values in columns.items():
             table.AddColumn(_numbers(name, values))
+        name = f"{self.node.GetName()} {self._count + 1}"
         series = self.node.GetNthPlotSeriesNode(self._count)
         if series is None:
-            name = f"{self.node.GetName()} {self._count + 1}"
             series = self._scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
-            table_node = self._scene.AddNewNodeByClass("vtkMRMLTableNode", f"{name} values")
-            series.SetAndObserveTableNodeID(table_node.GetID())
             series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
             series.SetColor(*color)
             self.node.AddAndObservePlotSeriesNodeID(series.GetID())
+        if series.GetTableNode() is None:  # a new one, or somebody has removed its table
+            table_node = self._scene.AddNewNodeByClass("vtkMRMLTableNode", f"{name} values")
+            series.SetAndObserveTableNodeID(table_node.GetID())
         series.SetName(title)
         series.GetTableNode().SetAndObserveTable(table)
         series.SetXColumnName(axes[0])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: Metrics that follow the map at once; the others wait for the worker.
 _AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
+_NOT_MEASURED = "metrics that are grey could not be measured: it is tried again after the next correction"
 
 
 class CompareLogic(SectionLogic[CompareState]):
@@ -66,10 +67,15 @@ class CompareLogic(SectionLogic[CompareState]):
 
     def poll(self) -> None:
         """Follow every change of the labels."""
-        compared = self.case.review.error_map is not None
-        changed = self.case.review.poll() if compared else set()
-        if changed:
-            self.tell(changed)
+        review = self.case.review
+        changed = {MAP, COMPONENTS, METRICS}  # what cannot be made any more must not look as if it were on its way
+        try:
+            changed = review.poll()
+        finally:
+            if review.error_map is None and self.data.compared:  # it has ended by itself
+                changed = {MAP, COMPONENTS, METRICS}
+            if changed:
+                self.tell(changed)
 
     def update(self) -> None:
         """Say what can be compared."""
@@ -105,7 +111,8 @@ class CompareLogic(SectionLogic[CompareState]):
         if error_map is None:
             data.notes, data.legend, data.metrics = "", [], []
             return
-        data.notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in error_map.notes)
+        notes = [*error_map.notes, *([_NOT_MEASURED] if review.metrics_failed else [])]
+        data.notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes)
         data.legend = [
             {
                 "title": entry.title,

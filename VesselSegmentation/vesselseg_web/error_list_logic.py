@@ -92,6 +92,8 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
             ]
             if listing.pending:
                 self.data.note = "The list is being made."
+            elif listing.failed:
+                self.data.note = "The errors could not be listed: it is tried again after the next correction."
             else:
                 self.data.note = f"{len(shown):,} of {listing.count:,} errors" + (
                     f", the first {_ROWS} are listed." if len(shown) > _ROWS else "."
