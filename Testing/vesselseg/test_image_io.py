@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -123,6 +124,20 @@ def test_values_that_are_no_numbers_are_seen_in_nifti(suffix: str, value: float,
     write_nifti(tmp_path / f"scan{suffix}", array)
     with pytest.raises(VesselSegError, match=r"2 voxels of .* are not numbers"):
         read_volume(tmp_path / f"scan{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_refused_in_every_format(
+    suffix: str, value: float, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    scan = make_scan()
+    scan.array[:] = np.round(scan.array)
+    scan.array[2, 3, 4:6] = value
+    write_volume(scan, tmp_path / f"scan{suffix}")
+    for read in (read_volume, read_label):
+        with pytest.raises(VesselSegError, match=r"2 voxels of .* are not numbers"):
+            read(tmp_path / f"scan{suffix}")
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
@@ -343,6 +358,22 @@ def test_names_that_itk_does_not_take_are_written(name: str, make_scan: Callable
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("suffix", [".NII", ".NII.GZ", ".NRRD", ".MHA", ".Nii", ".nii.GZ", ".Mha"])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_endings_in_capitals_are_written_and_read(
+    suffix: str, kind: type, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    scan = make_scan()
+    scan = scan.with_array(scan.array.astype(kind))
+    path = tmp_path / f"vessels{suffix}"
+    write_volume(scan, path)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes()[:2] == b"\x1f\x8b" or not suffix.lower().endswith(".gz")
+    again = read_volume(path)
+    np.testing.assert_array_equal(again.array, scan.array)
+    assert again.geometry.same_grid(scan.geometry)
+
+
 @pytest.mark.parametrize("name", ["x" * 300 + ".nii", "a\0b.nii"], ids=["too-long", "NUL"])
 def test_names_that_no_file_can_have_are_refused(name: str, make_scan: Callable[..., Volume], tmp_path: Path) -> None:
     with pytest.raises(VesselSegError, match="cannot be written"):
@@ -366,3 +397,24 @@ def test_check_output_names_a_missing_folder_and_a_folder_in_place_of_a_file(tmp
         check_output(tmp_path)
     with pytest.raises(VesselSegError, match="cannot be written"):
         check_output(Path("/proc/out.nii.gz"))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "i8", "u8", "f4", "f8"])
+@pytest.mark.parametrize("order", "<>")
+def test_voxels_of_nifti_are_those_that_itk_reads(tmp_path: Path, dtype: str, order: str) -> None:
+    rng = np.random.default_rng(3)
+    values = rng.uniform(0 if dtype[0] == "u" else -120, 120, (4, 5, 3)).astype(order + dtype)
+    header = nibabel.Nifti1Header(endianness=order)
+    header.set_data_dtype(values.dtype)
+    image = nibabel.Nifti1Image(values, np.diag([-0.5, -0.4, 0.7, 1]), header)
+    stored = bytearray(image.to_bytes())
+    for slope, intercept in [(0, 0), (1, 0), (0, 5), (2.5, -7), (1, 3), (-0.1, 0), (np.nan, 0)]:
+        stored[112:120] = np.array([slope, intercept], order + "f4").tobytes()  # scl_slope, scl_inter
+        for name, data in (("scan.nii", stored), ("scan.nii.gz", gzip.compress(stored))):
+            path = tmp_path / name
+            path.write_bytes(data)
+            expected = sitk.ReadImage(str(path))
+            volume = read_volume(path)
+            assert volume.array.dtype == np.float32
+            np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(expected).astype(np.float32))
+            assert volume.geometry == Geometry.from_sitk(expected)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,6 +159,36 @@ def test_wrong_wishes_are_refused_before_the_work(make_scan: MakeScan, tiny_mode
     ]:
         with pytest.raises(VesselSegError, match=words):
             segment(scan, **{"model": tiny_model, "brain_mask": "none", "progress": started, **options})
+
+
+def test_a_model_is_loaded_while_the_scan_is_read(
+    make_scan: MakeScan, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, loaded = make_scan(), threading.Event()
+    expected = segment(scan, model=tiny_model, brain_mask="none", device="cpu")
+
+    def load(plan: Plan, manifest: Manifest) -> Engine:
+        engine = make_engine(plan, manifest)
+        loaded.set()
+        return engine
+
+    def read() -> Volume:
+        assert loaded.wait(30)  # for ever, were it loaded afterwards
+        return scan
+
+    monkeypatch.setattr(segmentation, "make_engine", load)
+    mask = scan.with_array(np.ones(scan.array.shape, np.uint8))
+    done = segment(read, model=tiny_model, brain_mask=lambda: mask, device="cpu")
+    assert done.run.brain_mask == "given"
+    np.testing.assert_array_equal(done.label.array, expected.label.array)
+
+
+def test_a_scan_that_cannot_be_read_is_told_before_a_model_that_cannot_be_loaded(tiny_model: str) -> None:
+    def missing() -> Volume:
+        raise VesselSegError("there is no file scan.nii.gz", "check the path")
+
+    with pytest.raises(VesselSegError, match="no file scan"):
+        segment(missing, model=tiny_model, brain_mask="none", precision="int8")
 
 
 def test_going_to_the_cpu_is_said(

@@ -92,8 +92,8 @@ class Geometry:
         return cls(size, _triple(spacing), _triple(lps[:3, 3]), tuple(float(v) for v in direction.ravel()))
 
     @classmethod
-    def from_sitk(cls, image: SimpleITK.Image) -> Geometry:
-        """Read the geometry of a three-dimensional SimpleITK image."""
+    def from_sitk(cls, image: SimpleITK.Image | SimpleITK.ImageFileReader) -> Geometry:
+        """Read the geometry of a three-dimensional SimpleITK image, or of a file whose information was read."""
         x, y, z = image.GetSize()
         return cls((x, y, z), _triple(image.GetSpacing()), _triple(image.GetOrigin()), tuple(image.GetDirection()))
 

@@ -7,11 +7,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
@@ -52,7 +52,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         If there is no such file, if it cannot be read, or if it is not one three-dimensional image with one value a
         voxel.
     """
-    return Volume.from_sitk(_read_image(Path(path)), np.float32)
+    return _read(Path(path), np.float32)
 
 
 def read_label(path: str | os.PathLike[str]) -> Volume:
@@ -73,13 +73,13 @@ def read_label(path: str | os.PathLike[str]) -> Volume:
     VesselSegError
         As for `read_volume`, and if the voxels are not whole numbers.
     """
-    volume = Volume.from_sitk(_read_image(Path(path)))
+    volume = _read(Path(path))
     values = volume.array
     if not np.issubdtype(values.dtype, np.integer) and not np.array_equal(values, np.round(values)):
         raise VesselSegError(
             f"{path} is not a label: its voxels are not whole numbers", "threshold a probability map before you use it"
         )
-    return volume.with_array((values != 0).astype(np.uint8))
+    return volume.with_array((values != 0).view(np.uint8))
 
 
 def read_series(series: DicomSeries, *, where: str) -> Volume:
@@ -104,14 +104,14 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
     """
     from vesselseg.dicom_io import read_dicom_series
 
-    return Volume.from_sitk(_checked(where, read_dicom_series(series, where=where)), np.float32)
+    return _checked(where, read_dicom_series(series, where=where), np.float32)
 
 
-def _read_image(path: Path) -> SimpleITK.Image:
+def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
     import SimpleITK as sitk
 
     from vesselseg.dicom_io import read_dicom_file, read_dicom_folder
-    from vesselseg.nifti_checks import check_nifti_geometry, check_nifti_voxels, nifti_header
+    from vesselseg.nifti_io import check_nifti_geometry, nifti_header, read_nifti_voxels
 
     try:
         os.fspath(path).encode()  # ITK takes names in UTF-8 only
@@ -125,13 +125,13 @@ def _read_image(path: Path) -> SimpleITK.Image:
         reason = getattr(error, "strerror", None) or "its name is not one of a file"
         raise VesselSegError(f"{path!s} cannot be read: {reason}", "check its name and its permissions") from error
     if is_folder:
-        return _checked(path, read_dicom_folder(path))
+        return _checked(path, read_dicom_folder(path), dtype)
     if size == 0:
         raise VesselSegError(f"{path} is empty", "copy or export it again")
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        with quiet_itk():
+        with quiet_itk(), _name_for_itk(path) as name:
+            reader.SetFileName(name)
             reader.ReadImageInformation()
             dimension, sides = reader.GetDimension(), list(reader.GetSize())
             check_layout(path, dimension, sides, reader.GetNumberOfComponents())
@@ -140,31 +140,61 @@ def _read_image(path: Path) -> SimpleITK.Image:
             if dimension == 4:
                 # A three-dimensional image that was stored as a series of one.
                 reader.SetExtractSize([*sides[:3], 0])
-            # The checks unpack the file as well: beside ITK, which takes as long.
-            with ThreadPoolExecutor(1) as beside:
-                checked = beside.submit(check_nifti_voxels, path, header) if header else None
-                is_dicom = reader.GetImageIOFromFileName(str(path)) == "GDCMImageIO"
-                image = read_dicom_file(str(path)) if is_dicom else reader.Execute()
-    except RuntimeError as error:
+            voxels = read_nifti_voxels(path, header, dtype) if header else None
+            if voxels is not None and dimension == 3:
+                volume = _on_grid(path, voxels, Geometry.from_sitk(reader))
+            else:
+                is_dicom = reader.GetImageIOFromFileName(name) == "GDCMImageIO"
+                volume = _checked(path, read_dicom_file(name) if is_dicom else reader.Execute(), dtype)
+    except (RuntimeError, MemoryError) as error:
         if "orthonormal" in str(error).lower():
             raise _sheared(path) from error
         raise VesselSegError(
             f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged"
         ) from error
-    if checked is not None and header:
-        checked.result()
-        check_nifti_geometry(path, header, Geometry.from_sitk(image))
-    return _checked(path, image)
+    if header:
+        check_nifti_geometry(path, header, volume.geometry)
+    return volume
 
 
-def _checked(where: Path | str, image: SimpleITK.Image) -> SimpleITK.Image:
-    """Return an image as it is, unless it cannot be a scan."""
+@contextlib.contextmanager
+def _name_for_itk(path: Path) -> Iterator[str]:
+    """Give a name under which ITK reads a file: it knows some endings only if they are in lower case."""
+    suffix = next((suffix for suffix in _SINGLE_FILE_SUFFIXES if path.name.lower().endswith(suffix)), "")
+    if path.name.endswith(suffix):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="vesselseg-") as folder:
+        name = Path(folder) / f"image{suffix}"
+        try:
+            name.symlink_to(path.absolute())
+        except OSError:  # Windows allows links to some users only
+            shutil.copyfile(path, name)
+        yield str(name)
+
+
+def _checked(where: Path | str, image: SimpleITK.Image, dtype: DTypeLike | None) -> Volume:
+    """Return an image as a volume, unless it cannot be a scan."""
     check_layout(where, image.GetDimension(), list(image.GetSize()), image.GetNumberOfComponentsPerPixel())
-    # ITK refuses shear in NIfTI files only: written, the label of such a scan would lie on another grid.
-    axes = np.reshape(image.GetDirection(), (image.GetDimension(), -1))
-    if not np.allclose(axes.T @ axes, np.eye(len(axes)), rtol=0, atol=_LARGEST_SHEAR):
+    volume = Volume.from_sitk(image, dtype)
+    _check_axes(where, volume.geometry)
+    if volume.array.dtype.kind == "f":
+        not_numbers = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
+        if not_numbers:
+            raise VesselSegError(f"{not_numbers} voxels of {where} are not numbers", "replace them, for example by 0")
+    return volume
+
+
+def _on_grid(path: Path, voxels: NDArray[Any], geometry: Geometry) -> Volume:
+    _check_axes(path, geometry)
+    return Volume(voxels.reshape(geometry.shape), geometry)
+
+
+def _check_axes(where: Path | str, geometry: Geometry) -> None:
+    """Refuse shear, as ITK does in NIfTI files only: written, the label of such a scan would lie on another grid."""
+    axes = np.reshape(geometry.direction, (3, 3))
+    if not np.allclose(axes.T @ axes, np.eye(3), rtol=0, atol=_LARGEST_SHEAR):
         raise _sheared(where)
-    return image
 
 
 def _sheared(where: Path | str) -> VesselSegError:
@@ -272,6 +302,35 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         raise _unwritable(path, error) from error
 
 
+def check_output_folder(folder: Path) -> None:
+    """Make sure, before any long work, that files can be written into a folder, be it one that is still to be made.
+
+    Raises
+    ------
+    VesselSegError
+        If they cannot.
+    """
+    try:
+        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except (OSError, ValueError) as error:
+        raise _no_folder(folder, error) from error
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder, unless it is there; raise `VesselSegError` if that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _no_folder(folder, error) from error
+
+
+def _no_folder(folder: Path, error: OSError | ValueError) -> VesselSegError:
+    reason = getattr(error, "strerror", None) or error
+    return VesselSegError(f"the folder {folder} cannot be made: {reason}", "choose another one")
+
+
 def _is_there(path: Path) -> bool:
     """Tell whether a name is taken, be it by a link that leads nowhere; raises where it cannot be one."""
     try:
@@ -306,7 +365,7 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     Yields
     ------
     pathlib.Path
-        Write here. The name ends as `path` does.
+        Write here. The name ends as `path` does, in lower case: writers tell formats by it.
 
     Raises
     ------
@@ -318,7 +377,7 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     try:
         with tempfile.TemporaryDirectory(prefix=".vesselseg-", dir=path.parent) as folder:
             # Some writers know only names in UTF-8, of moderate length: the real one comes with the rename.
-            suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
+            suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
             temporary = Path(folder) / f"output{suffix}"
             yield temporary
             _put(temporary, path, overwrite)
@@ -350,7 +409,7 @@ def write_volume(
     volume : Volume
         Scan, probability or label.
     path : path-like
-        Ending in .nii.gz, .nii, .nrrd or .mha.
+        Ending in .nii.gz, .nii, .nrrd or .mha, in capitals or not.
     overwrite : bool
         Whether an existing file may be replaced.
     compress : bool

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines import Plan, make_engine
+from vesselseg.engines import Engine, Plan, make_engine
 from vesselseg.inference import predict_probability
 from vesselseg.models import Manifest
 from vesselseg.postprocessing import bounding_box, threshold_probability
@@ -38,6 +38,7 @@ def preview_label(
     mask: NDArray[np.bool_] | None = None,
     region: Box | None = None,
     whole: bool = False,
+    engine: Engine | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Volume:
     """Find the large vessels of a scan in a second or two.
@@ -62,6 +63,8 @@ def preview_label(
         Of the scan, along z, y, x: vessels are shown there alone.
     whole : bool
         Whether vessels are looked for up to the borders of the scan where there is no mask.
+    engine : Engine, optional
+        That of the plan, where it is loaded already.
     progress : callable
         Told the share of the work done; may raise to stop it.
 
@@ -102,7 +105,10 @@ def preview_label(
     if box is None:
         return coarse.with_array(label)
     part = np.array(normalise(coarse.array, manifest.normalisation)[box])
-    probability = predict_probability(make_engine(_quick(plan), manifest), part, progress=progress)
+    quick = _quick(plan)
+    if engine is None or quick is not plan:
+        engine = make_engine(quick, manifest)
+    probability = predict_probability(engine, part, progress=progress)
     if shown is not None:
         probability[~shown[box]] = 0.0
     found = Volume(probability, coarse.geometry.cropped(box))

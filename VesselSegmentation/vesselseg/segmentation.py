@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines import DeviceOutOfMemoryError, Plan, make_engine, plan_run
+from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.inference import NetworkEffort, predict_probability
 from vesselseg.models import Manifest, find_model
@@ -133,12 +134,12 @@ def check_scan(scan: Volume) -> None:
 
 
 def segment(
-    scan: Volume,
+    scan: Volume | Callable[[], Volume],
     *,
     model: str | Manifest = "",
     threshold: float | None = None,
     min_component_mm3: float | None = None,
-    brain_mask: str | Volume = "auto",
+    brain_mask: str | Volume | Callable[[], Volume] = "auto",
     device: str = "auto",
     engine: str = "auto",
     precision: str = "auto",
@@ -150,17 +151,18 @@ def segment(
 
     Parameters
     ----------
-    scan : Volume
-        TOF-MRA of a head, any orientation, float32.
+    scan : Volume or callable
+        TOF-MRA of a head, any orientation, float32; or what reads it: while it reads, the model is loaded, and where
+        nobody else holds the scan, its memory is free while the network runs.
     model : str or Manifest
         Name of the model; empty for the default.
     threshold : float, optional
         Of the probability, in (0, 1]; the default is the model's.
     min_component_mm3 : float, optional
         Smallest piece that is kept, in mm3; the default is the model's.
-    brain_mask : {"auto", "none"} or Volume
+    brain_mask : {"auto", "none"}, Volume or callable
         "auto" finds the brain and dilates its mask by `vesselseg.brain_mask.DILATION_MM`; "none" segments the whole
-        scan; a mask on the grid of the scan is taken as it is.
+        scan; a mask on the grid of the scan, or what reads it, is taken as it is.
     device : str
         See `vesselseg.devices.choose_device`.
     engine, precision : str
@@ -186,38 +188,45 @@ def segment(
         If the scan, the model, the mask, the region, the device, the engine or the precision cannot be used, or they
         do not go together.
     """
-    started = time.perf_counter()
-    check_scan(scan)
     manifest = find_model(model) if isinstance(model, str) else model
     threshold = manifest.threshold if threshold is None else threshold
     min_component_mm3 = manifest.min_component_mm3 if min_component_mm3 is None else min_component_mm3
     check_threshold(threshold, min_component_mm3)
-    within = _region_box(scan, region)
-    plan = plan_run(manifest, device=device, engine=engine, precision=precision)
-    logger.info("model %s on %s by %s in %s", manifest.name, plan.device, plan.engine, plan.precision)
     notes: list[str] = []
-    # What is given or needs no search comes first, as the preview takes it into account.
-    mask = None if brain_mask == "auto" else _resolve_mask(scan, brain_mask, progress)
-    if preview is not None:
+    with ThreadPoolExecutor(1) as beside:  # where the model is loaded while the scan is read and prepared
+        planned = beside.submit(plan_run, manifest, device=device, engine=engine, precision=precision)
+        loading = beside.submit(_load, planned, manifest)
+        volume = scan() if callable(scan) else scan
+        wish = brain_mask() if callable(brain_mask) else brain_mask
+        del scan
+        started = time.perf_counter()
+        check_scan(volume)
+        within = _region_box(volume, region)
+        plan = planned.result()
+        logger.info("model %s on %s by %s in %s", manifest.name, plan.device, plan.engine, plan.precision)
+        # What is given or needs no search comes first, as the preview takes it into account.
+        mask = None if wish == "auto" else _resolve_mask(volume, wish, progress)
+        if preview is not None:
 
-        def still_making_it(_share: float, _part: str) -> None:
-            progress(0.0, "preview")  # where it can be cancelled; the share of the whole work does not grow by it
+            def still_making_it(_share: float, _part: str) -> None:
+                progress(0.0, "preview")  # where it can be cancelled; the share of the whole work does not grow by it
 
-        progress(0.0, "preview")
-        whole, told = brain_mask == "none", still_making_it
-        make = partial(preview_label, mask=mask, region=within, whole=whole, progress=told)
-        _show_preview(preview, partial(make, scan, manifest, plan, threshold), notes)
-    if brain_mask == "auto":
-        mask = _resolve_mask(scan, brain_mask, stage(progress, 0.0, 0.15))
-    if mask is not None and within is not None and not mask[within].any():
-        raise VesselSegError("there is no brain in the region", "choose another region, or the brain mask none")
-    start = 0.0 if mask is None else 0.15
+            progress(0.0, "preview")
+            whole, loaded, told = wish == "none", loading.result(), still_making_it
+            make = partial(preview_label, mask=mask, region=within, whole=whole, engine=loaded, progress=told)
+            _show_preview(preview, partial(make, volume, manifest, plan, threshold), notes)
+        if wish == "auto":
+            mask = _resolve_mask(volume, wish, stage(progress, 0.0, 0.15))
+        if mask is not None and within is not None and not mask[within].any():
+            raise VesselSegError("there is no brain in the region", "choose another region, or the brain mask none")
+        geometry = volume.geometry
+        prepared = prepare_scan(volume, mask, within, manifest, notes)
+        # Its voxels are not needed any more: a caller that does not hold them either has their memory free for the
+        # network.
+        del volume
     effort = NetworkEffort()
-    geometry = scan.geometry
-    prepared = prepare_scan(scan, mask, within, manifest, notes)
-    # Its voxels are not needed any more: a caller that does not hold them either has their memory free for the network.
-    del scan
-    values, plan = _predict(prepared, manifest, plan, notes, effort, stage(progress, start, 0.97))
+    network_progress = stage(progress, 0.0 if mask is None else 0.15, 0.97)
+    values, plan = _predict(prepared, manifest, plan, loading.result(), notes, effort, network_progress)
     probability = on_scan(values, prepared, geometry, mask, within)
     progress(0.97, "threshold and components")
     label = threshold_probability(probability, threshold, min_component_mm3)
@@ -232,7 +241,7 @@ def segment(
         seconds=round(time.perf_counter() - started, 2),
         threshold=threshold,
         min_component_mm3=min_component_mm3,
-        brain_mask=brain_mask if isinstance(brain_mask, str) else "given",
+        brain_mask=wish if isinstance(wish, str) else "given",
         network_seconds=round(effort.seconds, 3),
         network_voxels=effort.voxels,
         vessel_voxels=voxels,
@@ -242,6 +251,16 @@ def segment(
     )
     progress(1.0, "done")
     return Segmentation(probability, label, run)
+
+
+def _load(planned: Future[Plan], manifest: Manifest) -> Engine | None:
+    """Load a model into the engine of its plan; None where even its memory does not suffice."""
+    try:
+        engine = make_engine(planned.result(), manifest)
+    except DeviceOutOfMemoryError:
+        return None
+    engine.prepare()
+    return engine
 
 
 def _show_preview(preview: Callable[[Volume], None], make: Callable[[], Volume], notes: list[str]) -> None:
@@ -289,14 +308,14 @@ def _resolve_mask(scan: Volume, wish: str | Volume, progress: ProgressCallback) 
 
 
 def _predict(
-    prepared: PreparedScan, manifest: Manifest, plan: Plan, notes: list[str], effort: NetworkEffort,
-    progress: ProgressCallback,
+    prepared: PreparedScan, manifest: Manifest, plan: Plan, engine: Engine | None, notes: list[str],
+    effort: NetworkEffort, progress: ProgressCallback,
 ) -> tuple[NDArray[np.float32], Plan]:  # fmt: skip
     """Run the model; return the probability on the network's grid, and on what it ran."""
 
-    def predict(plan: Plan) -> NDArray[np.float32]:
+    def predict(engine: Engine) -> NDArray[np.float32]:
         return predict_probability(
-            make_engine(plan, manifest),
+            engine,
             prepared.seen.array,
             mask=prepared.wanted,
             region=prepared.region,
@@ -305,7 +324,7 @@ def _predict(
         )
 
     try:
-        return predict(plan), plan
+        return predict(engine or make_engine(plan, manifest)), plan
     except DeviceOutOfMemoryError:
         if plan.device.name == "cpu":
             raise VesselSegError(
@@ -314,4 +333,4 @@ def _predict(
     notes.append(f"{plan.device.name} had too little free memory even for small tiles: the CPU was used instead")
     logger.warning("%s", notes[-1])
     plan = plan_run(manifest, device="cpu")
-    return predict(plan), plan
+    return predict(make_engine(plan, manifest)), plan

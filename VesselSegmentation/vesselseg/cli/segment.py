@@ -70,8 +70,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Segment a scan."""
     started = time.perf_counter()
     from concurrent.futures import ThreadPoolExecutor
+    from functools import partial
 
-    from vesselseg.engines import import_ahead
     from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
@@ -83,8 +83,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     mask_path = None if args.brain_mask in ("auto", "none") else args.brain_mask
     check_outputs(checked, inputs=(args.input, mask_path), overwrite=args.overwrite)  # known before the work
     reporter.progress(0.0, "reading the scan")
-    import_ahead(args.engine)
-    mask = read_label(mask_path) if mask_path is not None else args.brain_mask
 
     def write_preview(label: Volume) -> None:
         with atomic_output(args.preview, overwrite=args.overwrite) as path:
@@ -92,11 +90,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         reporter.preview(args.preview, time.perf_counter() - started)
 
     result = segment(
-        read_volume(args.input),  # held by nothing else, so that its memory is free while the network runs
+        partial(read_volume, args.input),
         model=args.model,
         threshold=args.threshold,
         min_component_mm3=args.min_component,
-        brain_mask=mask,
+        brain_mask=args.brain_mask if mask_path is None else partial(read_label, mask_path),
         device=args.device,
         engine=args.engine,
         precision=args.precision,

@@ -3,7 +3,7 @@
 `plan_run` chooses, `make_engine` loads. A new engine is one file beside this one and its lines in ``choice.py``.
 """
 
-from vesselseg.engines.choice import ENGINE_CHOICES, PRECISION_CHOICES, Plan, import_ahead, make_engine, plan_run
+from vesselseg.engines.choice import ENGINE_CHOICES, PRECISION_CHOICES, Plan, make_engine, plan_run
 from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Traits
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Engine",
     "Plan",
     "Traits",
-    "import_ahead",
     "make_engine",
     "plan_run",
 ]

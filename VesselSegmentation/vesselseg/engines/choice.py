@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import importlib.util
 import logging
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,23 +56,6 @@ def is_installed(engine: str) -> bool:
     return all(importlib.util.find_spec(module) is not None for module in _ENGINES[engine][1])
 
 
-def import_ahead(engine: str) -> None:
-    """Import OpenVINO in the background, where it may be what runs: that takes half as long as reading a scan.
-
-    Parameters
-    ----------
-    engine : str
-        One of `ENGINE_CHOICES`.
-    """
-    if engine in ("auto", "openvino") and is_installed("openvino"):
-        threading.Thread(target=_import_quietly, args=("openvino",)).start()
-
-
-def _import_quietly(module: str) -> None:
-    with contextlib.suppress(Exception):  # whoever needs it imports it again, and hears of it
-        importlib.import_module(module)
-
-
 def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", precision: str = "auto") -> Plan:
     """Choose device, engine and precision for a model.
 
@@ -115,13 +95,13 @@ def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", 
         engine = _best_engine(manifest, chosen, precision, notes)
     else:
         _check_engine(manifest, engine, chosen)
+    if precision == "int8" and engine == "openvino":
+        manifest.int8_ranges()  # refused before any work is done, and on every CPU alike
     if precision == "auto":
         precision = _best_precision(manifest, engine, chosen)
     else:
         _check_precision(engine, chosen, precision)
         notes += _gate(manifest, engine, chosen, precision)
-    if precision == "int8":
-        manifest.int8_ranges()  # refused before any work is done
     return Plan(engine, chosen, precision, tuple(notes))
 
 

@@ -130,6 +130,10 @@ class Engine(Protocol):
     block_voxels: int
     levels: Levels | None
 
+    def prepare(self) -> None:
+        """Do what can be done before the first input, so that it need not wait; may fail in silence."""
+        ...
+
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Compute the network.
 

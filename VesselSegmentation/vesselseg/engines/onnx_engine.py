@@ -56,6 +56,9 @@ class OnnxEngine:
         model = onnx_model(architecture, options, weights, self.traits)
         self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
+    def prepare(self) -> None:
+        """Do nothing; see `vesselseg.engines.interface.Engine.prepare`."""
+
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Compute the network; see `vesselseg.engines.interface.Engine.run`."""
         for array in inputs:

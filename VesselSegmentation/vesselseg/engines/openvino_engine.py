@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections import deque
@@ -110,6 +111,12 @@ class OpenVinoEngine:
         compiled = openvino.Core().compile_model(self._model, "CPU", self._properties)
         self._model = None  # its weights are held twice otherwise; but not before: short of memory, it is tried again
         return [compiled.create_infer_request() for _ in range(self._count)]
+
+    def prepare(self) -> None:
+        """Compile what is not computed level by level; see `vesselseg.engines.interface.Engine.prepare`."""
+        if self.levels is None:
+            with contextlib.suppress(RuntimeError, MemoryError):  # `run` tries again, and tells of it
+                _ = self._requests
 
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Compute the network; see `vesselseg.engines.interface.Engine.run`."""

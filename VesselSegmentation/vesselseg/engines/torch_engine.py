@@ -82,6 +82,9 @@ class TorchEngine:
         with self._short_memory("not even the network fits into the memory of the device"):
             self._network = in_channels_last(network.to(device).eval())
 
+    def prepare(self) -> None:
+        """Do nothing; see `vesselseg.engines.interface.Engine.prepare`."""
+
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Compute the network; see `vesselseg.engines.interface.Engine.run`."""
         waiting = None

@@ -194,6 +194,9 @@ class _Sampler:
         self._wanted = wanted
         self.samples: list[NDArray[np.float32]] = []
 
+    def prepare(self) -> None:
+        """Do nothing: there is no network."""
+
     def run(self, inputs: Iterable[NDArray[np.float32]]) -> Results:
         """Keep a random choice of the inputs; each is as likely."""
         generator = np.random.default_rng(0)
