@@ -59,8 +59,13 @@ def write_dicom(
         data.save_as(folder / f"{series}_{k:03d}.dcm", enforce_file_format=True)
 
 
-def write_enhanced_dicom(path: Path, volume: Volume, frames: Sequence[int] | None = None) -> None:
-    """Write an enhanced (multi-frame) MR object with pydicom; `frames` are its slices in the order of the file."""
+def write_enhanced_dicom(
+    path: Path, volume: Volume, frames: Sequence[int] | None = None, *, directions: Sequence[str] | None = None
+) -> None:
+    """Write an enhanced (multi-frame) MR object with pydicom.
+
+    `frames` are its slices in the order of the file, `directions` those of rows and columns if not the volume's.
+    """
     from pydicom.dataset import Dataset
 
     def group(**values: object) -> list[Dataset]:
@@ -76,7 +81,7 @@ def write_enhanced_dicom(path: Path, volume: Volume, frames: Sequence[int] | Non
     spacing, thickness = _spacing(geometry)
     data.SharedFunctionalGroupsSequence = group(
         PixelMeasuresSequence=group(PixelSpacing=spacing, SliceThickness=thickness),
-        PlaneOrientationSequence=group(ImageOrientationPatient=_orientation(geometry)),
+        PlaneOrientationSequence=group(ImageOrientationPatient=directions or _orientation(geometry)),
     )
     data.PerFrameFunctionalGroupsSequence = [
         group(PlanePositionSequence=group(ImagePositionPatient=_position(geometry, k)))[0] for k in frames

@@ -35,6 +35,7 @@ def touch(folder: Path, *names: str) -> Path:
         ("sub-01_prediction.mha", "sub-01/sub-01_label.nii.gz", "sub-01"),
         ("case_001/seg.nii.gz", "case_001/label.nii.gz", "case_001"),
         ("a.b-Seg.nii", "a.b_manual.nii", "a.b"),
+        ("A_seg.NII.GZ", "A_label.NII", "A"),
     ],
 )
 def test_files_of_one_subject_find_each_other(segmentation: str, reference: str, subject: str, tmp_path: Path) -> None:

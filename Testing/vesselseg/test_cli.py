@@ -203,6 +203,61 @@ def test_interruption_leaves_nothing(
     assert names(tmp_path / "out") == []
 
 
+@pytest.mark.parametrize("progress", ["plain", "json"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+def test_an_error_that_nobody_reads_is_no_traceback(progress: str, tmp_path: Path) -> None:
+    command = [*COMMAND, "evaluate", str(tmp_path / "no.nii"), str(tmp_path / "no.nii"), "--progress", progress]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open("/dev/full", "w") as full, os.fdopen(writing, "w") as gone:
+        for where in (full, gone):
+            done = subprocess.run(command, stdout=where, stderr=subprocess.PIPE, text=True, timeout=60)
+            assert done.returncode == 1
+            assert done.stderr.startswith("vesselseg: error: there is no file")
+            assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo", "--model", "nonesuch", "--output", "{}/a/b"], "no model 'nonesuch'"),
+        (["demo", "--device", "tpu", "--output", "{}/a/b"], "no device 'tpu'"),
+        (["demo", "--output", "{}/file/a"], "cannot be made"),
+        (["phantom", "--output", "{}/file/a"], "cannot be made"),
+        (["synthesize", "--simulated-share", "1", "--output", "{}/file/a"], "cannot be made"),
+        (["train", "--finetune", "tof-unet3d", "--output", "{}/a"], "no cases"),
+        (["train", "--finetune", "tof-unet3d", "--cases", "{}", "--output", "{}/a"], "there is no file"),
+        (["train", "--finetune", "tof-unet3d", "--steps", "0", "--cases", "{}", "--output", "{}/a"], "0 steps"),
+        (["bench", "--model", "nonesuch", "--folder", "{}/a"], "no model 'nonesuch'"),
+        (["web", "{}/no.nii", "--port", "0"], "there is no file"),
+        (["thresholds", "p.nii", "r.nii", "--figure", "f.png", "--current", "nan"], "threshold in use"),
+        (["errormap", "a", "b", "--output", "{}/m.nii", "--figure", "f.png", "--around", "nan", "0", "0"], "no place"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_long_work_and_leaves_nothing(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    done = vesselseg(*(each.format(tmp_path) for each in arguments), "--progress", "json")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert [event["event"] for event in map(json.loads, done.stdout.splitlines())] == ["error"]
+    assert names(tmp_path) == ["file"]
+
+
+def test_an_interrupted_phantom_leaves_no_folder(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "phantom", "--output", str(tmp_path / "phantom"), "--progress", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()  # it is at work
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert names(tmp_path) == []
+
+
 def test_worker_ends_when_its_front_end_is_gone(long_run: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     process = long_run("--stop-with-stdin", stdin=subprocess.PIPE)
     assert process.poll() is None

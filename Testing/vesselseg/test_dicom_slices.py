@@ -100,3 +100,39 @@ def test_slices_that_lean_are_refused(make_scan: Callable[..., Volume], tmp_path
         write_dicom(Volume(scan.array, shifted), tmp_path, leave_out=tuple(i for i in range(12) if i != k))
     with pytest.raises(VesselSegError, match="straight above each other"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["0.0015\\1\\0", "0.2\\0.98\\0", "1\\0\\0", "0\\0\\0", "0\\1"])
+@pytest.mark.parametrize("where", ["series", "slice", "enhanced"])
+def test_rows_and_columns_that_are_not_at_right_angles_are_refused(
+    column: str, where: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    """ITK takes the identity for their directions, and gives no word."""
+    scan = make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8)))
+    directions = ["1", "0", "0", *column.split("\\")]
+    path = tmp_path
+    if where == "enhanced":
+        path = tmp_path / "enhanced.dcm"
+        write_enhanced_dicom(path, scan, directions=directions)
+    else:
+        write_dicom(scan, tmp_path, ImageOrientationPatient=directions)
+        if where == "slice":
+            path = min(tmp_path.iterdir())
+    # Of an enhanced object ITK notices the coarsest itself.
+    others = "|cannot be read|do not say where they lie" if where == "enhanced" else ""
+    with pytest.raises(VesselSegError, match=f"not at right angles{others}"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    "tags", [{"ImageOrientationPatient": ["0", "1", "0", "-1", "0", "0"]}, {"PixelSpacing": ["0.9", "0.9"]}]
+)
+def test_slices_of_several_kinds_are_refused(
+    tags: dict[str, object], make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    scan = make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8)))
+    first, last = tuple(range(6)), tuple(range(6, 12))
+    write_dicom(scan, tmp_path, leave_out=last)
+    write_dicom(scan, tmp_path, leave_out=first, **tags)
+    with pytest.raises(VesselSegError, match="several stacks"):
+        read_volume(tmp_path)

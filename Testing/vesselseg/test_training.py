@@ -65,11 +65,56 @@ def test_configuration_finds_scans_beside_itself(tmp_path: Path) -> None:
         ({"synthesize": {"training": {"count": "6"}}}, r"synthesize\.training\.count"),
         ({"synthesize": {"training": {"count": 1, "size": [8, 8]}}}, r"synthesize\.training\.size"),
         ({"synthesize": {"training": {}}}, "count"),
+        ({"normalisation": {"method": "foreground_median", "clip": "4"}}, "normalisation cannot be"),
+        ({"normalisation": {"method": "foreground_median", "clip": None}}, "normalisation cannot be"),
+        ({"normalisation": {"method": "foreground_median", "clip": 0}}, "normalisation cannot be"),
+        ({"normalisation": {"method": "foreground_median", "clop": 4}}, "has no clop"),
+        ({"normalisation": {"method": "zscore", "mean": "a", "std": 1}}, "normalisation cannot be"),
+        ({"normalisation": {"method": "zscore", "mean": 1}}, "belong together"),
+        ({"normalisation": {"method": ["zscore"]}}, "method of the normalisation"),
+        ({"normalisation": {}}, "method of the normalisation"),
+        ({"spacing_mm": [0, 1, 1]}, "spacing_mm cannot be"),
+        ({"min_component_mm3": -5}, "min_component_mm3 cannot be"),
+        ({"positive_weight": -1}, "positive_weight"),
+        ({"learning_rate": float("nan")}, "learning_rate cannot be NaN"),
+        ({"learning_rate": 10**400}, "learning_rate cannot be"),
+        ({"augmentation": {"scale": [1, float("inf")]}}, r"augmentation\.scale"),
+        ({"seed": 2**63}, "seed cannot be"),
+        ({"name": ".."}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"name": "x" * 300}, "name"),
+        ({"name": "config"}, "another file"),
+        ({"synthesize": {"training": {"count": 0}}}, "count"),
+        ({"synthesize": {"training": {"count": 1, "seed": -1}}}, "seed"),
+        ({"synthesize": {"training": {"count": 1, "size": [0, 64, 64]}}}, "no head fits"),
+        ({"synthesize": {"training": {"count": 1, "size": [64, 64, 64], "spacing_mm": 0.1}}}, "no head fits"),
+        ({"synthesize": {"training": {"count": 1, "size": [64, 64, 64], "data": "data"}}}, "real heads"),
+        ({"synthesize": {"training": {"count": 1, "size": [64, 64, 64], "trees": ["BG001"]}}}, "real heads"),
+        ({"synthesize": {"training": {"count": 1, "size": [64, 64, 64], "simulated_share": 0.5}}}, "real heads"),
+        ({"synthesize": {"training": {"count": 1, "spacing_mm": 0.6}}}, "small grid"),
+        ({"synthesize": {"training": {"count": 1, "data": "data"}}}, "data .* are not used"),
     ],
 )
 def test_wrong_configuration_is_named(tmp_path: Path, entries: dict, message: str) -> None:
     with pytest.raises(VesselSegError, match=message):
         TrainingConfig.read(write_config(tmp_path / "c.json", **entries))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"options": {"channels": ["4", "8"]}},
+        {"loss_options": {"smooth": -1}},
+        {"loss": "soft_cldice", "loss_options": {"iterations": 2.5}},
+        {"patch_size": 31},
+    ],
+)
+def test_of_what_cannot_be_trained_nothing_is_left(tmp_path: Path, entries: dict) -> None:
+    from vesselseg.training.trainer import train
+
+    with pytest.raises(VesselSegError):
+        train(make_config(tmp_path, **entries), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -253,6 +298,9 @@ def test_a_short_run_learns_a_tube_and_writes_a_model(tmp_path: Path) -> None:
     network = load_network(Manifest.read(manifest.path))
     assert network.in_slices == 3
     assert json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))["steps"] == 40
+    # Copies of the scans, and what a stopped run goes on from, are needed no more.
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["config.json", "curves.png", "metrics.csv", "run.json", "tube.json", "tube.safetensors"]
 
 
 def test_a_run_can_begin_with_the_weights_of_another(tmp_path: Path) -> None:

@@ -117,11 +117,11 @@ def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
 
 def _image_files(folder: Path) -> list[Path]:
     files = [*folder.glob("*"), *folder.glob("*/*")]
-    return sorted(p for p in files if p.name.endswith(_SUFFIXES) and not p.name.startswith(".") and p.is_file())
+    return sorted(p for p in files if p.name.lower().endswith(_SUFFIXES) and not p.name.startswith(".") and p.is_file())
 
 
 def _stem(path: Path) -> str:
-    return next(path.name[: -len(suffix)] for suffix in _SUFFIXES if path.name.endswith(suffix))
+    return next(path.name[: -len(suffix)] for suffix in _SUFFIXES if path.name.lower().endswith(suffix))
 
 
 def _subject_and_word(stem: str) -> tuple[str, str]:

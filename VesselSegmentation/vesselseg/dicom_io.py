@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vesselseg.dicom_slices import read_frames, slice_order
+from vesselseg.dicom_slices import check_directions, check_planes, read_frames, slice_order
 from vesselseg.errors import VesselSegError
 from vesselseg.itk_messages import quiet_itk
 
@@ -22,6 +22,7 @@ logger = logging.getLogger("vesselseg")
 
 
 _MODALITY, _DESCRIPTION, _PROTOCOL = "0008|0060", "0008|103e", "0018|1030"
+_ORIENTATION = "0020|0037"
 _IMAGE_TYPE, _ANGIO_FLAG, _FRAMES = "0008|0008", "0018|0025", "0028|0008"
 #: What operators and vendors call time-of-flight angiography.
 _TOF_NAMES = re.compile(r"tof|mra(?![a-z])|angio|time.?of.?flight", re.IGNORECASE)
@@ -161,6 +162,7 @@ def read_dicom_file(path: str) -> SimpleITK.Image:
     reader = sitk.ImageFileReader()
     reader.SetFileName(path)
     reader.ReadImageInformation()
+    _check_directions(reader, path)
     several = reader.GetDimension() == 3 and reader.GetSize()[2] > 1
     return read_frames(path) if several and reader.GetNumberOfComponents() == 1 else reader.Execute()
 
@@ -204,14 +206,22 @@ def _by_position(where: str, files: list[str]) -> list[str]:
     """Sort the files of single slices along their normal."""
     import SimpleITK as sitk
 
+    where = f"the DICOM series in {where}"
     reader = sitk.ImageFileReader()
-    positions = []
-    normal = None
+    positions, planes = [], []
     for name in files:
         reader.SetFileName(name)
         reader.ReadImageInformation()
-        if normal is None:
-            normal = np.asarray(reader.GetDirection()).reshape(reader.GetDimension(), -1)[:3, 2]
+        _check_directions(reader, where)
+        axes = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:3]
         positions.append(reader.GetOrigin()[:3])
-    order, _step = slice_order(np.array(positions), np.asarray(normal), where=f"the DICOM series in {where}")
+        planes.append(np.concatenate([axes[:, :2].T.ravel(), reader.GetSpacing()[:2]]))
+    check_planes(planes, where=where)
+    order, _step = slice_order(np.array(positions), axes[:, 2], where=where)
     return [files[index] for index in order]
+
+
+def _check_directions(reader: SimpleITK.ImageFileReader, where: str) -> None:
+    """Refuse a slice whose directions ITK replaces; enhanced objects hold theirs elsewhere, see `read_frames`."""
+    if reader.HasMetaDataKey(_ORIENTATION):
+        check_directions(reader.GetMetaData(_ORIENTATION).split("\\"), where=where)

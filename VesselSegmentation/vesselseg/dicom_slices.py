@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,58 @@ if TYPE_CHECKING:
 _TOLERANCE = 0.1
 #: Neither may the stack lean by more than this share of its length: an image has no place for shear.
 _LEAN = 2e-3
+#: Cosine of the angle between rows and columns. From 0.001 on ITK takes the identity for their directions, and gives no
+#: word.
+_RIGHT_ANGLE = 9e-4
+
+
+def check_directions(directions: Sequence[float | str], *, where: str) -> None:
+    """Refuse directions of rows and columns for which ITK takes others.
+
+    Parameters
+    ----------
+    directions : sequence of float or str
+        Image Orientation (Patient), as the header has it: three cosines of the rows, three of the columns.
+    where : str
+        What they belong to, for messages.
+
+    Raises
+    ------
+    VesselSegError
+        If they are not two directions at right angles.
+    """
+    try:
+        row, column = np.array([float(value) for value in directions]).reshape(2, 3)
+    except ValueError:
+        row = column = np.zeros(3)
+    lengths = float(np.linalg.norm(row) * np.linalg.norm(column))
+    # NaN fails both.
+    if not (lengths > 0 and abs(float(row @ column)) <= _RIGHT_ANGLE * lengths):
+        raise VesselSegError(
+            f"the axes of {where} are not at right angles",
+            "export it again, or resample it to a grid without shear",
+        )
+
+
+def check_planes(planes: Sequence[NDArray[np.float64]], *, where: str) -> None:
+    """Refuse slices that do not all lie in the same way.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray
+        Of each slice the directions of rows and columns, and the distances between them in mm.
+    where : str
+        What the slices belong to, for messages.
+
+    Raises
+    ------
+    VesselSegError
+        If two of them differ.
+    """
+    if not all(np.allclose(plane, planes[0], atol=1e-3) for plane in planes):
+        raise VesselSegError(
+            f"{where} holds several stacks of slices, or pixels of several sizes", "export each as a series of its own"
+        )
 
 
 def slice_order(
@@ -97,10 +150,8 @@ def read_frames(path: str | Path) -> SimpleITK.Image:
             f"the frames of {path} do not say where they lie", "export the series as single slices, or as NIfTI"
         )
     first = frames[0]
-    if not all(np.allclose(frame.plane, first.plane, atol=1e-4) for frame in frames):
-        raise VesselSegError(
-            f"{path} holds several stacks of slices, or pixels of several sizes", "export each as a series of its own"
-        )
+    check_planes([frame.plane for frame in frames], where=str(path))
+    check_directions(first.plane[:6].tolist(), where=str(path))
     if any(frame.rescale != first.rescale for frame in frames):
         raise VesselSegError(
             f"the frames of {path} have values on several scales", "export the series as single slices, or as NIfTI"
@@ -130,7 +181,8 @@ class _Frame:
         place = value("PlanePositionSequence", "ImagePositionPatient")
         orientation = value("PlaneOrientationSequence", "ImageOrientationPatient")
         spacing = value("PixelMeasuresSequence", "PixelSpacing")
-        self.is_placed = all(part is not None for part in (place, orientation, spacing))
+        parts = ((place, 3), (orientation, 6), (spacing, 2))
+        self.is_placed = all(part is not None and len(part) == count for part, count in parts)
         if self.is_placed:
             self.position = np.array(place, float)
             #: Directions of rows and columns, distances of rows and columns in mm.

@@ -177,8 +177,11 @@ def _warned(reporter: Reporter, others: Sequence[float | None]) -> str:
 def _files(args: argparse.Namespace, reporter: Reporter) -> tuple[Path, Path | None, Any]:
     """Return scan, mask and model as asked for; what is to be drawn is drawn once."""
     from vesselseg.benchmark.case import bench_folder, drawn_scan, model_to_measure
+    from vesselseg.models import find_model
 
     folder = args.folder or bench_folder()
+    if not args.untrained:
+        find_model(args.model)  # before a scan is drawn
     mask: Path | None
     if args.scan:
         scan, mask = Path(args.scan), None

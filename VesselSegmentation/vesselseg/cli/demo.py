@@ -34,13 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Make a phantom, segment it, compare the result with the truth and draw the error map."""
+    from vesselseg.devices import choose_device
     from vesselseg.error_map import error_map
-    from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figures import draw_figure, save_figure
-    from vesselseg.image_io import atomic_output, check_outputs, write_image
+    from vesselseg.image_io import (
+        atomic_output,
+        check_output_folder,
+        check_outputs,
+        make_output_folder,
+        write_image,
+    )
     from vesselseg.metric_table import metrics_json, metrics_text
     from vesselseg.metrics import evaluate
+    from vesselseg.models import find_model
     from vesselseg.phantom import make_phantom_with_radii
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
@@ -48,11 +55,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     if args.serve:
         check_installed()
     folder = Path(args.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
-    check_outputs([folder / name for name in _FILES], overwrite=args.overwrite)
+    check_output_folder(folder)
+    if folder.is_dir():
+        check_outputs([folder / name for name in _FILES], overwrite=args.overwrite)
+    # Before the scan is drawn, which takes seconds.
+    find_model(args.model)
+    choose_device(args.device)
     reporter.progress(0.0, "synthetic scan")
     scan, truth, radius = make_phantom_with_radii(args.seed)
     result = segment(
@@ -62,6 +70,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     metrics = evaluate(result.label, truth, radius=radius)
     reporter.progress(0.9, "error map")
     errors = error_map(result.label, truth)
+    make_output_folder(folder)
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(atomic_output(folder / name, overwrite=args.overwrite)) for name in _FILES]
         for path, volume in zip(paths, (scan, result.label, result.probability, errors)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError("a second method is for a picture only", "give --figure as well")
     if args.compare and args.figure_kind:
         raise VesselSegError("--compare draws a picture of its own kind", "leave --figure-kind out")
+    if args.around and not all(map(math.isfinite, args.around)):
+        raise VesselSegError("--around is no place", "give three numbers, in mm")
     check_outputs(
         (args.output, args.figure, args.components),
         inputs=(args.segmentation, args.reference, args.scan, args.probability, args.compare),

@@ -92,22 +92,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options, reporter)
     except (KeyboardInterrupt, Cancelled):
-        reporter.error("cancelled", "no output was left half-written")
+        _tell(reporter, "cancelled", "no output was left half-written")
         return EXIT_CANCELLED
     except VesselSegError as error:
-        reporter.error(error.message, error.advice)
+        _tell(reporter, error.message, error.advice)
         return EXIT_ERROR
     except MemoryError:
-        reporter.error("the memory does not suffice", "close other programs, or take a smaller scan")
+        _tell(reporter, "the memory does not suffice", "close other programs, or take a smaller scan")
         return EXIT_ERROR
     except (BrokenPipeError, ConnectionResetError):
-        # The reader of our output has gone; nothing can be said to it any more, not even by Python at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fall_silent()
         return EXIT_ERROR
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        reporter.error(f"{where}{error.strerror or error}", "check the name, the permissions and the space on the disk")
+        _tell(
+            reporter, f"{where}{error.strerror or error}", "check the name, the permissions and the space on the disk"
+        )
         return EXIT_ERROR
+
+
+def _tell(reporter: Reporter, message: str, advice: str) -> None:
+    try:
+        reporter.error(message, advice)
+    except OSError:
+        _fall_silent()
+
+
+def _fall_silent() -> None:
+    """Write no more: the reader of our output has gone; nothing can be said to it, not even by Python at its exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace, reporter: Reporter) -> int:

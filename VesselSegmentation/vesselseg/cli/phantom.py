@@ -21,19 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the phantom."""
-    from vesselseg.errors import VesselSegError
-    from vesselseg.image_io import check_output, write_volume
+    from vesselseg.image_io import check_output, check_output_folder, make_output_folder, write_volume
     from vesselseg.phantom import make_phantom
 
     scan_path, label_path = args.output / "tof.nii.gz", args.output / "label.nii.gz"
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VesselSegError(f"the folder {args.output} cannot be made", "choose another one") from error
-    for path in (scan_path, label_path):
-        check_output(path, overwrite=args.overwrite)
+    check_output_folder(args.output)
+    if args.output.is_dir():
+        for path in (scan_path, label_path):
+            check_output(path, overwrite=args.overwrite)
     reporter.progress(0.0, "drawing")
     scan, label = make_phantom(args.seed)
+    make_output_folder(args.output)
     write_volume(scan, scan_path, overwrite=args.overwrite)
     write_volume(label, label_path, overwrite=args.overwrite)
     reporter.progress(1.0, "written")

@@ -158,9 +158,9 @@ class JsonReporter(Reporter):
         self._write("result", **values)
 
     def error(self, message: str, advice: str) -> None:
-        """Write an error event, and the line on standard error as well."""
-        self._write("error", message=message, advice=advice)
+        """Write an error event, and before it the line on standard error, which may be read where the event is not."""
         super().error(message, advice)
+        self._write("error", message=message, advice=advice)
 
 
 def make_reporter(progress: str) -> Reporter:

@@ -48,9 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the scans."""
-    from vesselseg.image_io import check_outputs
+    from vesselseg.image_io import check_output_folder, check_outputs
     from vesselseg.synthesis.dataset import DRAWN_FILES, synthesize, write_drawn_scan
 
+    check_output_folder(args.output)
     folders = [args.output / f"{args.seed:03d}_{index:04d}" for index in range(args.count)]
     check_outputs(
         (folder / name for folder in folders if folder.is_dir() for name in DRAWN_FILES), overwrite=args.overwrite

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         check_figure_name(args.figure)
     elif args.title or any(wish is not None for wish in (args.current, args.background, args.dpi)):
         raise VesselSegError("--current, --background, --dpi and --title are for the figure", "give --figure as well")
+    if args.current is not None and not 0 <= args.current <= 1:
+        raise VesselSegError(f"{args.current:g} cannot be the threshold in use", "give 0 to 1")
     dpi = 300 if args.dpi is None else args.dpi
     style = FigureStyle(background=args.background or "white", dpi=dpi, title=args.title)
     inputs = (args.probability, args.reference, args.mask)

@@ -202,7 +202,13 @@ class Manifest:
             for key, kind in _KINDS.items():
                 if not isinstance(getattr(manifest, key), kind):
                     raise TypeError(f"{key} is of the wrong kind")
-            impossible = _impossible(manifest)
+            impossible = impossible_entry(
+                normalisation=manifest.normalisation,
+                spacing_mm=manifest.spacing_mm,
+                threshold=manifest.threshold,
+                min_component_mm3=manifest.min_component_mm3,
+                spacing_tolerance=manifest.spacing_tolerance,
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise VesselSegError(f"the model manifest {path} is not complete: {error}", advice) from error
         if impossible:
@@ -210,14 +216,26 @@ class Manifest:
         return manifest
 
 
-def _impossible(manifest: Manifest) -> str:
-    """Return the name of a value that no scan can be segmented with; empty if there is none."""
-    normalisation = manifest.normalisation
+def impossible_entry(
+    *,
+    normalisation: dict[str, Any],
+    spacing_mm: tuple[float, ...],
+    threshold: float,
+    min_component_mm3: float,
+    spacing_tolerance: float = 0.0,
+) -> str:
+    """Return the name of a value that no scan can be segmented with; empty if there is none.
+
+    Parameters
+    ----------
+    normalisation, spacing_mm, threshold, min_component_mm3, spacing_tolerance
+        As in a `Manifest`, of any kind.
+    """
     possible = {
-        "spacing_mm": len(manifest.spacing_mm) == 3 and all(map(_is_range, manifest.spacing_mm)),
-        "threshold": _is_range(manifest.threshold) and manifest.threshold <= 1,
-        "spacing_tolerance": _is_number(manifest.spacing_tolerance, 0),
-        "min_component_mm3": _is_number(manifest.min_component_mm3, 0),
+        "spacing_mm": len(spacing_mm) == 3 and all(map(_is_range, spacing_mm)),
+        "threshold": _is_range(threshold) and threshold <= 1,
+        "spacing_tolerance": _is_number(spacing_tolerance, 0),
+        "min_component_mm3": _is_number(min_component_mm3, 0),
         # What a method lacks is said when it is used.
         "normalisation": _is_number(normalisation.get("mean", 0))
         and all(_is_range(normalisation.get(divisor, 1)) for divisor in ("std", "clip")),

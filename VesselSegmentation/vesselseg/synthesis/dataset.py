@@ -12,7 +12,7 @@ import numpy as np
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import atomic_output, read_label, read_volume, write_volume
+from vesselseg.image_io import atomic_output, make_output_folder, read_label, read_volume, write_volume
 from vesselseg.synthesis.artefacts import with_laminar_cortex
 from vesselseg.synthesis.background import Background, Mask, brain_box, grown, without_arteries
 from vesselseg.synthesis.drawing import Drawing, draw
@@ -320,10 +320,7 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
     VesselSegError
         If a file cannot be written, or exists and may not be replaced.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VesselSegError(f"the folder {folder} cannot be made: {error.strerror}", "choose another one") from error
+    make_output_folder(folder)
     # Whole numbers: as few bits as hold them compress well.
     kind = np.uint8 if drawn.scan.array.max() <= 255 else np.uint16
     scan = drawn.scan.with_array(drawn.scan.array.astype(kind))

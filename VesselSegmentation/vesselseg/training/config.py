@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
 from vesselseg.errors import VesselSegError
+from vesselseg.models.manifest import impossible_entry
+from vesselseg.preprocessing import NORMALISATIONS
 
 _SHIPPED = Path(__file__).parent / "configs"
 
@@ -20,6 +24,15 @@ _CHOICES = {
     "precision": ("auto", "float32", "bfloat16"),
     "monitor": ("validation_loss", "dice"),
 }
+#: Normalisation -> its numbers.
+_NORMALISATION_ENTRIES = {"foreground_median": {"clip"}, "zscore": {"mean", "std"}}
+#: Names of other files in the folder of a run.
+_TAKEN_NAMES = ("checkpoint", "config", "run")
+_LONGEST_NAME = 200
+#: Of whole numbers: what torch takes as a seed.
+_LARGEST_COUNT = 2**63 - 1
+#: In mm: on smaller grids no brain is left beside the air and the neck.
+_SMALLEST_HEAD = 16.0
 #: Entries that may change when a run goes on: they decide how fast it is, not what it makes.
 FREE_ENTRIES = ("workers", "threads", "checkpoint_every")
 
@@ -62,6 +75,7 @@ class DrawnFolder:
         As `vesselseg.synthesis.dataset.synthesize` takes them.
     size : tuple of int, optional
         Voxels x, y, z of simulated heads on a small grid, drawn in seconds; without it heads have their natural size.
+        Real heads and trees have no place there.
     spacing_mm : float
         Spacing of that grid.
     """
@@ -262,10 +276,9 @@ class TrainingConfig:
         counts = ("patch_size", "depth", "batch_size", "steps", "validate_every", "checkpoint_every")
         if min(getattr(self, name) for name in counts) < 1:
             raise VesselSegError(f"{', '.join(counts)} must be 1 or more", "correct them")
-        if min(self.workers, self.threads, self.patience, self.seed, self.weight_decay, self.learning_rate) < 0:
-            raise VesselSegError(
-                "workers, threads, patience, seed, weight_decay and learning_rate must not be negative", "correct them"
-            )
+        least = ("workers", "threads", "patience", "seed", "weight_decay", "learning_rate", "positive_weight")
+        if min(getattr(self, name) for name in least) < 0:
+            raise VesselSegError(f"{', '.join(least)} must not be negative", "correct them")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise VesselSegError(f"{name} cannot be '{getattr(self, name)}'", f"choose {', '.join(choices)}")
@@ -273,8 +286,7 @@ class TrainingConfig:
             raise VesselSegError("vessel_share and head_share must lie in [0, 1], and their sum too", "correct them")
         if not 0 < self.threshold <= 1:
             raise VesselSegError("the threshold must lie in (0, 1]", "correct it")
-        if not self.name or Path(self.name).name != self.name:
-            raise VesselSegError(f"'{self.name}' cannot be the name of a model", "use a name without slashes")
+        self._check_name()
         if not self.training_scans and "training" not in self.synthesize:
             raise VesselSegError("the configuration names no training scans", "draw some with 'vesselseg synthesize'")
         if (self.choose_threshold or self.patience) and not (self.validation_scans or "validation" in self.synthesize):
@@ -282,9 +294,41 @@ class TrainingConfig:
         unknown = set(self.synthesize) - {"training", "validation"}
         if unknown:
             raise VesselSegError(f"nothing can be drawn for {', '.join(sorted(unknown))}", "name training, validation")
+        for kind, wanted in self.synthesize.items():
+            _check_drawn(f"synthesize.{kind}", wanted)
         if self.weight_decay and self.optimiser != "adamw":
             raise VesselSegError("weight_decay is an entry for AdamW", "choose the optimiser adamw, or leave it out")
+        self._check_normalisation()
+        # What no model can have, before it is trained for hours.
+        impossible = impossible_entry(
+            normalisation=self.normalisation,
+            spacing_mm=self.spacing_mm,
+            threshold=self.threshold,
+            min_component_mm3=self.min_component_mm3,
+        )
+        if impossible:
+            value = json.dumps(getattr(self, impossible))
+            raise VesselSegError(f"{impossible} cannot be {value}", "give numbers of a possible size, not text")
         self._check_augmentation()
+
+    def _check_name(self) -> None:
+        name = self.name
+        if not name or Path(name).name != name or "\0" in name or len(os.fsencode(name)) > _LONGEST_NAME:
+            raise VesselSegError(f"'{name}' cannot be the name of a model", "use a shorter name without slashes")
+        if name.startswith(".") or name in _TAKEN_NAMES:
+            raise VesselSegError(f"'{name}' cannot be the name of a model", "it is the name of another file")
+
+    def _check_normalisation(self) -> None:
+        wanted, method = self.normalisation, self.normalisation.get("method")
+        if method not in NORMALISATIONS:
+            raise VesselSegError(
+                f"the method of the normalisation cannot be {json.dumps(method)}", f"choose {', '.join(NORMALISATIONS)}"
+            )
+        unknown = sorted(set(wanted) - {"method"} - _NORMALISATION_ENTRIES[method])
+        if unknown:
+            raise VesselSegError(f"the normalisation {method} has no {', '.join(unknown)}", "leave it out")
+        if ("mean" in wanted) != ("std" in wanted):
+            raise VesselSegError("mean and std of the normalisation belong together", "give both, or leave both out")
 
     def _check_augmentation(self) -> None:
         wanted = self.augmentation
@@ -308,6 +352,30 @@ class TrainingConfig:
 def shipped_configs() -> list[str]:
     """Return the names of the configurations that ship with the package."""
     return sorted(path.stem for path in _SHIPPED.glob("*.json"))
+
+
+def _check_drawn(where: str, wanted: DrawnFolder) -> None:
+    """Refuse what cannot be drawn, and what would be passed over."""
+    if wanted.count < 1 or wanted.seed < 0:
+        raise VesselSegError(f"count of {where} must be 1 or more, and seed not negative", "correct them")
+    if wanted.size is None:
+        if wanted.spacing_mm != DrawnFolder.spacing_mm:
+            raise VesselSegError(f"spacing_mm of {where} is that of a small grid", "give size as well, or leave it out")
+        if wanted.data and wanted.simulated_share == 1:
+            raise VesselSegError(
+                f"with 1 as simulated_share the data of {where} are not used", "give a smaller share, or leave data out"
+            )
+        return
+    if wanted.data or wanted.heads or wanted.trees or wanted.masks or wanted.simulated_share != 1:
+        raise VesselSegError(
+            f"{where} asks for real heads or trees, and by size for a small grid with simulated ones",
+            "leave out size and spacing_mm, or data, heads, trees, masks and simulated_share",
+        )
+    if min(wanted.size) < 1 or not min(wanted.size) * wanted.spacing_mm >= _SMALLEST_HEAD:
+        raise VesselSegError(
+            f"no head fits into the grid of {where}",
+            f"make each side at least {_SMALLEST_HEAD:g} mm (size, spacing_mm)",
+        )
 
 
 def _known(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
@@ -340,4 +408,6 @@ def _fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, dict)
     if isinstance(value, bool):  # which Python takes for a whole number
         return wanted is bool
-    return isinstance(value, (int, float) if wanted is float else wanted)
+    if wanted is float:
+        return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max  # NaN is not
+    return isinstance(value, wanted) and (wanted is not int or abs(value) <= _LARGEST_COUNT)

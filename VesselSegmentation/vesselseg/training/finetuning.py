@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import check_output, read_label, read_volume, write_volume
+from vesselseg.image_io import check_output, make_output_folder, read_label, read_volume, write_volume
 from vesselseg.metrics import evaluate
 from vesselseg.models import Manifest, import_model, list_models
 from vesselseg.networks import build_network
@@ -111,9 +111,12 @@ def finetune(
     name = name or f"{parent.name}-finetuned"
     if register and not overwrite and any(model.name == name for model in list_models()):
         raise VesselSegError(f"there is a model '{name}' already", "give another name, or --overwrite")
-    output.mkdir(parents=True, exist_ok=True)
+    if steps < 1:
+        raise VesselSegError(f"a training cannot have {steps} steps", "give 1 or more")
+    named = _named(cases)
+    make_output_folder(output)
     check_output(output / f"{name}.json", overwrite=overwrite)
-    prepared = [_prepare(folder, parent, output / "cases") for folder in _named(cases)]
+    prepared = [_prepare(folder, parent, output / "cases") for folder in named]
     folds = _folds(prepared, output / "cases")
     logger.info("fine-tuning %s on %d case(s), measured in %d part(s)", parent.name, len(prepared), len(folds))
     rows: list[dict[str, Any]] = []
@@ -141,6 +144,9 @@ def _named(cases: Sequence[Path]) -> list[Path]:
         raise VesselSegError("a case is named twice", "name each once: it would be measured on itself")
     if len({folder.name for folder in folders}) < len(folders):
         raise VesselSegError("two cases have folders of the same name", "rename one of them")
+    for path in (folder / name for folder in folders for name in ("tof.nii.gz", "label.nii.gz")):
+        if not path.is_file():
+            raise VesselSegError(f"there is no file {path}", "give folders with tof.nii.gz and label.nii.gz")
     return folders
 
 

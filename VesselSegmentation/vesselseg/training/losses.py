@@ -30,14 +30,16 @@ def build_loss(config: TrainingConfig) -> Loss:
             f"the loss {config.loss} has no option {', '.join(unknown)}", f"it has {', '.join(known[config.loss])}"
         )
     smooth = float(config.loss_options.get("smooth", 1.0))
+    if smooth < 0:
+        raise VesselSegError("smooth must not be negative", "correct it")
     if config.loss == "dice":
         return partial(dice_loss, smooth=smooth)
     if config.loss == "dice_cross_entropy":
         return partial(dice_cross_entropy, smooth=smooth, positive_weight=config.positive_weight)
-    alpha, iterations = float(config.loss_options.get("alpha", 0.5)), int(config.loss_options.get("iterations", 5))
-    if not 0 <= alpha <= 1 or iterations < 0:
-        raise VesselSegError("alpha must lie in [0, 1], and iterations not be negative", "correct them")
-    return partial(dice_and_soft_cldice, alpha=alpha, smooth=smooth, iterations=iterations)
+    alpha, iterations = float(config.loss_options.get("alpha", 0.5)), float(config.loss_options.get("iterations", 5))
+    if not 0 <= alpha <= 1 or iterations < 0 or not iterations.is_integer():
+        raise VesselSegError("alpha must lie in [0, 1], and iterations be a whole number from 0 on", "correct them")
+    return partial(dice_and_soft_cldice, alpha=alpha, smooth=smooth, iterations=int(iterations))
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, smooth: float = 1.0) -> torch.Tensor:

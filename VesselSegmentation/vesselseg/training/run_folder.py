@@ -31,8 +31,8 @@ class RunFolder:
     ----------
     folder : pathlib.Path
         Holds the model (``NAME.safetensors`` and ``NAME.json``), ``config.json``, ``run.json`` (versions, device,
-        seed), ``metrics.csv``, ``curves.png``, ``cache`` (prepared scans), ``scans`` (drawn ones) and, while the run is
-        not finished, ``checkpoint.safetensors``.
+        seed), ``metrics.csv``, ``curves.png``, ``scans`` (drawn ones) and, while the run is not finished, ``cache``
+        (prepared scans) and ``checkpoint.safetensors``.
     config : TrainingConfig
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output
+from vesselseg.image_io import atomic_output, make_output_folder
 from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import load_network, save_model
 from vesselseg.networks import build_network, in_channels_last
@@ -110,10 +111,11 @@ class _Run:
         self.fabric = fabric
         self.precision = precision
         self.loss = build_loss(config)
-        folder.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         network = build_network(config.architecture, **config.options) if saved else _initial_network(config)
         _check_patches(config, network)
+        # Only now: of a configuration that cannot be trained there shall be nothing left.
+        make_output_folder(folder.folder)
         self.bare = in_channels_last(network)
         _freeze(self.bare, config)
         self.optimiser = _optimiser(config, self.bare)
@@ -296,7 +298,7 @@ class _Run:
         save_checkpoint(self.folder.checkpoint, self.bare, self.optimiser, self.state)
 
     def finish(self) -> Manifest:
-        """Complete the manifest of the best weights, remove the checkpoint, and return the manifest."""
+        """Complete the manifest of the best weights, remove what going on would need, and return the manifest."""
         config, best = self.config, self._best_row()
         if self.fabric.is_global_zero:
             written = Manifest.read(self.folder.model)
@@ -306,6 +308,8 @@ class _Run:
             with atomic_output(self.folder.model, overwrite=True) as path:
                 path.write_text(manifest.to_json(), encoding="utf-8")
             self.folder.begin({**self._description(), "model_from_step": best["step"], "finished": True})
+            # Before the checkpoint, so that no run that was stopped here leaves copies of scans for ever.
+            shutil.rmtree(self.folder.cache, ignore_errors=True)
             self.folder.checkpoint.unlink()
         self.fabric.barrier()
         return Manifest.read(self.folder.model)
