@@ -87,10 +87,13 @@ def test_whole_work(chromium, tmp_path):
         visit.open_section("review")
         visit.click(".vs-compare-button")
         visit.see(".vs-errors tr")
+        drawer = visit.page.query_selector(".vs-drawer")
         visit.choose_layout("3D")
         visit.see(".vs-metric:has-text('clDice'):has-text('0.')")
         pixels = visit.picture("3-error-map", until=lambda pixels: min(kinds_shown(pixels)) > 0.0005)
         assert min(kinds_shown(pixels)) > 0.0005
+        # It is the one that was there, with what was typed in it, and no click on it gets lost.
+        assert drawer.evaluate("element => element.isConnected")
 
         visit.choose_layout("Four views")
         former = visit.picture()

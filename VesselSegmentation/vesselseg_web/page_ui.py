@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trame.ui.html import DivLayout
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
 from trame.widgets.vuetify3 import (
@@ -71,6 +72,8 @@ _ICON = (
     "<path d='M8 15V9M8 9C8 6 3 6 3 2M8 9c0-3 5-3 5-7' stroke='%23d8654f' stroke-width='2.4' fill='none' "
     "stroke-linecap='round'/></svg>"
 )
+#: Name of the template of the views.
+_VIEWS = "views"
 
 
 class PageUI:
@@ -86,6 +89,10 @@ class PageUI:
         state = TypedState(server.state, PageState)
         name = state.name
         server.state.trame__title, server.state.trame__favicon = _TITLE, _ICON
+        # A template of their own: another arrangement makes its template anew, and all of the page were it the page's;
+        # then clicks and what is being typed would be lost.
+        with DivLayout(server, template_name=_VIEWS, style="height: 100%") as views_layout:
+            views.draw(views_layout)
         with VAppLayout(server, template_name="main") as self.layout:
             self.layout.root.theme = (f"{name.dark} ? 'dark' : 'light'",)
             client.Style(_STYLE + view_ui.STYLE)
@@ -147,7 +154,7 @@ class PageUI:
                     style="flex: none",  # as high as its text
                 )
                 with html.Div(style="flex: 1; min-height: 0"):
-                    views.draw(self.layout)
+                    client.ServerTemplate(name=_VIEWS)
             with VFooter(app=True, border="t", height=32, classes="px-3 py-0 text-body-2"):
                 sent = names_of(server, ScanState).upload_percent
                 sending = f"{sent} >= 0"
