@@ -212,9 +212,8 @@ def segment(
                 progress(0.0, "preview")  # where it can be cancelled; the share of the whole work does not grow by it
 
             progress(0.0, "preview")
-            whole, loaded, told = wish == "none", loading.result(), still_making_it
-            make = partial(preview_label, mask=mask, region=within, whole=whole, engine=loaded, progress=told)
-            _show_preview(preview, partial(make, volume, manifest, plan, threshold), notes)
+            make = partial(preview_label, mask=mask, region=within, whole=wish == "none", progress=still_making_it)
+            _show_preview(preview, partial(make, volume, manifest, plan, threshold, engine=loading.result()), notes)
         if wish == "auto":
             mask = _resolve_mask(volume, wish, stage(progress, 0.0, 0.15))
         if mask is not None and within is not None and not mask[within].any():
@@ -227,6 +226,7 @@ def segment(
     effort = NetworkEffort()
     network_progress = stage(progress, 0.0 if mask is None else 0.15, 0.97)
     values, plan = _predict(prepared, manifest, plan, loading.result(), notes, effort, network_progress)
+    del loading  # and with it the memory of the engine
     probability = on_scan(values, prepared, geometry, mask, within)
     progress(0.97, "threshold and components")
     label = threshold_probability(probability, threshold, min_component_mm3)
