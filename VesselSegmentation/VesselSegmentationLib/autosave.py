@@ -25,7 +25,7 @@ import slicer
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output
+from vesselseg.output_files import atomic_output
 from VesselSegmentationLib.edit_history import EditHistory
 from VesselSegmentationLib.edit_seg_nrrd import SavedSegment, by_lattice, read_remark, write_seg_nrrd
 from VesselSegmentationLib.edit_segment import SegmentVoxels, read_voxels

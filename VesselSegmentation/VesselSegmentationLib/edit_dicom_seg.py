@@ -109,7 +109,7 @@ def write_dicom_seg(
     reader: str = "",
     run: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write segments to a place that `vesselseg.image_io.atomic_output` gave.
+    """Write segments to a place that `vesselseg.output_files.atomic_output` gave.
 
     Parameters
     ----------

@@ -15,7 +15,8 @@ from typing import Any
 import slicer
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output, check_outputs, image_suffix, write_image
+from vesselseg.image_io import image_suffix, write_image
+from vesselseg.output_files import atomic_output, check_outputs
 from vesselseg.volume import Volume
 from VesselSegmentationLib.autosave import saved_segments
 from VesselSegmentationLib.edit_arteries import ArteryEditor

@@ -10,7 +10,7 @@ from typing import Any
 
 from vesselseg import __version__
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output
+from vesselseg.output_files import atomic_output
 from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.run_record import recorded_summary
 

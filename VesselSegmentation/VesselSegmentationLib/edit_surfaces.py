@@ -71,7 +71,7 @@ def label_surface(label: Volume) -> Any:
 
 
 def write_surface(label: Volume, path: Path, *, coordinates: str = LPS) -> None:
-    """Write the surface of a label to a place that `vesselseg.image_io.atomic_output` gave.
+    """Write the surface of a label to a place that `vesselseg.output_files.atomic_output` gave.
 
     The file says in its header or comments which coordinates it is in, as files of 3D Slicer do.
 

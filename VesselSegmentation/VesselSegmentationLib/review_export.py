@@ -94,7 +94,7 @@ def _ending(path: str | os.PathLike[str]) -> str:
 
 
 def _write(path: str | os.PathLike[str], text: str, overwrite: bool) -> None:
-    from vesselseg.image_io import atomic_output
+    from vesselseg.output_files import atomic_output
 
     with atomic_output(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure, and show what came of it."""
-    from vesselseg.image_io import atomic_output, check_outputs
+    from vesselseg.output_files import atomic_output, check_outputs
 
     if args.subject in _PARTS:
         (_run_peer if args.subject == "peer" else _run_peak)(args, reporter)
@@ -198,8 +198,9 @@ def _run_peer(args: argparse.Namespace, reporter: Reporter) -> None:
     import contextlib
 
     from vesselseg.benchmark.peers import run_peer
-    from vesselseg.image_io import atomic_output, read_label, read_volume, write_image
+    from vesselseg.image_io import read_label, read_volume, write_image
     from vesselseg.models import find_model
+    from vesselseg.output_files import atomic_output
     from vesselseg.postprocessing import threshold_probability
 
     reporter.progress(0.0, "reading the scan")

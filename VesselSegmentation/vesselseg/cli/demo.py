@@ -38,16 +38,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.error_map import error_map
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figures import draw_figure, save_figure
-    from vesselseg.image_io import (
-        atomic_output,
-        check_output_folder,
-        check_outputs,
-        make_output_folder,
-        write_image,
-    )
+    from vesselseg.image_io import write_image
     from vesselseg.metric_table import metrics_json, metrics_text
     from vesselseg.metrics import evaluate
     from vesselseg.models import find_model
+    from vesselseg.output_files import atomic_output, check_output_folder, check_outputs, make_output_folder
     from vesselseg.phantom import make_phantom_with_radii
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment

@@ -89,7 +89,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.error_map import error_map, legend
     from vesselseg.errors import VesselSegError
     from vesselseg.figures import check_figure_name, save_figure
-    from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
+    from vesselseg.image_io import image_suffix, read_label, read_volume, write_image
+    from vesselseg.output_files import atomic_output, check_outputs
 
     image_suffix(args.output)
     if args.figure:

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
 
 def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
-    from vesselseg.image_io import check_outputs
     from vesselseg.metric_table import metrics_csv, metrics_json, metrics_text
+    from vesselseg.output_files import check_outputs
 
     inputs = (args.segmentation, args.reference, args.mask)
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
@@ -58,8 +58,8 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.case_matching import match_cases
     from vesselseg.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
     from vesselseg.errors import VesselSegError
-    from vesselseg.image_io import check_outputs
     from vesselseg.metric_table import METRICS, metrics_json
+    from vesselseg.output_files import check_outputs
 
     for path in (args.segmentation, args.reference, args.mask):
         if path and not Path(path).is_dir():
@@ -107,7 +107,7 @@ def _values(regions: dict[str, dict[str, float]]) -> dict[str, Any]:
 def _write(args: argparse.Namespace, json_text: str, csv_text: str) -> None:
     import contextlib
 
-    from vesselseg.image_io import atomic_output
+    from vesselseg.output_files import atomic_output
 
     with contextlib.ExitStack() as stack:
         for path, text in ((args.json, json_text), (args.csv, csv_text)):

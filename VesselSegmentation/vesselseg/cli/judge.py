@@ -57,7 +57,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     import contextlib
 
     from vesselseg.errors import VesselSegError
-    from vesselseg.image_io import atomic_output, check_outputs
     from vesselseg.judge_report import Judgement
     from vesselseg.judging import (
         BaselineMethod,
@@ -68,6 +67,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         read_drawn_case,
         read_real_case,
     )
+    from vesselseg.output_files import atomic_output, check_outputs
 
     if any(len(files) not in (2, 3) for files in args.real):
         raise VesselSegError("--real takes a scan, its label and at most a mask", "give two or three files")

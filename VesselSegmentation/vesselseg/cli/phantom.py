@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the phantom."""
-    from vesselseg.image_io import check_output, check_output_folder, make_output_folder, write_volume
+    from vesselseg.image_io import write_volume
+    from vesselseg.output_files import check_output, check_output_folder, make_output_folder
     from vesselseg.phantom import make_phantom
 
     scan_path, label_path = args.output / "tof.nii.gz", args.output / "label.nii.gz"

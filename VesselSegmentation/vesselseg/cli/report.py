@@ -42,7 +42,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.error_kinds import find_palette
     from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
-    from vesselseg.image_io import atomic_output, check_outputs, read_label, read_volume
+    from vesselseg.image_io import read_label, read_volume
+    from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
     from vesselseg.rendering import find_view
     from vesselseg.report import build_report, read_run

@@ -72,7 +72,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from concurrent.futures import ThreadPoolExecutor
     from functools import partial
 
-    from vesselseg.image_io import atomic_output, check_outputs, image_suffix, read_label, read_volume, write_image
+    from vesselseg.image_io import image_suffix, read_label, read_volume, write_image
+    from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
 

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the scans."""
-    from vesselseg.image_io import check_output_folder, check_outputs
+    from vesselseg.output_files import check_output_folder, check_outputs
     from vesselseg.synthesis.dataset import DRAWN_FILES, synthesize, write_drawn_scan
 
     check_output_folder(args.output)

@@ -33,7 +33,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figure_thresholds import draw_threshold_figure
     from vesselseg.figures import check_figure_name, save_figure
-    from vesselseg.image_io import atomic_output, check_outputs, read_label, read_volume
+    from vesselseg.image_io import read_label, read_volume
+    from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
     from vesselseg.threshold_analysis import DETAILED_THRESHOLDS, analyse_thresholds, analysis_json
 

@@ -51,7 +51,7 @@ def check_precisions(
         or no case has small arteries.
     """
     from vesselseg.engines.choice import floats_of_int8
-    from vesselseg.image_io import check_output
+    from vesselseg.output_files import check_output
 
     if manifest.path is None:
         raise ValueError("this manifest was not read from a file")
@@ -154,7 +154,7 @@ def write_checks(manifest: Manifest, checks: dict[str, PrecisionCheck]) -> Manif
     VesselSegError
         If the file cannot be written.
     """
-    from vesselseg.image_io import atomic_output
+    from vesselseg.output_files import atomic_output
 
     if manifest.path is None:
         raise ValueError("this manifest was not read from a file")

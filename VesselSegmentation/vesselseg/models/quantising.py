@@ -74,7 +74,7 @@ def quantise_model(
     """
     from vesselseg.engines.choice import is_installed
     from vesselseg.engines.graphs import graph_traits, has_graph
-    from vesselseg.image_io import atomic_output, check_output
+    from vesselseg.output_files import atomic_output, check_output
 
     if manifest.path is None:
         raise ValueError("this manifest was not read from a file")

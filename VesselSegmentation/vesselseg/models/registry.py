@@ -106,8 +106,8 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
     VesselSegError
         If the model is not whole, does not load, or its name is taken.
     """
-    from vesselseg.image_io import atomic_output
     from vesselseg.models.weights import load_network
+    from vesselseg.output_files import atomic_output
 
     source = Manifest.read(Path(path))
     load_network(source)  # refuses a wrong sum, wrong shapes, an unknown architecture

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output
 from vesselseg.models.manifest import Manifest
 from vesselseg.networks import build_network
+from vesselseg.output_files import atomic_output
 
 if TYPE_CHECKING:
     import torch

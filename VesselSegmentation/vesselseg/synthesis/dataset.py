@@ -12,7 +12,8 @@ import numpy as np
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import atomic_output, make_output_folder, read_label, read_volume, write_volume
+from vesselseg.image_io import read_label, read_volume, write_volume
+from vesselseg.output_files import atomic_output, make_output_folder
 from vesselseg.synthesis.artefacts import with_laminar_cortex
 from vesselseg.synthesis.background import Background, Mask, brain_box, grown, without_arteries
 from vesselseg.synthesis.drawing import Drawing, draw

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output
+from vesselseg.output_files import atomic_output
 
 
 def save_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:

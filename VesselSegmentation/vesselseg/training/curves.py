@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from vesselseg.image_io import atomic_output
+from vesselseg.output_files import atomic_output
 
 #: Column -> name and colour of its curve; losses to the left, shares to the right.
 _LOSSES = {"loss": ("training", "#0072B2"), "validation_loss": ("validation", "#D55E00")}

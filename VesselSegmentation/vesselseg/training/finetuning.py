@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import check_output, make_output_folder, read_label, read_volume, write_volume
+from vesselseg.image_io import read_label, read_volume, write_volume
 from vesselseg.metrics import evaluate
 from vesselseg.models import Manifest, import_model, list_models
 from vesselseg.networks import build_network
+from vesselseg.output_files import check_output, make_output_folder
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.resampling import AxialView, network_spacing, resample
 from vesselseg.segmentation import segment

@@ -14,7 +14,7 @@ import numpy as np
 
 import vesselseg
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output, check_output
+from vesselseg.output_files import atomic_output, check_output
 from vesselseg.training.config import FREE_ENTRIES, TrainingConfig
 from vesselseg.training.curves import draw_curves, write_table
 

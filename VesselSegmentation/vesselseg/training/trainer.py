@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import atomic_output, make_output_folder
 from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import load_network, save_model
 from vesselseg.networks import build_network, in_channels_last
+from vesselseg.output_files import atomic_output, make_output_folder
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.training.backend import choose_precision, process_count, start_fabric
 from vesselseg.training.checkpoint import load_checkpoint, save_checkpoint

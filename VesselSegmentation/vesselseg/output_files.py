@@ -1,0 +1,174 @@
+"""Files that appear whole or not at all, and what keeps them from being written, found out before any long work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from vesselseg.errors import VesselSegError
+
+
+def check_outputs(
+    outputs: Iterable[str | os.PathLike[str] | None],
+    *,
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+    overwrite: bool = False,
+) -> None:
+    """Make sure, before any long work, that files can be written and that none takes the place of another.
+
+    Parameters
+    ----------
+    outputs : iterable of path-like or None
+        The files to be written later; None stands for one that is not asked for.
+    inputs : iterable of path-like or None
+        Files that are read: never to be replaced, not even with `overwrite`.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Raises
+    ------
+    VesselSegError
+        As `check_output`, and if two outputs are the same file or an output is an input.
+    """
+    kept = {os.path.realpath(path) for path in inputs if path is not None}
+    seen: set[str] = set()
+    for path in outputs:
+        if path is None:
+            continue
+        check_output(path, overwrite=overwrite)
+        real = os.path.realpath(path)
+        if real in kept:
+            raise VesselSegError(f"{path} is an input", "choose another name for the output")
+        if real in seen:
+            raise VesselSegError(f"two outputs would be the same file, {path}", "give each a name of its own")
+        seen.add(real)
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Make sure, before any long work, that a file can be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to be written later.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    VesselSegError
+        If the file exists and may not be replaced, if its folder does not exist or is not writable.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise VesselSegError(f"{path} is a folder", "give the name of a file")
+        if _is_there(path) and not overwrite:
+            raise _taken(path)
+        if not path.parent.is_dir():
+            raise VesselSegError(f"there is no folder {path.parent}", "make it first, or choose another one")
+        # Asking for permissions is not enough: the file system itself may be read-only.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+
+
+def check_output_folder(folder: Path) -> None:
+    """Make sure, before any long work, that files can be written into a folder, be it one that is still to be made.
+
+    Raises
+    ------
+    VesselSegError
+        If they cannot.
+    """
+    try:
+        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except (OSError, ValueError) as error:
+        raise _no_folder(folder, error) from error
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder, unless it is there; raise `VesselSegError` if that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _no_folder(folder, error) from error
+
+
+def _no_folder(folder: Path, error: OSError | ValueError) -> VesselSegError:
+    reason = getattr(error, "strerror", None) or error
+    return VesselSegError(f"the folder {folder} cannot be made: {reason}", "choose another one")
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a name is taken, be it by a link that leads nowhere; raises where it cannot be one."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _taken(path: Path) -> VesselSegError:
+    return VesselSegError(f"{path} exists already", "choose another name, or give --overwrite to replace it")
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> VesselSegError:
+    reason = getattr(error, "strerror", None) or error
+    return VesselSegError(
+        f"{path} cannot be written: {reason}", "choose a name and a folder that you may write to, with enough space"
+    )
+
+
+@contextlib.contextmanager
+def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary name beside a file; the file takes its place only when the block ends without an error.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to be written.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        Write here. The name ends as `path` does, in lower case: writers tell formats by it.
+
+    Raises
+    ------
+    VesselSegError
+        As `check_output`; also if the file has appeared meanwhile and may not be replaced.
+    """
+    path = Path(path)
+    check_output(path, overwrite=overwrite)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".vesselseg-", dir=path.parent) as folder:
+            # Some writers know only names in UTF-8, of moderate length: the real one comes with the rename.
+            suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+            temporary = Path(folder) / f"output{suffix}"
+            yield temporary
+            _put(temporary, path, overwrite)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _put(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give a file its name, which another one may have taken while it was written."""
+    if not overwrite:
+        try:
+            os.link(temporary, path)  # unlike a rename, it never replaces
+            return
+        except FileExistsError:
+            raise _taken(path) from None
+        except OSError:  # a file system without hard links
+            if _is_there(path):
+                raise _taken(path) from None
+    os.replace(temporary, path)
