@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.ndimage import label as label_pieces
 
@@ -173,6 +174,19 @@ def test_random_field_is_standardised_and_smooth() -> None:
     assert field.shape == (20, 30, 40)
     assert field.std() == pytest.approx(1, abs=1e-3)
     assert np.abs(np.diff(field, axis=2)).mean() < 0.4
+
+
+def test_random_field_is_what_itk_interpolates() -> None:
+    shape, scale = (20, 30, 41), 7.3
+    rng = np.random.default_rng(4)
+    image = sitk.GetImageFromArray(rng.normal(size=[int(np.ceil(n / scale)) + 3 for n in shape]).astype(np.float32))
+    origin = [1.0 + float(v) for v in rng.uniform(0, 0.5, 3)]
+    grid = sitk.Image(*shape[::-1], sitk.sitkFloat32)
+    grid.SetSpacing([1 / scale] * 3)
+    grid.SetOrigin(origin)
+    expected = sitk.GetArrayFromImage(sitk.Resample(image, grid, sitk.Transform(), sitk.sitkBSpline))
+    expected = (expected - expected.mean()) / expected.std()
+    np.testing.assert_allclose(random_field(shape, scale, np.random.default_rng(4)), expected, atol=1e-5)
 
 
 def small_scene(seed: int = 0):

@@ -14,17 +14,24 @@ from vesselseg.synthesis.sinuses import with_sinuses
 
 def random_field(shape: tuple[int, int, int], scale: float, rng: np.random.Generator) -> Image:
     """Return smooth noise of mean 0 and standard deviation 1 whose bumps are about `scale` voxels wide."""
-    import SimpleITK as sitk
-
     coarse = [max(int(np.ceil(n / scale)) + 3, 4) for n in shape]
-    image = sitk.GetImageFromArray(rng.normal(size=coarse).astype(np.float32))
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetSize([shape[2], shape[1], shape[0]])
-    resampler.SetOutputSpacing([1.0 / scale] * 3)
-    resampler.SetOutputOrigin([1.0 + float(v) for v in rng.uniform(0, 0.5, 3)])
-    resampler.SetInterpolator(sitk.sitkBSpline)
-    field = sitk.GetArrayFromImage(resampler.Execute(image))
+    field: Image = rng.normal(size=coarse).astype(np.float32)
+    first = 1.0 + rng.uniform(0, 0.5, 3)[::-1]  # drawn along x, y, z
+    for axis, subscripts in enumerate(("az,zyx->ayx", "by,zyx->zbx", "cx,zyx->zyc")):
+        places = first[axis] + np.arange(shape[axis]) / scale
+        field = np.einsum(subscripts, _spline_weights(coarse[axis], places), field, optimize=True)
     return (field - field.mean()) / max(float(field.std()), 1e-6)
+
+
+def _spline_weights(count: int, places: NDArray[np.float64]) -> Image:
+    """Return what a row of values is multiplied with to interpolate it by cubic splines, shape (places, count).
+
+    Axis by axis that is a hundred times as fast as an interpolation of each voxel from its 64 neighbours.
+    """
+    from scipy.ndimage import map_coordinates
+
+    rows = [map_coordinates(unit, [places], order=3, mode="mirror") for unit in np.eye(count)]
+    return np.stack(rows, axis=1).astype(np.float32)
 
 
 def simulated_head(
