@@ -141,12 +141,14 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
             if dimension == 4:
                 # A three-dimensional image that was stored as a series of one.
                 reader.SetExtractSize([*sides[:3], 0])
-            voxels = read_nifti_voxels(path, header, dtype) if header else None
-            if voxels is not None and dimension == 3:
-                volume = _on_grid(path, voxels, Geometry.from_sitk(reader))
-            else:
+            if not header or dimension == 4:
                 is_dicom = reader.GetImageIOFromFileName(name) == "GDCMImageIO"
                 volume = _checked(path, read_dicom_file(name) if is_dicom else reader.Execute(), dtype)
+        if header:
+            # Not while ITK is kept quiet: nobody else in this process need be.
+            voxels = read_nifti_voxels(path, header, dtype)
+            if dimension == 3:
+                volume = _on_grid(path, voxels, Geometry.from_sitk(reader))
     except (RuntimeError, MemoryError) as error:
         if "orthonormal" in str(error).lower():
             raise _sheared(path) from error

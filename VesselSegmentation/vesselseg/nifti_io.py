@@ -65,7 +65,7 @@ def nifti_header(reader: SimpleITK.ImageFileReader) -> dict[str, str]:
     return {key: reader.GetMetaData(key) for key in _KEYS}
 
 
-def read_nifti_voxels(path: Path, header: Mapping[str, str], dtype: DTypeLike | None = None) -> NDArray[Any] | None:
+def read_nifti_voxels(path: Path, header: Mapping[str, str], dtype: DTypeLike | None = None) -> NDArray[Any]:
     """Read the voxels of a file; refuse those that ITK makes up without a word.
 
     It fills a file that breaks off with 0, and turns values that are no numbers into 0.
@@ -81,17 +81,20 @@ def read_nifti_voxels(path: Path, header: Mapping[str, str], dtype: DTypeLike | 
 
     Returns
     -------
-    ndarray, one-dimensional, or None
-        In the order of the file; None where its voxels are no plain numbers, but colours, say.
+    ndarray, one-dimensional
+        In the order of the file.
 
     Raises
     ------
     VesselSegError
-        If the file breaks off, or its geometry or a voxel is not made of numbers.
+        If the file breaks off, its geometry or a voxel is not made of numbers, or its voxels are of a kind that is not
+        known.
     """
     item = int(header["bitpix"]) // 8
     count = math.prod(int(header[f"dim[{i + 1}]"]) for i in range(int(header["dim[0]"])))
-    stored, values = _TYPES.get(int(header["datatype"])), None
+    if int(header["datatype"]) not in _TYPES:
+        raise VesselSegError(f"the voxels of {path} are of a kind that is not known", "convert them to numbers")
+    stored = _TYPES[int(header["datatype"])]
     not_numbers, done = 0, 0
     stream, errors = _opened(path)
     try:
@@ -102,16 +105,13 @@ def read_nifti_voxels(path: Path, header: Mapping[str, str], dtype: DTypeLike | 
             order = "<" if int.from_bytes(start[:4], "little") == _HEADER_BYTES else ">"
             _check_numbers(path, start, order)
             scale = _Scale.of(start, order)
-            if stored is not None:
-                values = np.empty(count, dtype or (stored if scale is None else scale.dtype(stored)))
+            values = np.empty(count, dtype or (stored if scale is None else scale.dtype(stored)))
             while done < count:
                 # Blocks hold whole voxels: their size is a multiple of that of every type.
                 block = stream.read(min(_BLOCK_BYTES, (count - done) * item))
                 if not block or len(block) % item:
                     raise _broken(path)
                 begin, done = done, done + len(block) // item
-                if stored is None or values is None:
-                    continue
                 part = np.frombuffer(block, order + stored)
                 if part.dtype.kind == "f":
                     not_numbers += int(np.count_nonzero(~np.isfinite(part)))
