@@ -9,13 +9,14 @@ from vesselseg.benchmark.measuring import Event
 from vesselseg.benchmark.timing import Timing
 
 _NONE = "-"
+_DIFFERENCES = (
+    "diff.: largest difference of the probability. torch eager sees whole slices, this program what lies around the\n"
+    "brain; torch-f32 is this program with torch, which sees the same as its other engines (--only torch)."
+)
 
 
 def rows_text(rows: Sequence[Row], baseline: str) -> str:
-    """Return the table of the programs for a terminal; below it what did not run, and why.
-
-    The differences are the largest of the probability: from torch eager on whole slices, and from this program with
-    torch in f32, which sees what its other engines see.
+    """Return the table of the programs for a terminal; below it what did not run, and why, and what columns tell.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def rows_text(rows: Sequence[Row], baseline: str) -> str:
     ]  # fmt: skip
     lines = [[row.name, *_cells(row)] for row in rows if not row.not_run]
     missing = [f"{row.name}: not run: {row.not_run}" for row in rows if row.not_run]
-    return "\n".join([aligned([head, *lines]), *missing])
+    return "\n".join([aligned([head, *lines]), *missing, *(["", _DIFFERENCES] if lines else [])])
 
 
 def _cells(row: Row) -> list[str]:
