@@ -24,7 +24,8 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 # One thread for each of the parallel tests: threads that wait for each other on few cores make them many times slower.
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile
+# In the order of the folders: files of one or two long tests would come last, when there is nothing left to run beside them.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: lint
 	@.ci/browser
