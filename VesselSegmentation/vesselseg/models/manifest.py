@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ class Manifest:
         """Return the text of the manifest file."""
         values = asdict(self)
         del values["path"]
-        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        return _text(values)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -214,6 +215,24 @@ class Manifest:
         if impossible:
             raise VesselSegError(f"the model manifest {path} holds an impossible {impossible}", advice)
         return manifest
+
+
+def changed_manifest(path: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """Return the text of a manifest's file after a change; entries that are not known here stay.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    change : callable
+        Given the entries as JSON has them, which it changes.
+    """
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    return _text(values)
+
+
+def _text(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def impossible_entry(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import vesselseg
 from vesselseg.errors import VesselSegError
-from vesselseg.models.manifest import Manifest, PrecisionCheck
+from vesselseg.models.manifest import Manifest, PrecisionCheck, changed_manifest
 from vesselseg.progress import ProgressCallback, no_progress, stage
 
 #: Key of `vesselseg.metrics.evaluate`: the share of the small arteries' centreline that was found.
@@ -158,8 +158,11 @@ def write_checks(manifest: Manifest, checks: dict[str, PrecisionCheck]) -> Manif
 
     if manifest.path is None:
         raise ValueError("this manifest was not read from a file")
-    values = json.loads(manifest.path.read_text(encoding="utf-8"))
-    values["precisions"] = {**(values.get("precisions") or {}), **{name: asdict(each) for name, each in checks.items()}}
+    measured = {name: asdict(each) for name, each in checks.items()}
+
+    def add(values: dict[str, Any]) -> None:
+        values["precisions"] = {**(values.get("precisions") or {}), **measured}
+
     with atomic_output(manifest.path, overwrite=True) as path:
-        path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(changed_manifest(manifest.path, add), encoding="utf-8")
     return Manifest.read(manifest.path)

@@ -9,7 +9,6 @@ faster in it) or in single precision.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from vesselseg.engines.interface import Levels, Results, Traits
 from vesselseg.errors import VesselSegError
-from vesselseg.models.manifest import Manifest
+from vesselseg.models.manifest import Manifest, changed_manifest
 from vesselseg.models.weights import load_weights
 from vesselseg.progress import ProgressCallback, no_progress, stage
 
@@ -95,11 +94,13 @@ def quantise_model(
     if not samples:
         raise VesselSegError("there is nothing to be seen in these scans", "give scans as the model was trained on")
     ranges = _Trials(manifest, samples).best_ranges(stage(progress, 0.2, 1.0))
-    values = json.loads(manifest.path.read_text(encoding="utf-8"))
-    values["int8"] = {"model_sha256": manifest.sha256, "ranges": ranges}
-    (values.get("precisions") or {}).pop("int8", None)  # of the form before
+
+    def put(values: dict[str, Any]) -> None:
+        values["int8"] = {"model_sha256": manifest.sha256, "ranges": ranges}
+        (values.get("precisions") or {}).pop("int8", None)  # of the form before
+
     with atomic_output(manifest.path, overwrite=True) as path:
-        path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(changed_manifest(manifest.path, put), encoding="utf-8")
     progress(1.0, "done")
     return Manifest.read(manifest.path)
 

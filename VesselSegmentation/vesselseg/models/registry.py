@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
 from pathlib import Path
 
 from vesselseg.errors import VesselSegError
-from vesselseg.models.manifest import Manifest
+from vesselseg.models.manifest import Manifest, changed_manifest
 
 logger = logging.getLogger("vesselseg")
 
@@ -127,7 +126,6 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
         weights = folder / f"{source.name}.safetensors"
         with atomic_output(weights, overwrite=overwrite) as weights_copy:
             shutil.copyfile(source.weights_path, weights_copy)
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        values["weights"] = weights.name
-        manifest_copy.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = changed_manifest(Path(path), lambda values: values.update(weights=weights.name))
+        manifest_copy.write_text(text, encoding="utf-8")
     return Manifest.read(target)
