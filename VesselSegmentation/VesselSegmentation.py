@@ -274,9 +274,10 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             # The vessels of one scan must not be written over those of another.
             self._inputVolume = parameters.inputVolume
             parameters.outputSegmentation = self.logic.segmentationOf(parameters.inputVolume)
-            parameters.probabilityVolume = self.logic.probabilityOf(parameters.outputSegmentation)
         if parameters.outputSegmentation is not self._segmentation:
             self._segmentation = parameters.outputSegmentation
+            # Nor the probability of one segmentation over that of another.
+            parameters.probabilityVolume = self.logic.probabilityOf(parameters.outputSegmentation)
             self._showThreshold()
         self._update()
 
@@ -305,6 +306,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._review.forget_moves()
 
     def _takeSegmentation(self, job: Any) -> None:
+        if job.volume_node is not self._parameterNode.inputVolume:
+            return  # another scan was chosen meanwhile; with this one, its vessels are found again
         firstOne = self._parameterNode.outputSegmentation is None
         self._parameterNode.outputSegmentation = job.segmentation_node
         self._parameterNode.probabilityVolume = job.probability_node

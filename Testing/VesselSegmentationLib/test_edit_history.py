@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from compared_labels import SHAPE, add_segmentation, paint, two_labels
 from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.edit_history import AUTOMATIC, DONE, REDONE, UNDONE, EditHistory
-from VesselSegmentationLib.edit_segment import SegmentVoxels, change_voxels, read_voxels, replace_voxels
+from VesselSegmentationLib.edit_segment import SegmentVoxels, change_voxels, read_voxels, replace_voxels, same_voxels
 from VesselSegmentationLib.segment_voxels import oriented_image
 from VesselSegmentationLib.segmentation_nodes import (
     changed_since_written,
@@ -281,6 +283,59 @@ def test_another_grid_is_undone_as_well(scan, vessels, history):
     np.testing.assert_array_equal(after.mask, before.mask)
     history.redo()
     np.testing.assert_allclose(read_voxels(node, segment_id).matrix, shifted)
+
+
+@pytest.mark.parametrize("surfaces", [False, True])
+@pytest.mark.parametrize("turn", [np.eye(3), np.diag([-1.0, 1.0, 1.0]), [[0.8, -0.7, 0], [0.6, 0.9, 0], [0, 0, 1.2]]])
+def test_steps_go_where_a_hardened_transform_moves_the_segments(scan, vessels, history, add_transform, surfaces, turn):
+    node = vessels[0]
+    states = [voxels(vessels, scan)]
+    use_tool(history, vessels, add=[(0, 0, 0), (19, 23, 27)])
+    states.append(voxels(vessels, scan))
+    paint(*vessels, scan, ball((10, 9, 9)), 0)
+    history.settle()
+    states.append(voxels(vessels, scan))
+    node.GetSegmentation().AddEmptySegment("empty")
+    history.settle()
+    if surfaces:
+        set_surface_shown(node, True)
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = turn, (1.3, -7.0, 12.5)
+    for each in (scan, node):
+        each.SetAndObserveTransformNodeID(add_transform(matrix).GetID())
+    history.undo()
+    for each in (scan, node):
+        assert each.HardenTransform()
+    np.testing.assert_array_equal(voxels(vessels, scan), states[2])
+    assert len(history.steps) == 2
+    for state in (states[1], states[0]):
+        history.undo()
+        np.testing.assert_array_equal(voxels(vessels, scan), state)
+    assert not history.steps
+    for state in states[1:]:
+        history.redo()
+        np.testing.assert_array_equal(voxels(vessels, scan), state)
+
+
+def test_a_hardened_warp_is_a_step(scene, scan, vessels, history):
+    node = vessels[0]
+    before = read_voxels(*vessels)
+    warp = vtkThinPlateSplineTransform()
+    places, moved = vtkPoints(), vtkPoints()
+    for place in ((0, 0, 0), (10, 0, 0), (0, 10, 0), (0, 0, 10), (10, 10, 10)):
+        places.InsertNextPoint(place)
+        moved.InsertNextPoint(place[0] + 0.3 * place[1], *place[1:])
+    warp.SetSourceLandmarks(places)
+    warp.SetTargetLandmarks(moved)
+    warp.SetBasisToR()
+    transform = scene.AddNewNodeByClass("vtkMRMLTransformNode")
+    transform.SetAndObserveTransformToParent(warp)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    assert node.HardenTransform()
+    assert len(history.steps) == 1
+    assert not same_voxels(read_voxels(*vessels), before)
+    history.undo()
+    assert same_voxels(read_voxels(*vessels), before)
 
 
 def test_a_step_that_fails_changes_nothing(scan, vessels, history):

@@ -19,6 +19,7 @@ from VesselSegmentationLib.edit_original import AUTOMATIC, FOUND, kept_original,
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import WHOLE_VOLUME, ReviewLogic
 from VesselSegmentationLib.run_record import record_probability, record_threshold
+from VesselSegmentationLib.segmentation_logic import SegmentationLogic
 from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
@@ -443,6 +444,64 @@ def test_transforms_and_clicks(scene, scan, vessels, logic, add_transform):
     np.testing.assert_allclose(logic.target.voxel_of(place), (2, 2, 4), atol=1e-6)
     logic.commit(logic.preview_remove_piece(tuple(place)))
     assert not voxels(vessels, scan)[2].any()
+
+
+def test_the_label_of_a_threshold_that_is_moved_to_and_fro(scene, scan, vessels, probability, logic, review):
+    logic.target.label()
+    for threshold in (0.2, 0.5, 0.2, 0.95, 0.5):
+        SegmentationLogic(scene).apply_threshold(probability, vessels[0], threshold)
+        logic.poll()
+        np.testing.assert_array_equal(logic.target.label(), voxels(vessels, scan))
+        assert_live(review, vessels, scan)
+        assert logic.target.metrics()["dice"] == pytest.approx(review.metrics[WHOLE_VOLUME]["dice"])
+    assert len(logic.target.history.steps) == 1
+
+
+def test_a_scan_that_is_moved_without_a_transform(scan, vessels, logic):
+    logic.target.label()
+    scan.SetOrigin(6.0, 0.0, 0.0)  # ten voxels
+    np.testing.assert_array_equal(logic.target.label(), voxels(vessels, scan))
+    assert logic.target.label().sum() < WAS.sum()
+    scan.SetOrigin(6.1, 0.0, 0.0)
+    with pytest.raises(VesselSegError, match="do not coincide"):
+        logic.target.label()
+    scan.SetOrigin(0.0, 0.0, 0.0)
+    np.testing.assert_array_equal(logic.target.label(), WAS)
+
+
+def test_a_reference_that_is_gone_is_no_reason_to_lose_an_edit(scene, scan, vessels):
+    reference = add_segmentation(scene, scan, TRUTH, "Truth")
+    logic = EditLogic(scene)
+    logic.start(vessels[0], reference=LabelSource(*reference))
+    edit = logic.preview_remove_piece(at(scan, 2, 2, 4))
+    reference[0].GetSegmentation().RemoveSegment(reference[1])
+    assert logic.commit(edit) is not None
+    (entry,) = logic.log.entries
+    assert entry["metrics_before"]["dice"] > 0.8
+    assert entry["metrics_after"] is None
+    logic.stop()
+
+
+def test_a_reference_that_is_moved_is_measured_where_it_is(scene, scan, vessels, add_transform):
+    reference = add_segmentation(scene, scan, TRUTH, "Truth")
+    logic = EditLogic(scene)
+    logic.start(vessels[0], reference=LabelSource(*reference))
+    matrix = np.eye(4)
+    matrix[:3, 3] = 6.0
+    reference[0].SetAndObserveTransformNodeID(add_transform(matrix).GetID())
+    moved = segment_label(*reference, scan).array
+    dice = 2 * int((moved & WAS).sum()) / int(moved.sum() + WAS.sum())
+    assert logic.target.metrics()["dice"] == pytest.approx(dice)
+    logic.stop()
+
+
+def test_the_original_goes_where_the_scan_goes(scan, vessels, logic, add_transform):
+    logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
+    matrix = np.eye(4)
+    matrix[:3, 3] = 5.0, 7.0, 9.0
+    for node in (scan, vessels[0]):
+        node.SetAndObserveTransformNodeID(add_transform(matrix).GetID())
+    np.testing.assert_array_equal(original_label(vessels[0], scan).array, WAS)
 
 
 def test_segments_that_cannot_be_edited_are_refused(scene, scan, add_scan, vessels):

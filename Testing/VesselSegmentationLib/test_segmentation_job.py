@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkWeakReference
+from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.segmentation_job import SegmentationJob, SegmentationSettings
@@ -215,6 +216,25 @@ def test_vessels_edited_during_the_run_are_kept(scene, logic, add_scan):
     assert segment_label(segmentation, old, scan).array.sum() == volume.array.size - 1
     np.testing.assert_array_equal(segment_label(segmentation, new, scan).array, expected_label(scan))
     assert any("kept" in line for line in job.log)
+
+
+def test_segmentation_that_is_warped_away_during_the_run(scene, logic, add_scan):
+    scan = add_scan()
+    job = logic.start_segmentation(scan)
+    assert job.wait(30) == "done"
+    segmentation, probability = job.segmentation_node, job.probability_node
+    before = volume_from_node(probability).array.copy()
+    volume = volume_from_node(scan)
+    set_node_volume(scan, volume.with_array(np.ascontiguousarray(volume.array[::-1])))
+    warp = scene.AddNewNodeByClass("vtkMRMLTransformNode")
+    warp.SetAndObserveTransformToParent(vtkThinPlateSplineTransform())
+    job = logic.start_segmentation(scan, segmentation, probability)
+    segmentation.SetAndObserveTransformNodeID(warp.GetID())
+    assert job.wait(30) == "failed"
+    assert "warping transform" in job.error.message
+    np.testing.assert_array_equal(volume_from_node(probability).array, before)
+    with pytest.raises(VesselSegError, match="warping transform"):
+        logic.start_segmentation(scan, segmentation, probability)
 
 
 def test_nodes_that_do_not_fit_are_refused(scene, logic, add_scan):

@@ -86,6 +86,25 @@ def test_reference_geometry_stays_that_of_the_scan(logic, done):
     assert segmentation_node.GetNodeReference("referenceImageGeometryRef") is scan
 
 
+def test_threshold_of_a_scan_that_was_moved_without_its_probability(logic, done, add_transform):
+    scan, segmentation_node, probability_node = done
+    matrix = np.eye(4)
+    matrix[:3, 3] = 5.0, 7.0, 9.0
+    transform = add_transform(matrix).GetID()
+    for node in (scan, segmentation_node):
+        node.SetAndObserveTransformNodeID(transform)
+    logic.apply_threshold(probability_node, segmentation_node, 0.7)
+    expected = volume_from_node(probability_node).array >= 0.7
+    np.testing.assert_array_equal(vessels(logic, segmentation_node, scan), expected)
+    assert segmentation_node.GetNodeReference("referenceImageGeometryRef") is scan
+    for node in (scan, segmentation_node):
+        node.HardenTransform()
+    with pytest.raises(VesselSegError, match="was moved, its probability"):
+        logic.apply_threshold(probability_node, segmentation_node, 0.5)
+    np.testing.assert_array_equal(vessels(logic, segmentation_node, scan), expected)
+    assert logic.threshold(segmentation_node) == (0.7, 0.0)
+
+
 def test_threshold_into_a_new_segmentation(scene, logic, done):
     scan, _, probability_node = done
     other = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other")

@@ -68,6 +68,22 @@ def test_vessels_that_are_deleted_come_back(correcting: Any, editor: Any) -> Non
     np.testing.assert_array_equal(label(correcting), drawn()[0])
 
 
+def test_the_editor_is_opened_on_vessels_that_were_deleted(correcting: Any, slicer_host: host.Host) -> None:
+    from VesselSegmentationLib.segmentation_nodes import segment_with_role
+
+    ui, node = correcting.ui, correcting._parameterNode.outputSegmentation
+    node.GetSegmentation().RemoveSegment(segment_with_role(node))
+    rest(0.3)
+    ui.freeHandGroupBox.collapsed = False
+    correcting._parameterNode.show3D = not correcting._parameterNode.show3D  # anything that brings the panel up to date
+    assert slicer_host.dialogs.shown == []
+    assert "deleted: undo that" in ui.freeHandLabel.text
+    ui.undoButton.click()
+    for collapsed in (True, False):
+        ui.freeHandGroupBox.collapsed = collapsed
+    assert "Paints where" in ui.freeHandLabel.text
+
+
 def test_the_editor_rests_while_another_module_is_open(correcting: Any, editor: Any, slicer_host: host.Host) -> None:
     editor.setActiveEffectByName("Erase")
     slicer_host.exit_module(correcting)

@@ -199,6 +199,48 @@ def test_another_scan_gets_a_segmentation_of_its_own(segmented: Any, add_scan: C
     assert ui.probabilitySelector.currentNode() is probability
 
 
+def test_another_scan_that_is_chosen_during_the_run_keeps_out_of_it(
+    panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]
+) -> None:
+    pretend("segment")
+    ui, first, second = panel.ui, add_scan("first"), add_scan("second", seed=1)
+    ui.inputSelector.setCurrentNode(first)
+    ui.segmentButton.click()
+    ui.inputSelector.setCurrentNode(second)
+    wait_until_idle(panel)
+    assert "the vessels of 'first' are found" in ui.statusLabel.text
+    assert ui.segmentationSelector.currentNode() is None
+    assert ui.probabilitySelector.currentNode() is None
+    found = panel.logic.segmentationOf(first)
+    before = vessels(found, first)
+    ui.segmentButton.click()
+    wait_until_idle(panel)
+    assert ui.segmentationSelector.currentNode().GetName() == "second vessels"
+    np.testing.assert_array_equal(vessels(found, first), before)
+    ui.inputSelector.setCurrentNode(first)
+    assert ui.segmentationSelector.currentNode() is found
+
+
+def test_a_new_segmentation_gets_a_probability_of_its_own(segmented: Any) -> None:
+    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+    ui = segmented.ui
+    scan, first = ui.inputSelector.currentNode(), ui.segmentationSelector.currentNode()
+    probability = ui.probabilitySelector.currentNode()
+    before = volume_from_node(probability).array.copy()
+    volume = volume_from_node(scan)
+    set_node_volume(scan, volume.with_array(np.ascontiguousarray(volume.array[::-1])))
+    ui.segmentationSelector.setCurrentNode(None)
+    assert ui.probabilitySelector.currentNode() is None
+    ui.segmentButton.click()
+    wait_until_idle(segmented)
+    assert ui.segmentationSelector.currentNode() is not first
+    assert ui.probabilitySelector.currentNode() is not probability
+    np.testing.assert_array_equal(volume_from_node(probability).array, before)
+    ui.segmentationSelector.setCurrentNode(first)
+    assert ui.probabilitySelector.currentNode() is probability
+
+
 def test_the_brain_mask_can_be_a_node(panel: Any, add_scan: Callable[..., Any]) -> None:
     import slicer
 

@@ -12,13 +12,16 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import slicer
+from numpy.typing import NDArray
 
 from vesselseg.editing import Edit
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.edit_segment import (
     SegmentVoxels,
     edit_of_change,
+    image_matrix,
     image_time,
     read_voxels,
     same_voxels,
@@ -34,6 +37,7 @@ from VesselSegmentationLib.edit_steps import (
     merged,
     read_run_tags,
 )
+from VesselSegmentationLib.node_geometry import matrix_to_world
 from VesselSegmentationLib.segmentation_nodes import WRITTEN_TAG
 
 #: Steps that a history keeps, and how many bytes they may take; the youngest `_LEAST_STEPS` are always kept.
@@ -97,7 +101,10 @@ class EditHistory:
         self._takes_only: dict[str, bool] = {}
         self._writing = False
         self._known = self._read_all()
+        self._to_world = _to_world(self.node)
         self._observed = [self.node.AddObserver(event, self._on_event) for event in _events()]
+        transformed = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        self._observed.append(self.node.AddObserver(transformed, self._on_transform))
 
     def close(self) -> None:
         """Let go of the segmentation; the steps are forgotten."""
@@ -261,7 +268,35 @@ class EditHistory:
         scene = self.node.GetScene()
         if self._writing or scene is None or scene.IsClosing():
             return
+        matrix = self._hardened()
+        if matrix is not None:
+            # The steps go along: no undo may bring a segment back from where the transform has put it.
+            self.settle()
+            self._steps = [step.moved(matrix) for step in self._steps]
+            self._known = self._read_all()
         self._collect()
+
+    def _on_transform(self, caller: Any, event: Any) -> None:
+        self._on_event(caller, event)
+        self._to_world = _to_world(self.node)
+
+    def _hardened(self) -> NDArray[np.float64] | None:
+        """Return the matrix of a transform that was hardened just now, of which no event tells; None if none was."""
+        matrix, moved = self._to_world, False
+        if matrix is None or np.allclose(matrix, np.eye(4)):
+            return None
+        for segment_id, known in self._known.items():
+            if self.node.GetSegmentation().GetSegment(segment_id) is not known.segment:
+                return None
+            now, before = image_matrix(self.node, segment_id), known.voxels.matrix
+            if np.allclose(now, before):
+                if known.voxels.is_empty:
+                    continue  # without an image there is nothing to move
+                return None
+            if not np.allclose(now, matrix @ before):
+                return None
+            moved = True
+        return matrix if moved else None
 
     def _collect(self) -> None:
         """Compare the segments with what is known of them; from now on they are known as they are."""
@@ -352,6 +387,12 @@ def voxel_edits(step: EditStep, segment_id: str) -> list[tuple[Edit, Any]]:
         for change in step.changes
         if isinstance(change, VoxelChange) and change.segment_id == segment_id
     ]
+
+
+def _to_world(node: Any) -> NDArray[np.float64] | None:
+    with contextlib.suppress(VesselSegError):
+        return matrix_to_world(node)
+    return None
 
 
 def _events() -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -462,7 +463,9 @@ class EditLogic:
             before = target.before(step)
             if before is not None:
                 keep_original(target.node, target.segment_id, target.volume_node, before)
-        metrics = target.metrics()
+        metrics = None
+        with contextlib.suppress(VesselSegError):  # a reference that is gone is no reason to lose the step
+            metrics = target.metrics()
         log.add(step, what, reader=self.reader, metrics_before=self._metrics, metrics_after=metrics)
         self._metrics = metrics
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
 
 from vesselseg.postprocessing import threshold_probability
 from vesselseg.volume import Volume
 from VesselSegmentationLib.node_geometry import share_transform
 from VesselSegmentationLib.run_record import probability_of, recorded_threshold
+from VesselSegmentationLib.segment_voxels import on_grid, segment_voxels
 from VesselSegmentationLib.segmentation_nodes import (
     WRITTEN_TAG,
     segment_fingerprint,
-    segment_label,
     segment_tag,
     segment_with_role,
     set_segment_label,
@@ -44,7 +45,10 @@ def original_kind(segmentation_node: Any) -> str:
 def original_label(segmentation_node: Any, volume_node: Any) -> Volume | None:
     """Return the label before the first edit on the grid of the scan; None if none was kept."""
     kept = kept_original(segmentation_node)
-    return None if kept is None else segment_label(*kept, volume_node)
+    if kept is None:
+        return None
+    # It was written in the coordinates of the scan, which may be under another transform by now than the copy.
+    return on_grid(*segment_voxels(*kept), np.eye(4), volume_geometry(volume_node))
 
 
 def keep_original(segmentation_node: Any, segment_id: str, volume_node: Any, before: Volume) -> bool:
@@ -94,13 +98,13 @@ def _new_node(segmentation_node: Any, volume_node: Any) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetVisibility(False)
-    share_transform(node, segmentation_node)
     segmentation_node.SetNodeReferenceID(_REFERENCE, node.GetID())
     return node
 
 
 def _write(node: Any, source: Any, segment_id: str, volume_node: Any, label: Volume) -> None:
     segment = source.GetSegmentation().GetSegment(segment_id)
+    share_transform(node, volume_node)
     terminology = segment_tag(source, segment_id, slicer.vtkSegment.GetTerminologyEntryTagName())
     set_segment_label(
         node,

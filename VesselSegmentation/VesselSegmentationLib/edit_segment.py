@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,12 +82,22 @@ class PackedVoxels:
         mask = np.unpackbits(bits, count=int(np.prod(self.shape))).reshape(self.shape).astype(bool)
         return SegmentVoxels(mask, self.first, self.matrix)
 
+    def moved(self, matrix: NDArray[np.float64]) -> PackedVoxels:
+        """Return the same voxels where a matrix, shape (4, 4), leads to."""
+        return replace(self, matrix=matrix @ self.matrix)
+
 
 def image_time(segmentation_node: Any, segment_id: str) -> tuple[int, int]:
     """Return what changes whenever the voxels of a segment may have: modification time of its image, and its value."""
     image = segmentation_node.GetBinaryLabelmapInternalRepresentation(segment_id)
     value = segmentation_node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
     return (int(image.GetMTime()) if image is not None else 0, int(value))
+
+
+def image_matrix(segmentation_node: Any, segment_id: str) -> NDArray[np.float64]:
+    """Return where the indices of the image of a segment lie, as `SegmentVoxels.matrix`; of unit voxels without one."""
+    image = segmentation_node.GetBinaryLabelmapInternalRepresentation(segment_id)
+    return np.eye(4) if image is None else _matrix_of(image)
 
 
 def read_voxels(segmentation_node: Any, segment_id: str) -> SegmentVoxels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Union
 
 import numpy as np
@@ -61,6 +61,10 @@ class VoxelChange:
         """Do it again."""
         change_voxels(node, self.segment_id, self.edit.unpacked(), self.matrix)
 
+    def moved(self, matrix: NDArray[np.float64]) -> VoxelChange:
+        """Return the same elsewhere: see `EditStep.moved`."""
+        return replace(self, matrix=matrix @ self.matrix)
+
 
 @dataclass(frozen=True)
 class GridChange:
@@ -82,6 +86,10 @@ class GridChange:
     def redo(self, node: Any) -> None:
         """Bring the later grid back."""
         replace_voxels(node, self.segment_id, self.after.unpacked())
+
+    def moved(self, matrix: NDArray[np.float64]) -> GridChange:
+        """Return the same elsewhere: see `EditStep.moved`."""
+        return replace(self, before=self.before.moved(matrix), after=self.after.moved(matrix))
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,10 @@ class SegmentPresence:
     def redo(self, node: Any) -> None:
         """Let it come, or go again."""
         self._set(node, self.added)
+
+    def moved(self, matrix: NDArray[np.float64]) -> SegmentPresence:
+        """Return the same elsewhere: see `EditStep.moved`."""
+        return replace(self, voxels=self.voxels.moved(matrix))
 
     def _set(self, node: Any, present: bool) -> None:
         segmentation = node.GetSegmentation()
@@ -199,6 +211,16 @@ class EditStep:
             change.redo(segmentation_node)
         for companion in self.companions:
             companion.redo(segmentation_node)
+
+    def moved(self, matrix: NDArray[np.float64]) -> EditStep:
+        """Return the same step of segments that were moved as a whole.
+
+        Parameters
+        ----------
+        matrix : ndarray, shape (4, 4)
+            From where they were to where they are, in the coordinates of the segmentation node.
+        """
+        return replace(self, changes=[change.moved(matrix) for change in self.changes])
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return the voxels added and removed, by segment."""

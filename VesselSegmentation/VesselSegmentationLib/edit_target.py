@@ -15,7 +15,7 @@ from vesselseg.editing.picking import box_around, distances_mm
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.edit_history import EditHistory, voxel_edits
+from VesselSegmentationLib.edit_history import AUTOMATIC, EditHistory, voxel_edits
 from VesselSegmentationLib.edit_segment import change_voxels, image_time, lattice_shift
 from VesselSegmentationLib.edit_steps import Companion, EditStep, VoxelChange, reversed_edit
 from VesselSegmentationLib.label_source import LabelSource
@@ -222,10 +222,16 @@ class EditTarget:
         """Return Dice, precision and sensitivity against the reference; None if there is none, or the segment is gone.
 
         As `vesselseg.metrics.evaluate` defines them. They follow every step without looking at the whole label.
+
+        Raises
+        ------
+        VesselSegError
+            If segment or reference do not fit any more.
         """
-        truth = self._reference_mask()
-        if truth is None or self.node.GetSegmentation().GetSegment(self.segment_id) is None:
+        if self.reference is None or self.node.GetSegmentation().GetSegment(self.segment_id) is None:
             return None
+        self._check_grid()
+        truth = self._reference_mask(self.reference)
         parts = self.parts()
         if parts:
             both, only_found, only_true = _overlap(self.whole_label() != 0, truth)
@@ -275,8 +281,8 @@ class EditTarget:
         return Volume(label, self.geometry)
 
     def _current_label(self) -> NDArray[np.uint8]:
+        self._check_grid()
         if self._label is None:
-            self._check_grid()
             self._label = segment_label(self.node, self.segment_id, self.volume_node).array
         return self._label
 
@@ -299,23 +305,24 @@ class EditTarget:
     def _forget(self) -> None:
         self._label = self._counts = self._truth = None
 
-    def _reference_mask(self) -> NDArray[np.bool_] | None:
-        if self.reference is None:
-            return None
-        node = self.reference.node
-        if self.reference.is_segmentation:
-            state: Any = [image_time(node, segment_id) for segment_id in self.reference.segment_ids()]
+    def _reference_mask(self, reference: LabelSource) -> NDArray[np.bool_]:
+        reference.check("reference")  # it may have been emptied or removed
+        node = reference.node
+        if reference.is_segmentation:
+            state: Any = [image_time(node, segment_id) for segment_id in reference.segment_ids()]
         else:
             state = node.GetImageData().GetMTime()
+        state = (state, matrix_between(node, self.volume_node).tobytes())
         if self._truth is None or self._truth[0] != state:
-            label, _resampled = self.reference.label_on(self.volume_node, "reference")
+            label, _resampled = reference.label_on(self.volume_node, "reference")
             self._truth, self._counts = (state, label.array != 0), None
         return self._truth[1]
 
     def _on_step(self, step: EditStep, what: str) -> None:
         if not any(change.segment_id == self.segment_id for change in step.changes) or self._label is None:
             return
-        shifted = self._shift_of(step)
+        # One of the program itself may have grown out of the one before it: not all of it is new.
+        shifted = None if step.tool == AUTOMATIC else self._shift_of(step)
         if shifted is None:
             self._label = self._counts = None
             return

@@ -40,11 +40,16 @@ class FreeHandSection(PanelSection):
     def update(self, running: bool) -> None:
         """Let the editor work on what is edited now; not while the vessels are being found anew."""
         ui, target = self.ui, self.logic.edits.target
-        if running or target is None:
+        reason = ""
+        if running:
+            reason = _("Wait until the segmentation is done.")
+        elif target is None:
+            reason = _("There are no vessels yet: segment a scan first.")
+        elif target is not self._target and target.node.GetSegmentation().GetSegment(target.segment_id) is None:
+            reason = _("The vessels were deleted: undo that, and open this again.")
+        if reason:
             self._put_down()
-            ui.freeHandLabel.text = _("Wait until the segmentation is done.") if running else _(
-                "There are no vessels yet: segment a scan first."
-            )  # fmt: skip
+            ui.freeHandLabel.text = reason
         elif not ui.freeHandGroupBox.collapsed:
             self._bind(target)
         if self._editor is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import slicer
 from vtkmodules.vtkCommonCore import vtkCommand
 
-from vesselseg.comparison import on_grid_of
 from vesselseg.error_kinds import WITH_REFERENCE, Wording
 from vesselseg.errors import VesselSegError
 from vesselseg.threshold_analysis import ThresholdAnalysis, analyse_thresholds
@@ -18,25 +16,21 @@ from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import set_map_shown, set_palette, set_sources_shown
 from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, is_error_map, recorded_comparison
 from VesselSegmentationLib.error_navigator import ErrorNavigator
-from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, EvaluationJob, overlap_metrics
+from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, overlap_metrics
 from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.review_inputs import MASK, PROBABILITY, ReviewInputs
 from VesselSegmentationLib.review_listing import ErrorListing
+from VesselSegmentationLib.review_metrics import ReviewMetrics
 from VesselSegmentationLib.review_tables import set_metrics_table, set_threshold_charts
-from VesselSegmentationLib.run_record import present_probability, probability_of, recorded_threshold
+from VesselSegmentationLib.run_record import recorded_threshold
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.volume_nodes import volume_from_node
 from VesselSegmentationLib.worker import PythonCommand
-from VesselSegmentationLib.worker_job import DONE, RUNNING
 
 __all__ = ["COMPONENTS", "INSIDE_MASK", "MAP", "METRICS", "WHOLE_VOLUME", "LabelSource", "ReviewLogic"]
 
 #: What `ReviewLogic.poll` says that has changed.
 MAP, COMPONENTS, METRICS = "map", "components", "metrics"
 
-_PROBABILITY_REFERENCE = "vesselseg.probability"
-_MASK_REFERENCE = "vesselseg.brain_mask"
-#: Metrics wait until edits pause: each stroke would start a process in vain.
-_REST_SECONDS = 0.3
 _POLL_SECONDS = 0.02
 
 
@@ -75,13 +69,10 @@ class ReviewLogic:
         self.error_map: ErrorMapNode | None = None
         self.navigator: ErrorNavigator | None = None
         self.listing: ErrorListing | None = None
-        self.metrics: dict[str, dict[str, float]] = {}
-        self._probability_node: Any = None
-        self._probability_is_own = False
-        self._mask_node: Any = None
+        self._inputs: ReviewInputs | None = None
+        self._metrics: ReviewMetrics | None = None
         self._observed: list[tuple[Any, int]] = []
-        self._job: EvaluationJob | None = None
-        self._forget()
+        self._dirty: set[str] = set()
 
     def start(
         self,
@@ -140,18 +131,11 @@ class ReviewLogic:
         self.stop()
         if palette:
             set_palette(error_map.node, palette)
-        own = probability_of(segmentation.node) if segmentation.is_segmentation else None
-        self._probability_is_own = probability_node is None or probability_node is own
-        if probability_node is None:
-            probability_node = own
-        self._probability_node, self._mask_node = probability_node, brain_mask_node
-        for role, each in ((_PROBABILITY_REFERENCE, probability_node), (_MASK_REFERENCE, brain_mask_node)):
-            error_map.node.SetNodeReferenceID(role, each.GetID() if each is not None else None)
-        self.error_map = error_map
-        self._count()
+        inputs = ReviewInputs(self.scene, error_map, probability_node, brain_mask_node)
+        self.error_map, self._inputs = error_map, inputs
         self.navigator = ErrorNavigator(self.scene, error_map)
-        self.listing = ErrorListing(self.navigator, error_map, self._fitting_probability, self.python)
-        self._metrics_due = True
+        self.listing = ErrorListing(self.navigator, error_map, inputs.fitting_probability, self.python)
+        self._metrics = ReviewMetrics(error_map, inputs.mask, lambda: self.python)
         self._observe()
         return error_map.node
 
@@ -162,48 +146,52 @@ class ReviewLogic:
             segmentation,
             reference,
             volume_node=volume_node,
-            probability_node=node.GetNodeReference(_PROBABILITY_REFERENCE),
-            brain_mask_node=node.GetNodeReference(_MASK_REFERENCE),
+            probability_node=node.GetNodeReference(PROBABILITY),
+            brain_mask_node=node.GetNodeReference(MASK),
             wording=wording,
         )
 
     def use_mask(self, brain_mask_node: Any) -> None:
         """Compute metrics inside another brain mask as well, or, with None, inside none."""
-        node = self._comparison().node
-        self._mask_node = brain_mask_node
-        node.SetNodeReferenceID(_MASK_REFERENCE, brain_mask_node.GetID() if brain_mask_node is not None else None)
-        self.metrics.pop(INSIDE_MASK, None)
-        self._observe()
-        self._measure_anew()
+        self._comparison()
+        if self._inputs is not None and self._metrics is not None:
+            self._inputs.use_mask(brain_mask_node)
+            self._metrics.forget_mask()
+            self._observe()
+            self._metrics.measure_anew()
 
     def stop(self) -> None:
         """Let go of the scene. The map stays in it, and shows what was compared last."""
         self._observe_no_more()
-        self._cancel_job()
+        if self._metrics is not None:
+            self._metrics.cancel()
         if self.listing is not None:
             self.listing.cancel()
         if self.navigator is not None:
             self.navigator.close()
         self.error_map = self.navigator = self.listing = None
-        self._probability_node = self._mask_node = None
-        self.metrics = {}
-        self._forget()
+        self._inputs = self._metrics = None
+        self._dirty = set()
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """See the attributes of the class."""
+        return {} if self._metrics is None else self._metrics.values
 
     @property
     def pending(self) -> bool:
         """Whether anything shown is older than the labels, and follows."""
-        listing = self.listing is not None and self.listing.pending
-        return bool(self._dirty or listing or self._metrics_due or self._job is not None)
+        return bool(self._dirty or any(part is not None and part.pending for part in (self.listing, self._metrics)))
 
     @property
     def metrics_current(self) -> bool:
         """Whether the metrics are those of the labels as they are now."""
-        return self._measured and not self._dirty
+        return self._metrics is not None and self._metrics.measured and not self._dirty
 
     @property
     def metrics_failed(self) -> bool:
         """Whether the metrics could not be measured: until the next edit, or another mask, they are those of before."""
-        return self.error_map is not None and not (self._measured or self._metrics_due or self._job is not None)
+        return self._metrics is not None and self._metrics.failed
 
     def poll(self, *, metrics: bool = True) -> set[str]:
         """Do the next step, if there is one.
@@ -236,7 +224,7 @@ class ReviewLogic:
             return changed
         if self.listing is not None and self.listing.step():
             return {COMPONENTS}
-        return {METRICS} if metrics and self._update_metrics() else set()
+        return {METRICS} if metrics and self._metrics is not None and self._metrics.step() else set()
 
     def wait(self, timeout: float = 60.0) -> bool:
         """Poll until everything is up to date, at most for a number of seconds; whether it is."""
@@ -319,21 +307,18 @@ class ReviewLogic:
             raise VesselSegError("nothing is compared", "choose a segmentation and a reference first")
         return self.error_map
 
-    def _forget(self) -> None:
-        self._dirty: set[str] = set()
-        self._metrics_due = self._measured = False
-        self._changed_at = 0.0
-
     def _update_map(self, error_map: ErrorMapNode) -> set[str]:
         nodes = [error_map.node, error_map.volume_node, *(source.node for source in error_map.sources)]
         if not all(self.scene.IsNodePresent(node) for node in nodes):
             raise VesselSegError("what was compared has been removed from the scene", "choose two labels again")
         if not is_error_map(error_map.node):
             raise VesselSegError("segments of the error map have been removed", "compare the labels again")
-        self._follow_probability(error_map)
+        if self._inputs is not None and self._inputs.follow_probability():
+            self._observe()
+            self._dirty.add(PROBABILITY)
         dirty, self._dirty = self._dirty, set()
         mask_changed = self._follow_mask(dirty)
-        if _PROBABILITY_REFERENCE in dirty and self.listing is not None:
+        if PROBABILITY in dirty and self.listing is not None:
             self.listing.add(None)
         both = "scan" in dirty
         former = error_map.errors.geometry
@@ -342,29 +327,20 @@ class ReviewLogic:
             return {METRICS} if mask_changed else set()
         if self.listing is not None:
             self.listing.add(changed if error_map.errors.geometry is former else None)
-        self._count()
-        self._measure_anew()
+        if self._metrics is not None:
+            self._metrics.count()
+            self._metrics.measure_anew()
         return {MAP, METRICS}
 
     def _follow_mask(self, dirty: set[str]) -> bool:
         """Let go of a mask that was removed; tell whether metrics inside it are not what they were."""
-        if self._mask_node is None:
-            return False
-        if self.mask_node is None:
+        if self._inputs is not None and self._inputs.mask_was_removed:
             self.use_mask(None)
-        elif dirty & {_MASK_REFERENCE, "scan"}:
-            self._measure_anew()
+        elif self.mask_node is not None and self._metrics is not None and dirty & {MASK, "scan"}:
+            self._metrics.measure_anew()
         else:
             return False
         return True
-
-    def _follow_probability(self, error_map: ErrorMapNode) -> None:
-        node = self._present_probability()
-        if node is not None and node is not self._probability_node:
-            self._probability_node, self._probability_is_own = node, True
-            error_map.node.SetNodeReferenceID(_PROBABILITY_REFERENCE, node.GetID())
-            self._observe()
-            self._dirty.add(_PROBABILITY_REFERENCE)
 
     def _hide_map(self, error_map: ErrorMapNode) -> None:
         """Show again what the map has hidden, of what is left: once nothing is compared, no button does it."""
@@ -383,48 +359,14 @@ class ReviewLogic:
             node.CreateDefaultDisplayNodes()
             node.GetDisplayNode().SetVisibility(True)
 
-    def _count(self) -> None:
-        if self.error_map is not None:
-            former = self.metrics.get(WHOLE_VOLUME, {})
-            self.metrics = {**self.metrics, WHOLE_VOLUME: {**former, **overlap_metrics(self.error_map.legend())}}
-
-    def _update_metrics(self) -> bool:
-        if self._metrics_due and time.monotonic() - self._changed_at > _REST_SECONDS:
-            self._metrics_due = False
-            self._start_job()
-        job = self._job
-        if job is None or job.poll() == RUNNING:
-            return False
-        self._job = None
-        if job.state != DONE:
-            raise job.error or VesselSegError(f"the metrics were not computed: {job.message}", "edit the label")
-        self.metrics, self._measured = job.regions, True
-        return True
-
-    def _measure_anew(self) -> None:
-        self._metrics_due, self._measured = True, False
-        self._changed_at = time.monotonic()
-        self._cancel_job()
-
-    def _start_job(self) -> None:
-        segmentation, reference = self._comparison().labels()
-        self._job = EvaluationJob(segmentation, reference, self.mask(), python=self.python)
-
-    def _cancel_job(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
-        self._job = None
-
     def mask(self) -> Volume | None:
         """Return the brain mask on the grid of the scan; None if none was given."""
-        if self.mask_node is None:
-            return None
-        return LabelSource(self.mask_node).label_on(self._comparison().volume_node, "brain mask")[0]
+        return None if self._inputs is None else self._inputs.mask()
 
     @property
     def mask_node(self) -> Any:
         """The brain mask inside which metrics are computed as well; None if there is none."""
-        return self._mask_node if self._mask_node is not None and self.scene.IsNodePresent(self._mask_node) else None
+        return None if self._inputs is None else self._inputs.mask_node
 
     @property
     def has_probability(self) -> bool:
@@ -433,24 +375,10 @@ class ReviewLogic:
 
     def probability(self) -> Volume | None:
         """Return the probability on the grid of the scan; None if there is none."""
-        node = self._present_probability()
-        if node is None or self.error_map is None:
-            return None
-        return on_grid_of(volume_from_node(node), self.error_map.errors, what="the probability", of="the scan")
-
-    def _fitting_probability(self) -> Volume | None:
-        """Return the probability for the list of errors, which is made without one that does not fit."""
-        with contextlib.suppress(VesselSegError):
-            return self.probability()
-        return None
+        return None if self._inputs is None else self._inputs.probability()
 
     def _present_probability(self) -> Any:
-        """Return the probability volume: one that was chosen, else the one that now belongs to the segmentation."""
-        if self.error_map is None:
-            return None
-        source_node = self.error_map.sources[0].node
-        chosen = None if self._probability_is_own else self._probability_node
-        return present_probability(self.scene, chosen, source_node)
+        return None if self._inputs is None else self._inputs.probability_node
 
     def _observe_no_more(self) -> None:
         for node, tag in self._observed:
@@ -460,8 +388,7 @@ class ReviewLogic:
     def _observe(self) -> None:
         self._observe_no_more()
         error_map = self._comparison()
-        watched = [("scan", error_map.volume_node), (_PROBABILITY_REFERENCE, self._probability_node)]
-        watched.append((_MASK_REFERENCE, self._mask_node))
+        watched = [("scan", error_map.volume_node), *(self._inputs.watched if self._inputs is not None else [])]
         watched += [(which, source.node) for which, source in zip(("first", "second"), error_map.sources)]
         for which, node in watched:
             if node is None:

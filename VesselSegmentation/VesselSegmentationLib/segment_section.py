@@ -143,7 +143,10 @@ class SegmentSection(PanelSection):
             if job.state != RUNNING:
                 self._job = None
                 self._changed()
-        if state == CANCELLED:
+        if state == DONE and job.segmentation_node is not self.parameters.outputSegmentation:
+            text = _("Done: the vessels of '{scan}' are found. Choose that scan to see them.")
+            self.ui.statusLabel.text = text.format(scan=job.volume_node.GetName())
+        elif state == CANCELLED:
             self.ui.statusLabel.text = _("Stopped: {reason}.").format(reason=job.message)
         elif state == FAILED:
             self._show_failure(job.error)

@@ -16,6 +16,7 @@ from vesselseg.volume import Volume
 from VesselSegmentationLib.node_geometry import share_transform
 from VesselSegmentationLib.run_record import record_probability, record_summary, record_threshold
 from VesselSegmentationLib.segmentation_nodes import (
+    check_takes_label,
     label_from_node,
     release_segment,
     segment_fingerprint,
@@ -109,6 +110,8 @@ class SegmentationJob(WorkerJob):
         self._segmentation = _SceneNode(scene, segmentation_node) if segmentation_node is not None else None
         self._probability = _SceneNode(scene, probability_node) if probability_node is not None else None
         self._written = segment_fingerprint(segmentation_node) if segmentation_node is not None else ""
+        if segmentation_node is not None:
+            check_takes_label(segmentation_node, volume_node)
         with folder_to_hand_over() as folder:
             _write_input(folder / _SCAN, volume_from_node(volume_node))
             mask = settings.brain_mask
@@ -117,6 +120,11 @@ class SegmentationJob(WorkerJob):
                 mask = str(folder / _MASK)
             super().__init__(_arguments(folder, settings, mask), folder=folder, python=python)
         self._folder = folder
+
+    @property
+    def volume_node(self) -> Any:
+        """The scan; None after it was removed."""
+        return self._scan.get()
 
     @property
     def segmentation_node(self) -> Any:
@@ -179,6 +187,8 @@ class SegmentationJob(WorkerJob):
         # be rounded.
         label = self._on_scan(read_label(self._folder / _LABEL))
         probability = self._on_scan(read_volume(self._folder / _PROBABILITY))
+        if self.segmentation_node is not None:
+            check_takes_label(self.segmentation_node, volume_node)
         summary = {key: value for key, value in result.items() if key != "event"}
         with _one_change(self._scene) as new_nodes:
             name = volume_node.GetName()

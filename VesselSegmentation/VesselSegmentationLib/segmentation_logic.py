@@ -111,7 +111,7 @@ class SegmentationLogic:
             Smaller pieces are removed, in mm3.
         volume_node : vtkMRMLScalarVolumeNode, optional
             The scan, on the same grid; the default is the segmentation's reference volume where its grid is the same,
-            else the probability itself.
+            under whatever transform, else the probability itself.
 
         Returns
         -------
@@ -121,7 +121,8 @@ class SegmentationLogic:
         Raises
         ------
         VesselSegError
-            If a number is out of range or a node does not fit.
+            If a number is out of range or a node does not fit, for example where a transform of the scan was hardened
+            and the probability was left behind.
         """
         probability = volume_from_node(probability_node)
         box = self._box(probability_node, probability, threshold)
@@ -183,6 +184,14 @@ class SegmentationLogic:
         node = segmentation_node.GetNodeReference(role)
         if node is None or node.GetImageData() is None:
             return probability_node
-        same_place = node.GetParentTransformNode() is probability_node.GetParentTransformNode()
-        same_grid = volume_geometry(node).same_grid(volume_geometry(probability_node))
-        return node if same_place and same_grid else probability_node
+        # Whatever transforms they are under now: voxel by voxel, the probability is that of the scan.
+        grid, own = volume_geometry(node), volume_geometry(probability_node)
+        if grid.same_grid(own):
+            return node
+        if grid.size == own.size:
+            # The vessels would jump away from the scan.
+            raise VesselSegError(
+                f"the scan '{node.GetName()}' was moved, its probability '{probability_node.GetName()}' was not",
+                "move the probability in the same way, or segment the scan again",
+            )
+        return probability_node

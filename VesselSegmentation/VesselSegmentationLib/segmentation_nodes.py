@@ -125,7 +125,8 @@ def set_segment_label(
     offset = grid_offset(label.geometry, grid)
     if offset is None or min(offset) < 0 or np.any(np.add(offset, label.geometry.size) > grid.size):
         raise ValueError("the label does not lie on the grid of the volume node")
-    _check_made_of_labels(segmentation_node)
+    check_takes_label(segmentation_node, volume_node)
+    segmentation_node.GetSegmentation().SetSourceRepresentationName(_LABELMAP)
     if segmentation_node.GetSegmentation().GetNumberOfSegments() == 0:
         share_transform(segmentation_node, volume_node)
     to_segmentation = matrix_between(volume_node, segmentation_node)
@@ -304,17 +305,29 @@ def surface_shown(segmentation_node: Any) -> bool:
     return bool(contained and display_node and display_node.GetVisibility() and display_node.GetVisibility3D())
 
 
-def _check_made_of_labels(segmentation_node: Any) -> None:
+def check_takes_label(segmentation_node: Any, volume_node: Any) -> None:
+    """Refuse a segmentation into which a label on the grid of a volume cannot be written; nothing is changed.
+
+    Parameters
+    ----------
+    segmentation_node : vtkMRMLSegmentationNode
+    volume_node : vtkMRMLScalarVolumeNode
+
+    Raises
+    ------
+    VesselSegError
+        As `set_segment_label`.
+    """
     segmentation = segmentation_node.GetSegmentation()
-    if segmentation.GetSourceRepresentationName() == _LABELMAP:
+    if segmentation.GetNumberOfSegments() == 0:
         return
-    if segmentation.GetNumberOfSegments() > 0:
+    if segmentation.GetSourceRepresentationName() != _LABELMAP:
         # Making voxels its source would turn the user's surfaces into voxels.
         raise VesselSegError(
             f"the segmentation '{segmentation_node.GetName()}' is not made of voxels",
             "choose another segmentation, or a new one",
         )
-    segmentation.SetSourceRepresentationName(_LABELMAP)
+    matrix_between(volume_node, segmentation_node)
 
 
 def _add_segment(
