@@ -58,6 +58,13 @@ class Visit:
     def click(self, selector):
         self.page.click(selector)
 
+    def double_click(self, selector):
+        """Click twice as a hand does: what the first click changes is there when the second one comes."""
+        self.page.click(selector)
+        self.page.wait_for_timeout(200)
+        self.page.mouse.down(click_count=2)
+        self.page.mouse.up(click_count=2)
+
     def see(self, selector):
         return self.page.wait_for_selector(selector)
 

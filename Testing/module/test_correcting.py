@@ -150,6 +150,7 @@ def test_a_branch_is_moved_to_an_artery(correcting: Any) -> None:
     click(correcting, BRANCH)
     assert ui.toolHintLabel.text.startswith("Move")
     assert "to Basilar artery" in ui.toolHintLabel.text
+    assert "voxels" not in ui.toolHintLabel.text  # it stays a vessel
     ui.applyButton.click()
     node = correcting._parameterNode.outputSegmentation
     assert node.GetSegmentation().GetSegmentIdBySegmentName("Basilar artery")

@@ -75,7 +75,7 @@ def test_whole_work(chromium, tmp_path):
         visit.see(".vs-scan-name")
         visit.picture("1-scan", until=lambda pixels: np.mean(pixels > 60) > 0.2)
 
-        visit.click(".vs-segment-button")
+        visit.double_click(".vs-segment-button")
         visit.see(".vs-cancel-button")
         visit.see(".vs-run:has-text('cores')")
         assert drawer_fits(visit)
@@ -114,7 +114,7 @@ def test_whole_work(chromium, tmp_path):
         visit.open_section("correct")
         visit.see(".vs-accepted")
         assert drawer_fits(visit)
-        visit.click(".vs-accepted")
+        visit.double_click(".vs-accepted")
         visit.see(".vs-step")
         visit.picture("5-corrected")
         visit.open_section("review")

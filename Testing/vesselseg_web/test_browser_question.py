@@ -36,11 +36,15 @@ def test_corrections_are_not_lost_unasked(tmp_path):
             visit.page.keyboard.press("n")
             visit.page.wait_for_function("window.trame.state.get('ErrorListState__chosen')", polling=100)
             steps = visit.page.locator(".vs-step").count()
-            visit.page.keyboard.press("a")
+            for _ in range(4):
+                visit.page.keyboard.down("a")  # held: it must not go on with the next errors
+            visit.page.keyboard.up("a")
             visit.page.wait_for_function(
                 "number => document.querySelectorAll('.vs-step').length > number", arg=steps, polling=100
             )
             visit.page.wait_for_function("window.trame.state.get('CorrectState__unsaved')", polling=100)
+            visit.page.evaluate("window.trame.trigger('vesselseg_shortcut', ['nothing'])")  # after all that was pressed
+            assert visit.page.locator(".vs-step").count() == steps + 1
 
         def label():
             visit.page.wait_for_selector(".vs-question", state="hidden")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 
+import views
 from correcting_case import ALONG_MISSED, PIECE, TRUNK, drawn
 from mouse import drag, pixel_of
 from VesselSegmentationLib.segmentation_nodes import set_surface_shown, surface_shown
@@ -59,6 +61,28 @@ def test_erasing_on_a_vessel_in_3d(edited):
     assert len(removed)
     np.testing.assert_allclose(removed.mean(axis=0), PIECE, atol=2.5)
     assert edited.steps == ["erase by hand"]
+
+
+def test_brush_is_seen_in_slices_while_it_is_in_the_hand(edited):
+    interactor = edited.axial.interactor()
+    x, y = pixel_of(edited.axial, edited.place(TRUNK))
+
+    def picture():
+        for event in ("EnterEvent", "MouseMoveEvent"):
+            interactor.SetEventInformation(x, y, 0, 0, chr(0), 0, None)
+            interactor.InvokeEvent(event)
+        return views.pixels(edited.axial).astype(int)
+
+    # As `Views` leaves it.
+    factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
+    if factory.IsDisplayableManagerRegistered("vtkMRMLModelSliceDisplayableManager"):
+        factory.UnRegisterDisplayableManager("vtkMRMLModelSliceDisplayableManager")
+    before = picture()
+    for name in ("paint", "erase"):
+        edited.tools.toggle(name)
+        assert np.any(picture() != before), name
+    edited.tools.choose("")
+    np.testing.assert_array_equal(picture(), before)
 
 
 def test_scissors_in_a_slice(edited):

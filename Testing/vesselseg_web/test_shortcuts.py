@@ -43,6 +43,11 @@ def test_layouts_are_those_that_the_sheet_names(page):
         assert titles[f"layout {number}"].startswith(page.data.layout)
 
 
+def test_held_keys_correct_nothing(page, shortcuts):
+    repeating = {each["action"] for each in page.state["ShortcutState__keys"] if each["repeats"]}
+    assert repeating == {"next", "previous", "undo", "redo"}
+
+
 def test_help(page, shortcuts):
     for shown in (True, False):
         shortcuts.press("help")

@@ -11,12 +11,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from vesselseg.errors import VesselSegError
 from vesselseg_web import transfers as module
+from vesselseg_web.states import ScanState
 from vesselseg_web.transfers import Transfers
 
 
 class PretendedScan:
     def __init__(self):
         self.taken = []
+        self.data = ScanState()
 
     async def take_upload(self, folder, name, kind):
         self.taken.append((name, kind, [path.read_bytes() for path in sorted(folder.iterdir())]))
@@ -121,9 +123,16 @@ def test_upload_that_breaks_off_leaves_nothing_and_another_is_taken(ask, page):
         )
         await writer.drain()
         await asyncio.sleep(0.2)
+        ask.scan.data.upload_percent = 30.0
         busy = (await client.post("/upload/scan", data=form(b"one"))).status
         assert page.data.error == "Another file is on its way. Wait until it is there."
+        assert ask.scan.data.upload_percent == 30.0
         writer.transport.abort()
+        for _ in range(300):
+            if ask.scan.data.upload_percent < 0:  # the page that counted is gone with the upload
+                break
+            await asyncio.sleep(0.02)
+        assert ask.scan.data.upload_percent == -1.0
         for _ in range(300):
             again = (await client.post("/upload/scan", data=form(b"one"))).status
             if again == 204:

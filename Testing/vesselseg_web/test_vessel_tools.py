@@ -87,6 +87,7 @@ def test_branch_gets_a_name(edited):
     edited.data.vessel = "MCA left"
     edited.click(BRANCH)
     assert "Left middle cerebral artery" in edited.data.hint
+    assert "removed" not in edited.data.hint
     edited.tools.apply()
     assert "MCA left" in edited.case.edits.arteries.segments()
     assert len(edited.steps) == 1

@@ -125,6 +125,29 @@ def test_3d_view_fits_what_it_shows_until_it_is_turned(in_views, label):
     in_views(act)
 
 
+def test_slice_fills_a_view_of_another_size_as_before(in_views):
+    def act(application, views, case):
+        for view in application.view_manager.get_slice_views():
+            whole = [0.0] * 3
+            application.app_logic.GetSliceLogic(view.get_view_node()).GetBackgroundSliceDimensions(whole, [0.0] * 3)
+
+            def shares(whole=whole, view=view):
+                return np.array(view.get_view_node().GetFieldOfView()[:2]) / whole[:2]
+
+            view.interactor().UpdateSize(300, 200)
+            view.reset_view()
+            for zoom in (1.0, 0.5):
+                view.zoom(1.0 - zoom)
+                for size in ((150, 400), (400, 150), (300, 200)):
+                    view.interactor().UpdateSize(*size)
+                    view.interactor().InvokeEvent("WindowResizeEvent")
+                    width, height = view.get_view_node().GetFieldOfView()[:2]
+                    assert width / height == pytest.approx(size[0] / size[1])
+                    assert min(shares()) == pytest.approx(zoom)
+
+    in_views(act)
+
+
 def test_drag_in_a_slice_changes_the_window(in_views):
     from trame_rca.rca import VtkRemoteControlledArea
 

@@ -265,9 +265,11 @@ class CorrectSection(PanelSection):
                 say(self.ui.toolHintLabel, _("Nothing would change there: {text}.").format(text=text))
                 self._show()
                 return
-            text = _("{text} ({added:,} voxels added, {removed:,} removed)").format(
-                text=text[:1].upper() + text[1:], added=edit.voxels_added, removed=edit.voxels_removed
-            )
+            text = text[:1].upper() + text[1:]
+            if not tool.only_names:
+                text = _("{text} ({added:,} voxels added, {removed:,} removed)").format(
+                    text=text, added=edit.voxels_added, removed=edit.voxels_removed
+                )
             self.offer(edit, text, lambda: tool.commit(edit, points, settings))
 
     def _settings(self) -> ToolSettings:

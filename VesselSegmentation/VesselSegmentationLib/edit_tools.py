@@ -74,10 +74,12 @@ class EditTool:
         Whether it works only with the stored probability, or while the label is compared.
     clicks : int
         How many are needed at least; a tool that needs one begins anew with each.
+    only_names : bool
+        Whether what is a vessel stays one: voxels are neither added nor removed, they change their segment.
     """
 
     settings: tuple[str, ...] = ()
-    needs_probability = needs_comparison = False
+    needs_probability = needs_comparison = only_names = False
     clicks = 1
 
     def __init__(self, edits: EditLogic) -> None:
@@ -212,6 +214,7 @@ class NameVessel(SegmentTool):
     """Move the branch at a click to the segment of a named vessel, or back."""
 
     settings = (VESSEL, EXTENT)
+    only_names = True
 
     def preview_in(self, segment_id: str, point: Place, settings: ToolSettings) -> Edit:
         """Return what would be moved."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import slicer
 from trame_slicer.segmentation import (
     BrushDiameterMode,
     ScissorsEffectFillMode,
@@ -88,6 +89,7 @@ class FreeHandLogic(SectionLogic[FreeHandState]):
             others = target.history.describe_outside
             target.history.describe_outside = lambda: self._describe() or others()
             self._target = target
+        self._draw_models(name in _BRUSHES)
         editor.set_active_segment_id(target.segment_id)
         editor.set_active_effect_type(_EFFECTS[name])
         self._set_brush()
@@ -99,13 +101,22 @@ class FreeHandLogic(SectionLogic[FreeHandState]):
         if self.name_in_hand:
             self.case.edits.poll()  # the last stroke is still to be named after its tool
             self._editor.deactivate_effect()
+            self._draw_models(False)
             self._editor.editor_node.SetActiveEffectName("")
 
     def let_go(self) -> None:
         """Let go of the scan: another one takes its place."""
         self._editor.clear()
+        self._draw_models(False)
         self._editor.editor_node.SetActiveEffectName("")
         self._target = self._node = None
+
+    def _draw_models(self, drawn: bool) -> None:
+        """Draw the brush in slices, where it is a model; without it there is none, and `Views` draws faster."""
+        factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
+        name = slicer.vtkMRMLModelSliceDisplayableManager.__name__
+        if drawn != factory.IsDisplayableManagerRegistered(name):
+            (factory.RegisterDisplayableManager if drawn else factory.UnRegisterDisplayableManager)(name)
 
     def _set_brush(self, *_: Any) -> None:
         if self._target is None:

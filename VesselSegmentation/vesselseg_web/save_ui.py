@@ -19,7 +19,7 @@ from vesselseg_web.save_logic import (
     REPORT,
     SESSION,
 )
-from vesselseg_web.section_ui import SectionUI, names_of
+from vesselseg_web.section_ui import ONCE, SectionUI, names_of
 from vesselseg_web.states import SaveState
 
 _TITLES = {
@@ -60,7 +60,8 @@ class SaveUI(SectionUI):
     def _draw_row(self, what: str) -> None:
         title, tip = _TITLES[what]
         why_not = f"{self._name.why_not}.{what}"
-        with html.Div(classes="d-flex align-center ga-1 my-1", title=(f"{why_not} || '{tip}'",)):
+        tooltip = (f"{why_not} || '{tip}'",)
+        with html.Div(classes="d-flex align-center ga-1 my-1", title=tooltip, raw_attrs=[ONCE]):
             html.Span(
                 title,
                 classes=(f"'text-body-2 flex-grow-1' + ({why_not} ? ' text-disabled' : '')",),

@@ -12,6 +12,9 @@ from vesselseg_web.states import PageState
 from vesselseg_web.upload_checks import MAX_FILE_BYTES, MAX_FILES
 
 _LABEL_ENDINGS = ".nii,.gz,.nrrd,.mha,.zip"
+#: Of what holds a button: the second click of a double click does nothing. It would land on whatever the first one has
+#: put in place of the button, or act on the next error.
+ONCE = '@click.capture="if ($event.detail > 1) { $event.preventDefault(); $event.stopPropagation(); }"'
 _ENDINGS = {"scan": f"{_LABEL_ENDINGS},.dcm,.mrb", "reference": _LABEL_ENDINGS, "mask": _LABEL_ENDINGS}
 
 
@@ -52,7 +55,7 @@ def action(text: str, click: Any, *, why_not: str = "", **options: Any) -> None:
     """
     disabled = {"disabled": (f"!!({why_not})",)} if why_not else {}
     # A button that cannot be pressed shows no tooltip of its own.
-    with html.Div(title=(why_not or "''",), classes="my-1"):
+    with html.Div(title=(why_not or "''",), classes="my-1", raw_attrs=[ONCE]):
         VBtn(text, block=True, click=click, **{"variant": "tonal", **disabled, **options})
 
 

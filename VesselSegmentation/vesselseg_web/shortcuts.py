@@ -32,26 +32,29 @@ class Shortcut:
         By which the page knows what to do.
     shown : str
         How people name the key; the default is `key` in capitals.
+    repeats : bool
+        Whether it acts again and again while it is held: nothing that would correct what nobody has seen.
     """
 
     key: str
     title: str
     action: str
     shown: str = ""
+    repeats: bool = False
 
 
 #: The same letters as in 3D Slicer's panel.
 SHORTCUTS = (
-    Shortcut("n", "Next error", "next"),
-    Shortcut("p", "Previous error", "previous"),
+    Shortcut("n", "Next error", "next", repeats=True),
+    Shortcut("p", "Previous error", "previous", repeats=True),
     Shortcut("a", "Accept: correct the chosen error", "accept"),
     Shortcut("x", "Reject: the reference is wrong", "reject"),
     Shortcut("s", "Seen: only note it", "seen"),
     Shortcut("enter", "Apply what a tool shows", "apply", "Return"),
     Shortcut("escape", "Cancel it, or put the tool down", "cancel", "Esc"),
-    Shortcut("ctrl+z", "Undo", "undo", "Ctrl Z"),
-    Shortcut("ctrl+shift+z", "Redo", "redo", "Ctrl Shift Z"),
-    Shortcut("ctrl+y", "Redo", "redo", "Ctrl Y"),
+    Shortcut("ctrl+z", "Undo", "undo", "Ctrl Z", repeats=True),
+    Shortcut("ctrl+shift+z", "Redo", "redo", "Ctrl Shift Z", repeats=True),
+    Shortcut("ctrl+y", "Redo", "redo", "Ctrl Y", repeats=True),
     Shortcut("m", "Error map, or vessels", "map"),
     Shortcut("v", "Vessels shown or hidden", "vessels"),
     Shortcut("w", "Fit window and level to the scan", "window"),
@@ -87,7 +90,13 @@ class Shortcuts:
         self._page = page
         self._state = TypedState(page.state, ShortcutState)
         self._state.data.keys = [
-            {"key": each.key, "shown": each.shown or each.key.upper(), "title": each.title, "action": each.action}
+            {
+                "key": each.key,
+                "shown": each.shown or each.key.upper(),
+                "title": each.title,
+                "action": each.action,
+                "repeats": each.repeats,
+            }
             for each in SHORTCUTS
         ]
         layouts = [self._layout(name) for name in page.data.layouts[:LAYOUT_KEYS]]

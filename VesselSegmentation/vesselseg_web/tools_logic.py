@@ -263,7 +263,9 @@ class ToolsLogic(SectionLogic[ToolsState]):
         only_notes = isinstance(tool, DecideError) and tool.only_notes(settings)
         self.case.edits.show_preview(edit, kept=only_notes)
         self._offer = _Offer(lambda: tool.commit(edit, points, settings), text, self.case.edits.state)
-        counts = "" if only_notes else f" ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)"
+        counts = f" ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)"
+        if only_notes or tool.only_names:
+            counts = ""
         self._say(f"{text[:1].upper()}{text[1:]}{counts}? Apply or Cancel.")
 
     def _settings(self) -> PageToolSettings:

@@ -9,7 +9,7 @@ from trame.widgets.vuetify3 import VBtn, VIcon, VRangeSlider, VSelect, VSlider, 
 from trame_client.widgets.core import AbstractElement
 from undo_stack import Signal
 
-from vesselseg_web.section_ui import action, icon_action, names_of
+from vesselseg_web.section_ui import ONCE, action, icon_action, names_of
 from vesselseg_web.states import CorrectState, FreeHandState, ToolsState
 from vesselseg_web.tool_list import FREE_HAND, VESSEL_TOOLS
 
@@ -75,6 +75,7 @@ class ToolsUI:
             key=("tool.name",),
             # A button that cannot be pressed shows no tooltip of its own.
             title=("tool.why_not || tool.tip",),
+            raw_attrs=[ONCE],
         ), VBtn(
             block=True,
             size="small",

@@ -69,6 +69,8 @@ class Transfers:
                 raise
             finally:
                 self._uploading = False
+                # The page that counted may be gone: it was loaded anew meanwhile.
+                self._scan.data.upload_percent = -1.0
         await self._page.show_now()
         return web.Response(status=204 if taken else 422)
 

@@ -8,6 +8,7 @@ import slicer
 from trame_slicer.core import LayoutManager
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition
+from vtkmodules.vtkCommonCore import vtkCommand
 from vtkmodules.vtkCommonDataModel import vtkBoundingBox
 
 from vesselseg_web.view_ui import draw_3d_view, draw_slice_view
@@ -62,13 +63,16 @@ class Views:
             # It takes seconds a picture where it peels volumes.
             view.renderer().SetUseDepthPeelingForVolumes(False)
             view.set_box_visible(False)
-        # It draws nothing here, where no models are in slices, and would have every slice view drawn with each step of
-        # another one. What it was good for is done here: pictures follow whatever makes a slice another one.
+        # It draws nothing here but the brush, for which `FreeHandLogic` takes it back, and would have every slice view
+        # drawn with each step of another one. What else it was good for is done here: pictures follow whatever makes a
+        # slice another one.
         slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance().UnRegisterDisplayableManager(
             slicer.vtkMRMLModelSliceDisplayableManager.__name__
         )
         for view in application.view_manager.get_slice_views():
             view.modified.connect(type(view).schedule_render)
+            # Before the view itself, for which nothing is left to do then.
+            view.interactor().AddObserver(vtkCommand.WindowResizeEvent, lambda *_, view=view: self._resize(view), 1.0)
         self.software = self._drawn_by_software()
 
     @property
@@ -114,6 +118,17 @@ class Views:
             view.reset_view()
             self._fitted = camera.GetPosition(), bounds
 
+    def _resize(self, view: Any) -> None:
+        """Let a slice fill a view of another size as it did before; Slicer would cut off its sides in a narrow one."""
+        node = view.get_view_node()
+        logic = self._application.app_logic.GetSliceLogic(node)
+        before = _share_seen(logic)
+        logic.ResizeSliceNode(*view.render_window().GetSize())
+        if before:
+            factor = _share_seen(logic) / before
+            width, height, depth = node.GetFieldOfView()
+            node.SetFieldOfView(width * factor, height * factor, depth)
+
     def _set_mouse(self) -> None:
         """Let a drag in slices change the window; clearing the scene has undone that."""
         node = self._application.app_logic.GetInteractionNode()
@@ -123,6 +138,13 @@ class Views:
         (view, *_others) = self._application.view_manager.get_threed_views()
         said = view.render_window().ReportCapabilities().lower()
         return any(name in said for name in _SOFTWARE_RENDERERS)
+
+
+def _share_seen(logic: Any) -> float:
+    """Return how much larger the scan is than what a slice view shows of it: 1 where it just fits in; 0 without one."""
+    size, center = [0.0] * 3, [0.0] * 3
+    logic.GetBackgroundSliceDimensions(size, center)
+    return max(mm / shown for mm, shown in zip(size[:2], logic.GetSliceNode().GetFieldOfView()))
 
 
 def _layouts() -> dict[str, Layout]:

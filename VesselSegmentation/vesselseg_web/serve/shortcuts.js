@@ -21,6 +21,7 @@
       if (dialog && !(found.action === "help" && dialog.querySelector(".vs-help"))) return;
       event.preventDefault();
       event.stopImmediatePropagation();
+      if (event.repeat && !found.repeats) return;
       window.trame.trigger("vesselseg_shortcut", [found.action]);
     },
     true,
