@@ -105,7 +105,9 @@ def test_what_cannot_be_used_is_one_clear_line(chromium, tmp_path):
         visit.see(".vs-scan-name:text-is('TOF in a zip')")
         visit.open_section("scan")
         for name, (content, expected) in contents.items():
-            visit.send("scan", {"name": f"../../{name}", "mimeType": "application/octet-stream", "buffer": content})
+            # Until the upload has been answered, which is a moment after its error is shown, no other file is taken.
+            with visit.page.expect_response(lambda answer: "/upload/" in answer.url):
+                visit.send("scan", {"name": f"../../{name}", "mimeType": "application/octet-stream", "buffer": content})
             line = visit.error()
             assert expected in line, name
             assert "Something went wrong" not in line
