@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vesselseg.error_components import ErrorComponent, error_components, update_components
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.postprocessing import pieces
 from vesselseg.volume import Volume
 from VesselSegmentationLib.component_marks import Mark, clear_mark, read_marks, set_mark
 from VesselSegmentationLib.error_map_nodes import Box, ErrorMapNode
@@ -141,17 +142,15 @@ class ErrorNavigator:
 
         If an edit has just taken its middle away, which the list does not know yet: what is left of it.
         """
-        from scipy import ndimage
-
         first, last = component.box
         i, j, k = (slice(low, high + 1) for low, high in zip(first, last))
         box = (k, j, i)
-        pieces, _count = ndimage.label(self._map.errors.array[box] == component.kind, np.ones((3, 3, 3)))
+        numbers, _count = pieces(self._map.errors.array[box] == component.kind)
         geometry = self._map.errors.geometry
         inside = np.linalg.inv(geometry.ijk_to_ras()) @ np.append(component.centre_ras, 1.0)
         x, y, z = np.round(inside[:3]).astype(int) - np.asarray(first)
-        piece = pieces[z, y, x]
-        return (pieces == piece if piece else pieces > 0), geometry.cropped(box)
+        piece = numbers[z, y, x]
+        return (numbers == piece if piece else numbers > 0), geometry.cropped(box)
 
     def mark(self, component_id: str, decision: str, reader: str) -> Mark:
         """Remember what a reader says about a component; see `component_marks.set_mark`."""

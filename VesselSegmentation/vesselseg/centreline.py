@@ -6,30 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.label_voxels import voxels
-from vesselseg.postprocessing import bounding_box
+from vesselseg.postprocessing import Pieces, bounding_box, pieces
 from vesselseg.thinning import thin
-
-#: Every voxel's piece, numbered from 1, and the number of pieces.
-Pieces = tuple[NDArray[np.int32], int]
-
-
-def pieces(label: NDArray[np.bool_]) -> Pieces:
-    """Find the 26-connected pieces of a label.
-
-    Parameters
-    ----------
-    label : ndarray of bool, shape (Z, Y, X)
-
-    Returns
-    -------
-    numbers : ndarray of int, shape (Z, Y, X)
-        0 outside the label.
-    count : int
-    """
-    from scipy import ndimage
-
-    numbers, count = ndimage.label(label, structure=np.ones((3, 3, 3)))
-    return numbers, int(count)
 
 
 def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> NDArray[np.bool_]:

@@ -8,14 +8,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.itk_messages import quiet_itk
+from vesselseg.nifti_io import check_nifti_geometry, nifti_header, no_numbers, read_nifti_voxels
 from vesselseg.output_files import atomic_output
 from vesselseg.volume import Volume
 
@@ -112,7 +113,6 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
     import SimpleITK as sitk
 
     from vesselseg.dicom_io import read_dicom_file, read_dicom_folder
-    from vesselseg.nifti_io import check_nifti_geometry, nifti_header, read_nifti_voxels
 
     try:
         os.fspath(path).encode()  # ITK takes names in UTF-8 only
@@ -148,7 +148,9 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
             # Not while ITK is kept quiet: nobody else in this process need be.
             voxels = read_nifti_voxels(path, header, dtype)
             if dimension == 3:
-                volume = _on_grid(path, voxels, Geometry.from_sitk(reader))
+                geometry = Geometry.from_sitk(reader)
+                _check_axes(path, geometry)
+                volume = Volume(voxels.reshape(geometry.shape), geometry)
     except (RuntimeError, MemoryError) as error:
         if "orthonormal" in str(error).lower():
             raise _sheared(path) from error
@@ -184,13 +186,8 @@ def _checked(where: Path | str, image: SimpleITK.Image, dtype: DTypeLike | None)
     if volume.array.dtype.kind == "f":
         not_numbers = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
         if not_numbers:
-            raise VesselSegError(f"{not_numbers} voxels of {where} are not numbers", "replace them, for example by 0")
+            raise no_numbers(not_numbers, where)
     return volume
-
-
-def _on_grid(path: Path, voxels: NDArray[Any], geometry: Geometry) -> Volume:
-    _check_axes(path, geometry)
-    return Volume(voxels.reshape(geometry.shape), geometry)
 
 
 def _check_axes(where: Path | str, geometry: Geometry) -> None:

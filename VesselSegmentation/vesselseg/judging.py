@@ -269,9 +269,8 @@ def measure(case: DrawnCase | RealCase, found: BoolArray, inside: BoolArray) -> 
     dict of str to float
         See `Measurement`.
     """
-    from scipy import ndimage
-
     from vesselseg.metrics import evaluate
+    from vesselseg.postprocessing import pieces
     from vesselseg.training.evaluation import judge_on_real_scan
 
     label = case.scan.with_array(found.astype(np.uint8))
@@ -284,7 +283,7 @@ def measure(case: DrawnCase | RealCase, found: BoolArray, inside: BoolArray) -> 
         mask=case.scan.with_array(counted.astype(np.uint8)),
         radius=case.radius,
     )
-    values["pieces"] = int(ndimage.label(found & counted, np.ones((3, 3, 3)))[1])
+    values["pieces"] = pieces(found & counted)[1]
     return values
 
 

@@ -123,8 +123,13 @@ def read_nifti_voxels(path: Path, header: Mapping[str, str], dtype: DTypeLike | 
     except errors as error:
         raise _broken(path) from error
     if not_numbers:
-        raise VesselSegError(f"{not_numbers} voxels of {path} are not numbers", "replace them, for example by 0")
+        raise no_numbers(not_numbers, path)
     return values
+
+
+def no_numbers(count: int, where: Path | str) -> VesselSegError:
+    """Return the error for so many voxels of an image that are not numbers."""
+    return VesselSegError(f"{count} voxels of {where} are not numbers", "replace them, for example by 0")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,29 @@ def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice
     return box[0], box[1], box[2]
 
 
+#: Every voxel's piece, numbered from 1, and the number of pieces.
+Pieces = tuple[NDArray[np.int32], int]
+
+
+def pieces(label: NDArray[np.bool_]) -> Pieces:
+    """Find the 26-connected pieces of a label.
+
+    Parameters
+    ----------
+    label : ndarray of bool, shape (Z, Y, X)
+
+    Returns
+    -------
+    numbers : ndarray of int, shape (Z, Y, X)
+        0 outside the label.
+    count : int
+    """
+    from scipy import ndimage
+
+    numbers, count = ndimage.label(label, structure=np.ones((3, 3, 3)))
+    return numbers, int(count)
+
+
 def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArray[np.bool_]:
     """Remove pieces smaller than a number of voxels.
 
@@ -49,13 +72,11 @@ def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArra
     """
     if min_voxels <= 1:
         return label
-    from scipy import ndimage
-
-    pieces, _ = ndimage.label(label, structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(pieces.ravel())
+    numbers, _ = pieces(label)
+    sizes = np.bincount(numbers.ravel())
     keep = sizes >= min_voxels
     keep[0] = False
-    return keep[pieces]
+    return keep[numbers]
 
 
 def check_threshold(threshold: float, min_component_mm3: float) -> None:

@@ -16,6 +16,7 @@ from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine,
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.inference import NetworkEffort, predict_probability
 from vesselseg.models import Manifest, find_model
+from vesselseg.nifti_io import no_numbers
 from vesselseg.postprocessing import check_threshold, threshold_probability
 from vesselseg.preparation import PreparedScan, on_scan, prepare_scan
 from vesselseg.preview import preview_label
@@ -128,7 +129,7 @@ def check_scan(scan: Volume) -> None:
     low, high = float(scan.array.min()), float(scan.array.max())
     if not np.isfinite([low, high]).all():
         count = int(np.count_nonzero(~np.isfinite(scan.array)))
-        raise VesselSegError(f"{count} voxels of the scan are not numbers", "replace them, for example by 0")
+        raise no_numbers(count, "the scan")
     if low == high:
         raise VesselSegError(f"every voxel of the scan is {low:g}", "check that it is the right file, exported whole")
 

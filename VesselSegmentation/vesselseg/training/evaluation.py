@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from vesselseg.centreline import centreline
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.postprocessing import pieces
 from vesselseg.synthesis.background import find_sinuses, grown, local_contrast
 from vesselseg.volume import Volume
 
@@ -43,7 +44,7 @@ def judge_on_real_scan(scan: Volume, found: Volume, reference: Volume, brain: Vo
     VesselSegError
         If the images do not lie on one grid.
     """
-    from scipy.ndimage import binary_dilation, label
+    from scipy.ndimage import binary_dilation
 
     geometry: Geometry = scan.geometry
     if not all(geometry.same_grid(other.geometry) for other in (found, reference, brain)):
@@ -68,7 +69,7 @@ def judge_on_real_scan(scan: Volume, found: Volume, reference: Volume, brain: Vo
         "centreline_found_with_sinuses": _share(near & line, line),
         "sinus_found": _share(got & sinuses & wanted, sinuses & wanted),
         "stands_out": _share(bright & own, own),
-        "pieces": float(label(got, cube)[1]),
+        "pieces": float(pieces(got)[1]),
         "found_ml": float(outside_got.sum() * volume),
         "reference_ml": float(outside_wanted.sum() * volume),
         "dice": _dice(outside_got, outside_wanted),
