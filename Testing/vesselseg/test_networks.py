@@ -18,6 +18,18 @@ def test_the_papers_networks_have_the_papers_parameters(channels: tuple[int, ...
     assert rates == [dropout] * 9  # between the convolutions of every block
 
 
+def test_the_papers_network_starts_from_kerass_weights() -> None:
+    torch.manual_seed(0)
+    network = build_network("unet2d", channels=HALF_CHANNELS)
+    kernels = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(kernels) == 19
+    for kernel in kernels:
+        # glorot_uniform: a flat distribution within this bound; no bias.
+        bound = (6 / (kernel.weight[0].numel() + kernel.weight[:, 0].numel())) ** 0.5
+        assert 0.8 * bound < kernel.weight.abs().max() <= bound
+        assert torch.count_nonzero(kernel.bias) == 0
+
+
 def test_output_has_the_size_of_the_input_and_changes_with_dropout_only_in_training() -> None:
     network = build_network("unet2d", channels=(4, 8, 16), dropout=0.5, in_slices=3)
     slices = torch.rand(2, 3, 32, 48)

@@ -88,10 +88,13 @@ class UNet2d(nn.Module):
         )
         self.head = nn.Conv2d(channels[0], 1, 1)
         if norm == "none":
-            # With torch's own smaller weights the signal dies out on the way through so many layers.
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d) and module is not self.head:
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            # The paper's network starts from Keras's weights: torch's smaller ones let the signal die out on the way
+            # through so many layers.
+            for parameter in self.parameters():
+                if parameter.ndim > 1:
+                    nn.init.xavier_uniform_(parameter)
+                else:
+                    nn.init.zeros_(parameter)
 
     def forward(self, slices: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (N, 1, Y, X), of slices, shape (N, in_slices, Y, X); Y and X multiples of `divisor`."""

@@ -16,8 +16,10 @@
       if (!found) return;
       // An open list has keys of its own.
       if (document.querySelector(".v-menu.v-overlay--active")) return;
-      // A question has to be answered first; the sheet itself is closed by its key.
+      // A question has to be answered first, where Esc keeps what there is; the sheet itself is closed by its key.
       const dialog = document.querySelector(".v-dialog.v-overlay--active");
+      const keep = found.action === "cancel" && dialog?.querySelector(".vs-keep");
+      if (keep) keep.click();
       if (dialog && !(found.action === "help" && dialog.querySelector(".vs-help"))) return;
       event.preventDefault();
       event.stopImmediatePropagation();
