@@ -126,6 +126,30 @@ def test_what_hangs_on_a_loop_goes_without_it() -> None:
     check_removal(left, kept, tree["c"], ISOTROPIC.spacing_zyx)
 
 
+@pytest.mark.parametrize("click", [(0.5, 0.3, 0.85), (0.5, 0.5, 0.3)])
+def test_a_loop_on_one_stalk_goes_alone_and_so_does_the_stalk(click: tuple[float, ...]) -> None:
+    stalk = tube(ISOTROPIC, 1.2, (0.5, 0.5, 0.05), (0.5, 0.5, 0.44))
+    loop = tube(
+        ISOTROPIC, 1.2, (0.5, 0.5, 0.5), (0.5, 0.3, 0.6), (0.5, 0.3, 0.9), (0.5, 0.7, 0.9), (0.5, 0.7, 0.6), FORK
+    )
+    label = (stalk | loop).astype(np.uint8)
+    left = after(label, remove_branch(label, ISOTROPIC, at(ISOTROPIC, *click)))
+    kept, gone = (stalk, loop) if click[2] > 0.5 else (loop, stalk)
+    check_removal(left, kept, gone, ISOTROPIC.spacing_zyx)
+
+
+def test_the_larger_side_stays_where_voxels_are_longer_along_it() -> None:
+    geometry = Geometry((64, 64, 40), (0.4, 0.4, 1.0))
+    # Of 30 mm the trunk has fewer voxels of skeleton along z than the branch has in its plane.
+    trunk = tube(geometry, 1.2, (0.1, 0.5, 0.2), (0.9, 0.5, 0.2))
+    stretch = tube(geometry, 0.9, (0.5, 0.5, 0.2), (0.5, 0.5, 0.6))
+    branch = tube(geometry, 1.15, (0.5, 0.05, 0.6), (0.5, 0.95, 0.6))
+    label = (trunk | stretch | branch).astype(np.uint8)
+    assert trunk.sum() > 1.3 * branch.sum()
+    left = after(label, remove_branch(label, geometry, at(geometry, 0.5, 0.5, 0.4)))
+    check_removal(left, trunk, stretch | branch, geometry.spacing_zyx)
+
+
 def test_a_thin_branch_leaves_no_dent_in_a_thick_vessel() -> None:
     geometry = ISOTROPIC
     parent = tube(geometry, 4.0, (0.0, 0.5, 0.5), (1.0, 0.5, 0.5))

@@ -144,8 +144,7 @@ def _from_click(
 
 def _after(graph: VesselGraph, sides: list[Indices], other_side: bool) -> Indices:
     """Choose the side that comes after; the vessel that the other belongs to is larger, by about its volume."""
-    squares = graph.radius**2
-    amounts = [squares[np.isin(graph.stretch, side)].sum() for side in sides]
+    amounts = [graph.volume_mm3(side) for side in sides]
     return sides[int(np.argmax(amounts) if other_side else np.argmin(amounts))]
 
 

@@ -112,6 +112,12 @@ class VesselGraph:
         count = int(np.count_nonzero(chosen))
         return float(minimum_spanning_tree(coo_array((links.steps, (links.first, links.second)), (count, count))).sum())
 
+    def volume_mm3(self, stretches: Indices) -> float:
+        """Return about the volume of some stretches: length times cross-section, voxel by voxel of the skeleton."""
+        links = _links(self.skeleton, self.spacing)
+        chosen = np.isin(self.stretch, stretches)[links.first]
+        return float(np.pi * (self.radius[links.first] ** 2 * links.steps)[chosen].sum() / 2)
+
     def cut_at(self, position: int) -> VesselGraph:
         """Return the graph with a voxel of the skeleton made a fork, in which its stretch ends."""
         return _graph(self.voxels, self.around, self.spacing, self.on_skeleton, self.radius, position)
@@ -201,11 +207,10 @@ def _graph(
         forked[cut] = True
     part, forked = _contracted(links, forked, radius)
     count = int(part.max()) + 1
-    meeting = ~forked[links.first] & forked[links.second]
-    pairs = np.unique(np.stack([part[ends] for ends in links.chosen(meeting)], axis=1), axis=0)
+    pairs = _ends(links, forked, part)
     is_fork = np.zeros(count, bool)
     is_fork[part[forked]] = True
-    # Where no more than two stretches meet is no fork: it lies on the way of one stretch.
+    # Where no more than two ends of stretches meet is no fork: it lies on the way of one stretch.
     passed = is_fork & (np.bincount(pairs[:, 1], minlength=count) <= 2)
     if cut is not None:
         passed[part[cut]] = False
@@ -228,14 +233,20 @@ def _contracted(links: _Links, forked: Flags, radius: Numbers) -> tuple[Indices,
     part = _parts(*links.chosen(forked[links.first] == forked[links.second]), len(forked))
     count = int(part.max()) + 1
     from_stretch = ~forked[links.first]
-    meeting = from_stretch & forked[links.second]
-    pairs = np.unique(np.stack([part[ends] for ends in links.chosen(meeting)], axis=1), axis=0)
+    pairs = _ends(links, forked, part)
     widest = np.zeros(count)
     np.maximum.at(widest, part, radius)
     short = np.bincount(pairs[:, 0], minlength=count) > 1
     short &= _lengths(links, part, from_stretch, count) < widest
     forked = forked | short[part]
     return _parts(*links.chosen(forked[links.first] == forked[links.second]), len(forked)), forked
+
+
+def _ends(links: _Links, forked: Flags, part: Indices) -> Indices:
+    """List which stretch ends in which fork; a loop that begins and ends in one fork is listed twice."""
+    first, second = links.chosen(~forked[links.first] & forked[links.second])
+    ends = np.unique(np.stack([first, part[second]], axis=1), axis=0)
+    return np.stack([part[ends[:, 0]], ends[:, 1]], axis=1)
 
 
 def _lengths(links: _Links, owner: Indices, chosen: Flags, count: int) -> Numbers:
