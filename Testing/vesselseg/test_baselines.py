@@ -68,6 +68,12 @@ def test_vesselness_prefers_tubes_to_plates_and_agrees_with_scikit_image() -> No
     assert np.corrcoef(values[middle].ravel(), theirs[middle].ravel())[0, 1] > 0.8
 
 
+def test_vesselness_of_too_few_slices_is_refused() -> None:
+    scan = Volume(np.ones((3, 20, 20), np.float32), Geometry((20, 20, 3), (0.5, 0.5, 0.5)))
+    with pytest.raises(VesselSegError, match="4 voxels along every axis"):
+        vesselness(scan, np.ones(scan.array.shape, bool))
+
+
 @pytest.mark.parametrize("name", ["threshold", "frangi", pytest.param("graph-cut", marks=needs_maxflow)])
 def test_every_baseline_finds_the_tube(name: str) -> None:
     scan, tube = tube_scan()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vesselseg.case_matching import match_cases
+from vesselseg.case_matching import match_cases, subject_of
 from vesselseg.case_table import CaseTable, mean_of
 from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
@@ -60,12 +60,26 @@ def test_scans_maps_and_masks_are_no_labels(tmp_path: Path) -> None:
         (["a_seg.nii.gz", "a_pred.nii.gz"], ["a_label.nii.gz"], "both of a"),
         (["a_seg.nii.gz"], ["a_label.nii.gz", "a/label.nii.gz"], "both of a"),
         (["seg.nii.gz"], ["label.nii.gz"], "does not tell its subject"),
-        (["a_tof.nii.gz"], ["a_label.nii.gz"], "has no image"),
+        (["a_vessel_mask.nii.gz"], ["a_label.nii.gz"], "names end in mask"),
+        (["notes.txt"], ["a_label.nii.gz"], "has no image"),
     ],
 )
 def test_what_does_not_match_is_named(found: list[str], truth: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(VesselSegError, match=message):
         match_cases(touch(tmp_path / "found", *found), touch(tmp_path / "truth", *truth))
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("MNI_0656_tof.nii.gz", "MNI_0656"),
+        ("a/tof.nii.gz", "a"),
+        ("sub-01_ses-1.5T_tof.nii.gz", "sub-01_ses-1.5T"),
+        ("1.2.840", "1.2.840"),
+    ],
+)
+def test_a_file_tells_its_subject(path: str, subject: str) -> None:
+    assert subject_of(Path(path)) == subject
 
 
 def test_references_left_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

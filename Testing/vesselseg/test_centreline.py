@@ -38,6 +38,20 @@ def test_straight_pieces_of_even_width_have_one_too(width: int) -> None:
     assert np.array_equal(line & other, skeletonize(other))  # the others keep theirs
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("width", [2, 4])
+def test_straight_limbs_of_even_width_have_one_too(width: int, axis: int) -> None:
+    bar, stem = np.zeros((2, 30, 70, 70), bool)
+    bar[10 : 10 + width, 30 : 30 + width, 5:60] = True
+    stem[10 : 10 + width, 5:30, 20 : 20 + width] = True
+    bar, stem = np.moveaxis(bar, 0, axis), np.moveaxis(stem, 0, axis)
+    line = centreline(bar | stem)
+    assert not (line & ~(bar | stem)).any()
+    # All but what lies at the ends and at the fork.
+    assert 55 - 4 * width <= (line & bar).sum() <= 60
+    assert 25 - 2 * width <= (line & stem).sum() <= 30
+
+
 def test_every_piece_has_one() -> None:
     label = np.random.default_rng(0).random((20, 30, 25)) < 0.05
     label |= np.roll(label, 1, axis=2)

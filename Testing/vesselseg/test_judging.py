@@ -95,7 +95,8 @@ def test_real_scans_have_measures_of_their_own(cases: Path) -> None:
     outputs = ["--json", f"{out}/r.json", "--markdown", f"{out}/r.md"]
     assert main(["judge", "--real", *files, "--models", "--baselines", "threshold", *outputs]) == 0
     (row,) = json.loads((out / "r.json").read_text())["cases"]
-    assert row["scan"] == "real"
+    assert (row["case"], row["scan"]) == ("case_0", "real")
+    assert row["metrics"]["sinus_found"] is None  # there are none
     assert row["metrics"]["centreline_found"] == 1.0
     assert row["metrics"]["pieces"] == 3
     assert "Drawn scans" not in (out / "r.md").read_text()
@@ -108,6 +109,7 @@ def test_real_scans_have_measures_of_their_own(cases: Path) -> None:
         (["judge", "{cases}", "--models", "--baselines"], "nothing to be judged"),
         (["judge", "{cases}/case_0"], "has no subfolders"),
         (["judge", "--real", "{cases}/case_0/tof.nii.gz"], "--real takes"),
+        (["judge", *["--real", "{cases}/case_0/tof.nii.gz", "{cases}/case_0/label.nii.gz"] * 2], "both of case_0"),
         (["judge", "{cases}", "--models", "missing"], "no model 'missing'"),
     ],
 )

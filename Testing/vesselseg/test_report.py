@@ -87,13 +87,19 @@ def test_two_results_are_called_by_their_names(case: tuple[Volume, Volume, Volum
         assert word not in text
 
 
-@pytest.mark.parametrize("which", ["nothing found", "no reference", "identical"])
+@pytest.mark.parametrize("which", ["nothing found", "no reference", "no reference in the mask", "identical"])
 def test_extreme_cases_are_reported(case: tuple[Volume, Volume, Volume], which: str, tmp_path: Path) -> None:
     scan, found, truth = case
     empty = truth.with_array(np.zeros_like(truth.array))
-    found, truth = {"nothing found": (empty, truth), "no reference": (found, empty), "identical": (truth, truth)}[which]
+    outside = truth.with_array((truth.array == 0).astype(np.uint8))
+    found, truth, mask = {
+        "nothing found": (empty, truth, None),
+        "no reference": (found, empty, None),
+        "no reference in the mask": (found, truth, outside),
+        "identical": (truth, truth, None),
+    }[which]
     probability = scan.with_array(np.clip(scan.array / 250, 0, 1).astype(np.float32))
-    report = build_report(found, truth, scan=scan, probability=probability, style=STYLE)
+    report = build_report(found, truth, scan=scan, mask=mask, probability=probability, style=STYLE)
     dice = "1.000" if which == "identical" else "0.000"
     assert dice in Reader(report_html(report)).text
     write_report_pdf(report, tmp_path / "report.pdf")
@@ -132,6 +138,9 @@ def test_what_ran_is_read_from_what_segment_printed(tmp_path: Path) -> None:
     events = [{"event": "progress", "percent": 3}, {"event": "result", **RUN}]
     (tmp_path / "log").write_text("\n".join(json.dumps(event) for event in events))
     assert read_run(tmp_path / "log")["model_sha256"] == "ab" * 32
+    for encoding in ("utf-16", "utf-8-sig"):  # of Windows PowerShell
+        (tmp_path / "windows").write_text(json.dumps(events[1]), encoding=encoding)
+        assert read_run(tmp_path / "windows")["model_sha256"] == "ab" * 32
     (tmp_path / "alone.json").write_text(json.dumps(RUN, indent=2))
     assert read_run(tmp_path / "alone.json") == RUN
     (tmp_path / "other").write_text("{}")

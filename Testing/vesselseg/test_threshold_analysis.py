@@ -108,6 +108,9 @@ def test_what_cannot_be_analysed_is_refused(maps: tuple[Volume, Volume]) -> None
         analyse_thresholds(probability.with_array(probability.array * 255), reference)
     with pytest.raises(VesselSegError, match="reference is empty"):
         analyse_thresholds(probability, reference.with_array(np.zeros(GEOMETRY.shape, np.uint8)))
+    outside = reference.with_array((reference.array == 0).astype(np.uint8))
+    with pytest.raises(VesselSegError, match="no vessel inside the mask"):
+        analyse_thresholds(probability, reference, mask=outside)
     with pytest.raises(VesselSegError, match="mask is empty"):
         analyse_thresholds(probability, reference, mask=reference.with_array(np.zeros(GEOMETRY.shape, np.uint8)))
 

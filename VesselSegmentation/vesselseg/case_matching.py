@@ -97,9 +97,11 @@ def _listed(names: list[str]) -> str:
 
 def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
     result: dict[str, Path] = {}
+    passed_over = set()
     for path in _image_files(folder):
         subject, word = _subject_and_word(_stem(path))
         if word in _OTHER_WORDS or word in unwanted:
+            passed_over.add(word)
             continue
         if path.parent != folder:
             subject = path.parent.name
@@ -110,9 +112,30 @@ def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
                 f"{result[subject]} and {path} are both of {subject}", "leave one file a subject in the folder"
             )
         result[subject] = path
+    if not result and passed_over:
+        raise VesselSegError(
+            f"in {folder} there are only files whose names end in {_listed(sorted(passed_over))}, as those of other "
+            "images do",
+            f"let the last word say what they are, as in A_{'seg' if unwanted is _MASK_WORDS else 'mask'}.nii.gz",
+        )
     if not result:
         raise VesselSegError(f"{folder} has no image that can be taken for one", f"wanted are {', '.join(_SUFFIXES)}")
     return result
+
+
+def subject_of(path: Path) -> str:
+    """Return the subject that a file belongs to by its name, or by its folder's where its own only tells what it is.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of an image, or of a DICOM folder.
+
+    Returns
+    -------
+    str
+    """
+    return _subject_and_word(_stem(path))[0] or path.absolute().parent.name
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -121,7 +144,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _stem(path: Path) -> str:
-    return next(path.name[: -len(suffix)] for suffix in _SUFFIXES if path.name.lower().endswith(suffix))
+    return next((path.name[: -len(end)] for end in _SUFFIXES if path.name.lower().endswith(end)), path.name)
 
 
 def _subject_and_word(stem: str) -> tuple[str, str]:

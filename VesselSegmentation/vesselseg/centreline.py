@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.label_voxels import voxels
+from vesselseg.label_voxels import shell, voxels
 from vesselseg.postprocessing import Pieces, bounding_box, pieces
 from vesselseg.thinning import thin
 
+#: How much further than a diameter from the line a wall may be: vessels are no exact cylinders.
+_UNEVEN_VOXELS = 2
 
 def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> NDArray[np.bool_]:
     """Find the centreline of a label, one voxel wide.
 
     It is the skeleton of scikit-image. That erases straight pieces an even number of voxels wide (scikit-image issue
-    3757): a vessel without any centreline would count neither where it is found nor where it is missed. Such pieces are
-    thinned by `vesselseg.thinning.thin`.
+    3757), and likewise straight limbs of larger pieces: a vessel without any centreline would count neither where it is
+    found nor where it is missed. Such pieces and limbs are thinned by `vesselseg.thinning.thin`.
 
     Parameters
     ----------
@@ -39,13 +41,38 @@ def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> 
     box = bounding_box(label)
     if box is None:
         return result
-    line = skeletonize(label[box]).astype(bool)
+    inside = label[box]
+    line = skeletonize(inside).astype(bool)
     numbers, count = pieces(label) if label_pieces is None else label_pieces
     erased = np.ones(count + 1, bool)
     erased[numbers[box][line]] = False
     erased[0] = False
+    lost = _lost_limbs(inside, line)
     if erased.any():
-        points = voxels(erased[numbers[box]])
+        lost |= erased[numbers[box]]
+    if lost.any():
+        points = voxels(lost)
         line[tuple(points[thin(points)].T)] = True
     result[box] = line
     return result
+
+
+def _lost_limbs(label: NDArray[np.bool_], line: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the parts of a label that a line leaves out: further from it than its vessel is thick, and what is around."""
+    from scipy.spatial import cKDTree
+
+    lost = np.zeros(label.shape, bool)
+    if not line.any():
+        return lost
+    points, on_line = voxels(label), voxels(line)
+    radius = cKDTree(shell(label), balanced_tree=False, compact_nodes=False).query(on_line)[0]
+    distance, nearest = cKDTree(on_line, balanced_tree=False, compact_nodes=False).query(points)
+    far = distance > 2 * radius[nearest] + _UNEVEN_VOXELS
+    if not far.any():
+        return lost
+    lost[tuple(points[distance > radius[nearest] + 1].T)] = True
+    numbers, count = pieces(lost)
+    wanted = np.zeros(count + 1, bool)
+    wanted[numbers[tuple(points[far].T)]] = True
+    wanted[0] = False
+    return wanted[numbers]

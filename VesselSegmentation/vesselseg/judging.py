@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.baselines import find_baseline
+from vesselseg.case_matching import subject_of
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
 from vesselseg.models import find_model
@@ -241,7 +242,7 @@ def read_real_case(scan: Path, label: Path, mask: Path | None = None) -> RealCas
     for path, other in ((label, truth), (mask, brain)):
         if not other.geometry.same_grid(image.geometry):
             raise VesselSegError(f"{path} does not lie on the grid of {scan}", "resample it to the scan")
-    return RealCase(scan.name.split(".")[0], image, truth, brain)
+    return RealCase(subject_of(scan), image, truth, brain)
 
 
 def region_of(case: DrawnCase | RealCase) -> BoolArray:

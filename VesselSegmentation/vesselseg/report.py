@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import numpy as np
 
 import vesselseg
-from vesselseg.comparison import on_grid_of
+from vesselseg.comparison import label_on_grid_of, on_grid_of
 from vesselseg.error_components import ErrorComponent, error_components
 from vesselseg.error_kinds import WITH_REFERENCE, ErrorKind
 from vesselseg.error_map import error_map, legend
@@ -176,7 +177,7 @@ def build_report(
         Section("Agreement", [_legend_table(errors, style), _metrics_table(regions, style)]),
         Section("Figures", list(pictures)),
     ]
-    if probability is not None and wording == WITH_REFERENCE and truth.array.any():
+    if probability is not None and wording == WITH_REFERENCE and _any_inside(truth, mask):
         where = "" if mask is None else ", inside the mask"
         caption = f"Metrics over all thresholds of the probability, and its calibration{where}."
         figure = _threshold_figure(probability, truth, mask, run or {}, style, stage(progress, 0.6, 0.98))
@@ -192,6 +193,11 @@ _CAPTIONS = {
     "closeups": "Where most large and where most small vessels are.",
     "projections": "The {wording.map_title} in maximum intensity projection.",
 }
+
+
+def _any_inside(label: Volume, mask: Volume | None) -> bool:
+    counted = label.array != 0
+    return bool((counted if mask is None else counted & label_on_grid_of(mask, label, what="the mask")).any())
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -212,7 +218,9 @@ def read_run(path: Path) -> dict[str, Any]:
         If the file cannot be read, or does not name a model.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        # Windows PowerShell writes UTF-16 with its mark, or UTF-8 with one.
+        text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise VesselSegError(f"{path} cannot be read", "give what 'segment --progress json' printed") from error
     for part in (text, *reversed(text.splitlines())):

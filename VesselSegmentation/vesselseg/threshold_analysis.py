@@ -203,7 +203,8 @@ def analyse_thresholds(
     if not (values.min() >= 0 and values.max() <= 1):
         raise VesselSegError("the probability map has values outside 0 to 1", "give what 'segment --probability' wrote")
     if not truth.any():
-        raise VesselSegError("the reference is empty", "a threshold can only be chosen where there are vessels")
+        what = "the reference is empty" if mask is None else "the reference has no vessel inside the mask"
+        raise VesselSegError(what, "a threshold can only be chosen where there are vessels")
     thresholds = np.arange(1, _STEPS + 1) / _STEPS
     # Nearly all voxels of a head are below every threshold: they are only counted.
     chosen = values >= float(thresholds[0])

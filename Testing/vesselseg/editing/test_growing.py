@@ -86,6 +86,15 @@ def test_growth_closes_a_gap_of_a_voxel() -> None:
     np.testing.assert_array_equal(label, vessel)
 
 
+@pytest.mark.parametrize("x", [19, 20, 21])
+def test_growth_begins_beyond_a_gap_of_no_probability(x: int) -> None:
+    vessel = tube(ISOTROPIC, 0.8, (0.5, 0.5, 0.1), (0.5, 0.5, 0.9))
+    label, probability = vessel.astype(np.uint8), np.where(vessel, 0.3, 0).astype(np.float32)
+    label[:, :, 20:], probability[:, :, 20:22] = 0, 0
+    edit = grow(label, probability, ISOTROPIC, (29.5, 34.5, x), length_mm=60)
+    assert edit.voxels_added == np.count_nonzero(vessel[:, :, 22:])
+
+
 def test_growth_at_the_border_of_the_scan() -> None:
     label, branch, probability = faint_branch(ISOTROPIC)
     probability[tube(ISOTROPIC, 0.8, (0.5, 0.5, 0.95), (0.5, 0.5, 1.0))] = 0.3

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vesselseg.baselines import register
 from vesselseg.baselines.threshold import best_threshold
+from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
 
@@ -22,6 +23,8 @@ _STRUCTURE = 0.5
 #: The derivatives are taken apart only where their sum is below minus this share of the brightness of tissue: far less
 #: than any vessel has, and yet a small part of the brain.
 _CURVED = 0.05
+#: Voxels along every axis that the recursive Gaussian of ITK needs.
+_LEAST_SIZE = 4
 
 
 @register("frangi", "multi-scale Frangi", picks_on_truth=True)
@@ -49,6 +52,11 @@ def vesselness(
     ndarray of float32, shape (Z, Y, X)
         In [0, 1]; 0 outside and at the border of the array.
 
+    Raises
+    ------
+    VesselSegError
+        If the scan has less than 4 voxels along an axis.
+
     References
     ----------
     Frangi AF, et al. Multiscale vessel enhancement filtering. MICCAI 1998, LNCS 1496:130-137. doi:10.1007/BFb0056195
@@ -60,6 +68,10 @@ def vesselness(
     if box is None:
         return result
     part = Volume(scan.array[box].astype(np.float32), scan.geometry.cropped(box))
+    if min(part.array.shape) < _LEAST_SIZE:
+        raise VesselSegError(
+            f"Frangi's filter needs {_LEAST_SIZE} voxels along every axis", "take a scan with more slices"
+        )
     core = np.zeros(part.array.shape, bool)
     core[1:-1, 1:-1, 1:-1] = inside[box][1:-1, 1:-1, 1:-1]
     places = np.flatnonzero(core)

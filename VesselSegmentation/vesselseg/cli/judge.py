@@ -56,6 +56,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure models and baselines on the same scans."""
     import contextlib
 
+    from vesselseg.case_matching import subject_of
     from vesselseg.errors import VesselSegError
     from vesselseg.judge_report import Judgement
     from vesselseg.judging import (
@@ -71,6 +72,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
     if any(len(files) not in (2, 3) for files in args.real):
         raise VesselSegError("--real takes a scan, its label and at most a mask", "give two or three files")
+    subjects: dict[str, str] = {}
+    for scan, *_ in args.real:
+        if (subject := subject_of(Path(scan))) in subjects:
+            raise VesselSegError(f"{subjects[subject]} and {scan} are both of {subject}", "name one after its subject")
+        subjects[subject] = scan
     if not (args.cases or args.real):
         raise VesselSegError("there is nothing to judge on", "give a folder of drawn scans, or --real SCAN LABEL")
     check_outputs(

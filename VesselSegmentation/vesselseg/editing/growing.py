@@ -92,10 +92,15 @@ class Growth:
         grown = np.zeros_like(ways)
         length = 0.0
         if (likely & near).any():
-            start = np.unravel_index(int(np.argmin(np.where(ways, self.distance, np.inf))), ways.shape)
             search = MCP_Geometric(np.where(ways, 1.0, -1.0), sampling=self.spacing)
-            lengths = search.find_costs([start])[0]
-            reached = (lengths <= limit) & likely
+            reached = np.zeros_like(ways)
+            # From the label it may not be reached: then a gap lies between it and what grows.
+            for starts in (ways, likely & near):
+                start = np.unravel_index(int(np.argmin(np.where(starts, self.distance, np.inf))), ways.shape)
+                lengths = search.find_costs([start])[0]
+                reached = (lengths <= limit) & likely
+                if reached.any():
+                    break
             grown = _joined(reached, self.rim, likely, binary_dilation)
             length = float(lengths[reached].max(initial=0.0))
         volume = float(np.count_nonzero(grown) * np.prod(self.spacing))

@@ -37,7 +37,7 @@ def judge_on_real_scan(scan: Volume, found: Volume, reference: Volume, brain: Vo
         voxel away. ``centreline_found_with_sinuses``: the same for the whole. ``sinus_found``: share of the sinus
         voxels found. ``stands_out``: share of the found centreline whose voxels exceed their surroundings by
         `STANDS_OUT`. ``pieces``: number of 26-connected pieces found. ``found_ml``, ``reference_ml``: volumes outside
-        the sinuses. ``dice``: outside the sinuses. ``dice_with_sinuses``: with them.
+        the sinuses. ``dice``: outside the sinuses. ``dice_with_sinuses``: with them. A share of nothing is NaN.
 
     Raises
     ------
@@ -78,7 +78,8 @@ def judge_on_real_scan(scan: Volume, found: Volume, reference: Volume, brain: Vo
 
 
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
-    return float(part.sum() / max(int(whole.sum()), 1))
+    """Return a share; NaN of nothing, which tables show as "-"."""
+    return float(part.sum() / whole.sum()) if whole.any() else float("nan")
 
 
 def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
