@@ -35,7 +35,7 @@ from VesselSegmentationLib.free_hand_section import FreeHandSection
 from VesselSegmentationLib.installation import ensure_requirements, missing_requirements, python_slicer
 from VesselSegmentationLib.label_source import names_of_two
 from VesselSegmentationLib.metrics_section import MetricsSection
-from VesselSegmentationLib.panel_section import PanelSection
+from VesselSegmentationLib.panel_section import PanelSection, end_all
 from VesselSegmentationLib.recovery_section import RecoverySection
 from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
 from VesselSegmentationLib.review_section import ReviewSection
@@ -188,8 +188,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         # First of all: what the sections take out of the scene would make the others begin anew.
         self.setParameterNode(None)
         self.removeObservers()
-        for section in reversed(self._sections):
-            section.close()
+        end_all(self._sections, "close")
 
     def onReload(self) -> None:
         """Load the packages anew, too, when a developer presses Reload."""
@@ -211,8 +210,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Let go of the scene just before it is closed."""
-        for section in reversed(self._sections):
-            section.let_go()
+        end_all(self._sections, "let_go")
         self.setParameterNode(None)
 
     def onSceneChanged(self, caller: Any, event: Any) -> None:
@@ -282,7 +280,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._update()
 
     def _update(self) -> None:
-        if self._parameterNode is not None:
+        # What ends while the scene is being closed must not begin anything in it.
+        if self._parameterNode is not None and not slicer.mrmlScene.IsClosing():
             for section in self._sections:
                 section.update(self._segment.running)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,6 +28,25 @@ def test_the_cpu_is_always_there_and_comes_last() -> None:
 def test_a_wish_is_granted(wish: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "available_devices", lambda: [*GPUS, CPU])
     assert choose_device(wish).name == name
+
+
+@pytest.mark.parametrize(
+    ("capability", "usable"), [((8, 6), True), ((12, 1), True), ((6, 1), False), ((7, 0), False), ((7, 5), True)]
+)
+def test_a_gpu_for_which_torch_has_no_code_is_left_out(
+    capability: tuple[int, int], usable: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No GPU is at hand, so that torch's answers are played."""
+    major, minor = capability
+    card = SimpleNamespace(name="Card", total_memory=1 << 33, major=major, minor=minor)
+    monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_90a", "compute_120"])
+    names = [device.name for device in available_devices()]
+    assert names == (["cuda:0", "cpu"] if usable else ["cpu"])
+    assert ("no code for it" in caplog.text) != usable
 
 
 @pytest.mark.parametrize("wish", ["cuda", "cuda:0", "mps", "tpu", ""])

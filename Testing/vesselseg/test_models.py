@@ -156,6 +156,23 @@ def test_import_copies_a_whole_model_and_refuses_a_broken_one(
     load_network(find_model("tiny"))
 
 
+def test_a_model_stays_whole_where_its_successor_cannot_be_written(
+    copied_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Manifest.read(copied_model)
+    network = load_network(before)
+    with torch.no_grad():
+        next(network.parameters()).add_(1)
+
+    def full(self: Manifest) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Manifest, "to_json", full)
+    with pytest.raises((OSError, VesselSegError), match="No space"):
+        save_model(network, before, copied_model.parent, overwrite=True)
+    load_network(Manifest.read(copied_model))
+
+
 def test_imported_models_whose_weights_are_called_the_same_are_kept_apart(
     models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,15 @@ def test_numbers_are_written_where_there_was_nothing(own_model: Path) -> None:
     assert write_checks(Manifest.read(own_model), {"bf16": check}).precisions == {"bf16": check}
 
 
+def test_numbers_of_an_int8_form_that_was_made_anew_since_are_not_written(own_model: Path) -> None:
+    manifest = Manifest.read(own_model)
+    check = PrecisionCheck(0.9995, 0.0, 1, manifest.sha256)
+    values = json.loads(own_model.read_text())
+    own_model.write_text(json.dumps({**values, "int8": {"model_sha256": manifest.sha256, "ranges": {"head": 2.0}}}))
+    assert write_checks(manifest, {"bf16": check, "int8": check}).precisions == {"bf16": check}
+    assert set(write_checks(Manifest.read(own_model), {"int8": check}).precisions) == {"bf16", "int8"}
+
+
 @pytest.mark.parametrize("measure", [check_precisions, quantise_model])
 def test_a_manifest_that_cannot_be_written_is_refused_before_the_work(
     own_model: Path, cases: Path, measure: Callable[..., object]

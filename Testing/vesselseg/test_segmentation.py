@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import SimpleITK as sitk
 
 from vesselseg import devices, segmentation
-from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine
+from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume
-from vesselseg.models import Manifest, save_model
+from vesselseg.models import Manifest, find_model, save_model
 from vesselseg.networks import build_network
+from vesselseg.postprocessing import pieces
 from vesselseg.segmentation import segment
 from vesselseg.volume import Volume
 
@@ -204,12 +206,44 @@ def test_going_to_the_cpu_is_said(
         return make_engine(plan, manifest)
 
     monkeypatch.setattr(segmentation, "make_engine", full)
-    result = segment(make_scan(), model=tiny_model, brain_mask="none", device="auto")
+    asked = []
+
+    def planned(manifest: Manifest, **wishes: str) -> Plan:
+        asked.append(wishes)
+        return plan_run(manifest, **wishes)
+
+    monkeypatch.setattr(segmentation, "plan_run", planned)
+    result = segment(make_scan(), model=tiny_model, brain_mask="none", device="auto", precision="f32")
+    assert asked[-1] == {"device": "cpu", "engine": "auto", "precision": "f32"}
     run = result.run
     assert (run.device, run.device_name, run.precision) == ("cpu", devices.cpu_device().label, "f32")
     assert run.engine == "openvino"
     assert any("the CPU was used instead" in note for note in run.notes)
     assert "the CPU was used instead" in caplog.text
+
+
+def test_what_a_low_precision_does_not_hold_is_computed_in_single_precision(
+    make_scan: MakeScan, tiny_model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Features beyond what half precision holds, as a GPU may give them: an engine's answer alone is played."""
+    coarse = replace(plan_run(find_model(tiny_model), device="cpu", engine="torch"), precision="f16")
+    plans = iter([coarse])
+    monkeypatch.setattr(
+        segmentation, "plan_run", lambda *args, **wishes: next(plans, None) or plan_run(*args, **wishes)
+    )
+
+    def overflowing(plan: Plan, manifest: Manifest) -> Engine:
+        engine = make_engine(replace(plan, precision="f32"), manifest)
+        if plan.precision == "f16":
+            run = engine.run
+            monkeypatch.setattr(engine, "run", lambda inputs: (logits * np.float32("nan") for logits in run(inputs)))
+        return engine
+
+    monkeypatch.setattr(segmentation, "make_engine", overflowing)
+    done = segment(make_scan(), model=tiny_model, brain_mask="none", engine="torch")
+    assert (done.run.engine, done.run.precision) == ("torch", "f32")
+    assert done.label.array.any()
+    assert "f16 does not hold the features" in caplog.text
 
 
 @pytest.mark.parametrize(("words", "said"), [("full", "full"), ("", "RuntimeError")])
@@ -236,6 +270,17 @@ def test_a_region_alone_is_segmented_as_in_the_whole_scan(
         assert volume.array[inside].any()
         volume.array[inside] = 0
         assert not volume.array.any()
+
+
+def test_what_the_faces_of_a_region_cut_off_is_kept(make_scan: MakeScan, tiny_model: str) -> None:
+    scan = make_scan()
+    whole = segment(scan, model=tiny_model, brain_mask="none")
+    sizes = np.bincount(pieces(whole.label.array != 0)[0].ravel())[1:]
+    smallest = float(sizes.max()) * scan.geometry.voxel_volume
+    k, j, i = np.argwhere(pieces(whole.label.array != 0)[0] == np.argmax(sizes) + 1)[sizes.max() // 2]
+    region = (i, i + 1, j, j + 1, k, k + 1)  # a voxel within the largest piece
+    part = segment(scan, model=tiny_model, brain_mask="none", region=region, min_component_mm3=smallest)
+    assert part.label.array[k, j, i] == 1
 
 
 def test_a_region_is_where_it_is_when_the_scan_is_resampled(make_scan: MakeScan, tiny_model: str) -> None:

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from vesselseg.errors import VesselSegError
 from vesselseg.output_files import atomic_output
 from VesselSegmentationLib.edit_history import EditHistory
+from VesselSegmentationLib.edit_log import LOG_ATTRIBUTE
 from VesselSegmentationLib.edit_seg_nrrd import SavedSegment, by_lattice, read_remark, write_seg_nrrd
 from VesselSegmentationLib.edit_segment import SegmentVoxels, read_voxels
 from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.node_geometry import grid_offset, matrix_between, share_transform
-from VesselSegmentationLib.run_record import RUN_TAGS
+from VesselSegmentationLib.run_record import RUN_TAGS, SUMMARY_ATTRIBUTE
 from VesselSegmentationLib.segmentation_nodes import ROLE_TAG, segment_tag
 from VesselSegmentationLib.volume_nodes import volume_geometry
 
@@ -46,6 +47,8 @@ LONGEST_SECONDS = 40.0
 #: What a poll lets the writing thread have: inside 3D Slicer, threads of Python only run while others wait.
 _YIELD_SECONDS = 0.005
 _LOCK_NAME = "lock"
+#: What a segmentation says of itself beside its segments.
+_ATTRIBUTES = (LOG_ATTRIBUTE, SUMMARY_ATTRIBUTE)
 
 
 class Autosave:
@@ -103,6 +106,16 @@ class Autosave:
         self._history, self._volume_node = history, volume_node
         history.listeners.append(self._on_step)
         self.note_edits(0)
+
+    def catch_up(self) -> None:
+        """Save once during a pause: others may have gone on editing. Waits until it is done, and raises as `poll`."""
+        history = EditHistory(self._history.node)
+        try:
+            self.resume(history, self._volume_node)
+            self.save_now()
+        finally:
+            self.pause()
+            history.close()
 
     @property
     def saved(self) -> bool:
@@ -188,6 +201,7 @@ class Autosave:
             "time": datetime.now().astimezone().isoformat(timespec="seconds"),
             "edits": self._edits,
             "user": _user(),
+            "attributes": {name: text for name in _ATTRIBUTES if (text := node.GetAttribute(name))},
         }
         conversion = str(node.GetSegmentation().SerializeAllConversionParameters())
         self._unsaved_since = 0.0
@@ -229,6 +243,8 @@ class Recoverable:
         Number of edits since the segmentation was loaded or saved.
     user : str
         Who was logged in.
+    attributes : dict of str to str
+        What the segmentation says of itself: the log of its edits, and what ran.
     """
 
     path: Path
@@ -238,6 +254,7 @@ class Recoverable:
     time: str
     edits: int
     user: str
+    attributes: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def text(self) -> str:
@@ -323,6 +340,8 @@ def restore(scene: Any, recoverable: Recoverable, volume_node: Any = None) -> An
                 )
             share_transform(node, scan)
             node.SetReferenceImageGeometryParameterFromVolumeNode(scan)
+        for name in _ATTRIBUTES:
+            node.SetAttribute(name, recoverable.attributes.get(name))
     except BaseException:
         shown = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
         for each in (storage, *shown, node):
@@ -357,8 +376,9 @@ def _recoverable(path: Path) -> Recoverable:
     try:
         segments = tuple(str(name) for name in remark["segments"])
         texts = [str(remark[key]) for key in ("scan", "segmentation", "time", "user")]
-        return Recoverable(path, texts[0], texts[1], segments, texts[2], int(remark["edits"]), texts[3])
-    except (KeyError, TypeError, ValueError) as error:
+        attributes = {name: str(text) for name, text in remark.get("attributes", {}).items() if name in _ATTRIBUTES}
+        return Recoverable(path, texts[0], texts[1], segments, texts[2], int(remark["edits"]), texts[3], attributes)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise VesselSegError(f"{path.name} is damaged", "open it by hand") from error
 
 

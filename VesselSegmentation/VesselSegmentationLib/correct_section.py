@@ -127,10 +127,10 @@ class CorrectSection(PanelSection):
 
     def poll(self) -> None:
         """Notice what others have edited, save against crashes, and show what can be undone."""
-        self._notice_saved()
-        if self._edits.target is None:
-            return
         try:
+            self._notice_saved()
+            if self._edits.target is None:
+                return
             self._edits.poll()
         except VesselSegError as error:
             say(self.ui.toolHintLabel, f"{error.message}: {error.advice}")

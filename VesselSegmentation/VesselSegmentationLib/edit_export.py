@@ -23,7 +23,7 @@ from VesselSegmentationLib.edit_arteries import ArteryEditor
 from VesselSegmentationLib.edit_dicom_seg import DicomSegment, find_source_files, write_dicom_seg
 from VesselSegmentationLib.edit_log import log_document
 from VesselSegmentationLib.edit_original import original_kind, original_label
-from VesselSegmentationLib.edit_seg_nrrd import write_seg_nrrd
+from VesselSegmentationLib.edit_seg_nrrd import by_lattice, write_seg_nrrd
 from VesselSegmentationLib.edit_surfaces import LPS, SURFACE_SUFFIXES, write_surface
 from VesselSegmentationLib.edit_target import EditTarget
 from VesselSegmentationLib.node_geometry import matrix_between
@@ -114,10 +114,8 @@ class SignedJob:
         self.error: VesselSegError | None = None
         self._files = [Path(path) for path in paths]
         self._coordinates, self._overwrite = coordinates, overwrite
-        stem, suffix = _split(self._files[0])
         automatic = original_label(target.node, target.volume_node)
-        log = self._files[0].with_name(f"{stem}_edits.json")
-        automatic_path = self._files[0].with_name(f"{stem}_automatic{suffix if _is_image(suffix) else '.nii.gz'}")
+        log, automatic_path = files_beside(self._files[0])
         self.output = SignedOutput(tuple(self._files), log, automatic_path if automatic is not None else None)
         check_outputs([*self._files, log, *([automatic_path] if automatic is not None else [])], overwrite=overwrite)
         # From here on nothing asks the scene, which the user may go on editing.
@@ -174,9 +172,10 @@ class SignedJob:
 
     def _start(self) -> None:
         with contextlib.ExitStack() as stack:
+            # The last one takes its place first: the label, so that where it cannot be replaced, nothing is.
             temporaries = {
                 path: stack.enter_context(atomic_output(path, overwrite=self._overwrite))
-                for path in [*self._files, *(path for path in self._writers if path not in self._files)]
+                for path in [*(path for path in self._writers if path not in self._files), *reversed(self._files)]
             }
             for path in self._files:
                 if _split(path)[1] in SURFACE_SUFFIXES:
@@ -210,15 +209,25 @@ class SignedJob:
         raise failure
 
 
+def files_beside(path: Path) -> tuple[Path, Path]:
+    """Return where the log of the edits and the automatic result lie beside a signed label."""
+    stem, suffix = _split(path)
+    image = suffix if _is_image(suffix) else ".nii.gz"
+    return path.with_name(f"{stem}_edits.json"), path.with_name(f"{stem}_automatic{image}")
+
+
 def export_signed(target: EditTarget, paths: Sequence[str | os.PathLike[str]], **options: Any) -> SignedOutput:
     """Write the corrected label and wait: see `SignedJob`, which takes the same."""
     return SignedJob(target, paths, **options).wait()
 
 
 def _seg_nrrd_writer(target: EditTarget) -> Callable[[Path], None]:
-    wanted = _segment_ids(target)
+    wanted = signed_segments(target)
     saved = saved_segments(target.history, matrix_between(target.node, target.volume_node))
     segments = [each for each in saved if each.segment_id in wanted]
+    if len(by_lattice(segments)) > 1:
+        names = ", ".join(f"'{each.name}'" for each in segments)
+        raise VesselSegError(f"the segments {names} do not lie on one grid", "save them as DICOM, or the label alone")
     conversion = str(target.node.GetSegmentation().SerializeAllConversionParameters())
 
     def write(path: Path) -> None:
@@ -237,7 +246,8 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _segment_ids(target: EditTarget) -> list[str]:
+def signed_segments(target: EditTarget) -> list[str]:
+    """Return the IDs of the segments that are written: the one that is edited, and the named vessels."""
     return [target.segment_id, *ArteryEditor(target).segments().values()]
 
 
@@ -245,7 +255,7 @@ def _dicom_segments(target: EditTarget) -> list[DicomSegment]:
     segmentation = target.node.GetSegmentation()
     tag = slicer.vtkSegment.GetTerminologyEntryTagName()
     segments = []
-    for segment_id in _segment_ids(target):
+    for segment_id in signed_segments(target):
         segment = segmentation.GetSegment(segment_id)
         label = target.label_of(segment_id)
         if label.any():

@@ -15,7 +15,7 @@ from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.run_record import recorded_summary
 
 #: An attribute of the segmentation node: it is saved and loaded with the scene.
-_ATTRIBUTE = "vesselseg.edit_log"
+LOG_ATTRIBUTE = "vesselseg.edit_log"
 
 
 class EditLog:
@@ -75,7 +75,7 @@ class EditLog:
             "metrics_after": _rounded(metrics_after),
         }
         self.entries.append(entry)
-        self._node.SetAttribute(_ATTRIBUTE, json.dumps(self.entries))
+        self._node.SetAttribute(LOG_ATTRIBUTE, json.dumps(self.entries))
         return entry
 
 
@@ -88,7 +88,7 @@ def read_log(segmentation_node: Any) -> list[dict[str, Any]]:
         If they cannot be read.
     """
     try:
-        entries = json.loads(segmentation_node.GetAttribute(_ATTRIBUTE) or "[]")
+        entries = json.loads(segmentation_node.GetAttribute(LOG_ATTRIBUTE) or "[]")
     except ValueError:
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -181,10 +181,12 @@ class EditLogic:
         try:
             self._let_go(remember=keep_autosave and self.unsaved_edits)
         finally:
-            for autosave in self._left.values():
-                if autosave is not None:
-                    autosave.close(keep=keep_autosave)
-            self._left = {}
+            left, self._left = [autosave for autosave in self._left.values() if autosave is not None], {}
+            with contextlib.ExitStack() as stack:
+                for autosave in left:
+                    stack.callback(autosave.close, keep=keep_autosave)
+                for autosave in left if keep_autosave else []:
+                    autosave.catch_up()
 
     def _let_go(self, *, remember: bool) -> None:
         self.preview.remove()
@@ -372,6 +374,16 @@ class EditLogic:
         edited = [self.target.node] if self.target is not None and self.unsaved_edits else []
         return [*edited, *self._left]
 
+    def changed_only(self, segment_ids: Collection[str]) -> bool:
+        """Whether nothing but some segments was edited; of edits that were made before `start` any may have been."""
+        target = self.target
+        if target is None:
+            return False
+        changed = {change.segment_id for step in target.history.steps for change in step.changes}
+        if self._saved_number == _NEVER_SAVED:
+            changed.update(map(str, target.node.GetSegmentation().GetSegmentIDs()))
+        return changed <= set(segment_ids)
+
     @property
     def only_voxels(self) -> bool:
         """Whether the label holds all that was done: no vessel was named, and no error only decided about.
@@ -460,14 +472,18 @@ class EditLogic:
         if target is None or log is None:
             return
         if what == DONE and step.tool != AUTOMATIC and target.segment_id in step.counts():
-            before = target.before(step)
-            if before is not None:
-                keep_original(target.node, target.segment_id, target.volume_node, before)
+            # No reason to lose the step either: what lies under a warping transform is on no grid of the scan.
+            with contextlib.suppress(VesselSegError):
+                before = target.before(step)
+                if before is not None:
+                    keep_original(target.node, target.segment_id, target.volume_node, before)
         metrics = None
         with contextlib.suppress(VesselSegError):  # a reference that is gone is no reason to lose the step
             metrics = target.metrics()
         log.add(step, what, reader=self.reader, metrics_before=self._metrics, metrics_after=metrics)
         self._metrics = metrics
+        # A decision changes no voxel: 3D Slicer has to be told that there is something to save.
+        target.node.StorableModified()
 
     def _describe_outside(self) -> tuple[str, str]:
         """Name the effect of Segment Editor that is active on the segmentation, if there is one."""

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import slicer
 
+from vesselseg.geometry import Geometry
 from vesselseg.postprocessing import threshold_probability
 from vesselseg.volume import Volume
-from VesselSegmentationLib.node_geometry import share_transform
+from VesselSegmentationLib.node_geometry import matrix_between, share_transform
 from VesselSegmentationLib.run_record import probability_of, recorded_threshold
 from VesselSegmentationLib.segment_voxels import on_grid, segment_voxels
 from VesselSegmentationLib.segmentation_nodes import (
@@ -26,6 +27,8 @@ _ROLE = "automatic"
 #: What the kept label was: as the program wrote it, or as it was when its editing began here.
 AUTOMATIC, FOUND = "automatic", "as found"
 _KIND_ATTRIBUTE = "vesselseg.automatic.kind"
+#: The grid of the scan at the time.
+_GRID_ATTRIBUTE = "vesselseg.automatic.grid"
 _SOURCE_ATTRIBUTE = "vesselseg.automatic.written"
 
 
@@ -47,8 +50,16 @@ def original_label(segmentation_node: Any, volume_node: Any) -> Volume | None:
     kept = kept_original(segmentation_node)
     if kept is None:
         return None
-    # It was written in the coordinates of the scan, which may be under another transform by now than the copy.
-    return on_grid(*segment_voxels(*kept), np.eye(4), volume_geometry(volume_node))
+    node, grid = kept[0], volume_geometry(volume_node)
+    # It was written in the coordinates of the scan, which may be under another transform by now than the copy. Only
+    # where a transform of the scan was hardened, the copy lies where the transform that it kept says.
+    hardened = (node.GetAttribute(_GRID_ATTRIBUTE) or _text_of(grid)) != _text_of(grid)
+    to_scan = matrix_between(node, volume_node) if hardened else np.eye(4)
+    return on_grid(*segment_voxels(*kept), to_scan, grid)
+
+
+def _text_of(grid: Geometry) -> str:
+    return " ".join(f"{value:.4f}" for value in grid.ijk_to_ras()[:3].ravel())
 
 
 def keep_original(segmentation_node: Any, segment_id: str, volume_node: Any, before: Volume) -> bool:
@@ -105,6 +116,7 @@ def _new_node(segmentation_node: Any, volume_node: Any) -> Any:
 def _write(node: Any, source: Any, segment_id: str, volume_node: Any, label: Volume) -> None:
     segment = source.GetSegmentation().GetSegment(segment_id)
     share_transform(node, volume_node)
+    node.SetAttribute(_GRID_ATTRIBUTE, _text_of(volume_geometry(volume_node)))
     terminology = segment_tag(source, segment_id, slicer.vtkSegment.GetTerminologyEntryTagName())
     set_segment_label(
         node,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import zlib
@@ -17,8 +18,6 @@ from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.edit_segment import SegmentVoxels, lattice_shift
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-#: A header is no longer than this, or the file is none of ours.
-_LONGEST_HEADER = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,9 @@ def read_remark(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         with open(path, "rb") as file:
-            header = file.read(_LONGEST_HEADER).split(b"\n\n", 1)[0].decode()
-        for line in header.split("\n"):
+            lines = itertools.takewhile(lambda line: line != b"\n", file)
+            header = [line.decode().removesuffix("\n") for line in lines]
+        for line in header:
             if line.startswith("vesselseg_remark:="):
                 remark = json.loads(line.split(":=", 1)[1])
                 if isinstance(remark, dict):

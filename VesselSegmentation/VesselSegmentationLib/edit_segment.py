@@ -282,5 +282,6 @@ def _grow_image(image: Any, box: tuple[slice, ...]) -> None:
     scalars = numpy_to_vtk(array.ravel(), deep=True, array_type=get_vtk_array_type(array.dtype))
     scalars.SetName("ImageScalars")
     ends = np.stack([new_low, new_high - 1], axis=1)[::-1]
-    image.SetExtent([int(value) for value in ends.ravel()])
+    # Not the other way round: whoever is told of the extent, as 3D views are, reads as many voxels as it says.
     image.GetPointData().SetScalars(scalars)
+    image.SetExtent([int(value) for value in ends.ravel()])

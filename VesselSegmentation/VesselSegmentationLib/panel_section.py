@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
@@ -74,6 +75,15 @@ class PanelSection:
         return bool(
             slicer.util.confirmOkCancelDisplay(question.format(name=node.GetName()), _("Replace edited vessels?"))
         )
+
+
+def end_all(sections: Sequence[PanelSection], method: str) -> None:
+    """Call a method of all sections, of the last one first; what goes wrong in one does not keep it from the others."""
+    for section in reversed(sections):
+        try:
+            getattr(section, method)()
+        except Exception:  # the user has seen it already, where there is anything to see
+            logging.exception("%s could not let go", type(section).__name__)
 
 
 def make_timer(milliseconds: int, slot: Callable[[], None]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from VesselSegmentationLib.segmentation_nodes import WRITTEN_TAG, segment_tag, segment_with_role, set_segment_tag
 
 _PROBABILITY_REFERENCE = "vesselseg.probability"
-_SUMMARY_ATTRIBUTE = "vesselseg.summary"
+SUMMARY_ATTRIBUTE = "vesselseg.summary"
 _THRESHOLD_TAG = "vesselseg.threshold"
 _MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
 #: Tags of a segment that say how it was made; they change only when it is made anew.
@@ -73,13 +73,13 @@ def recorded_threshold(segmentation_node: Any) -> tuple[float, float] | None:
 
 def record_summary(segmentation_node: Any, summary: dict[str, Any]) -> None:
     """Remember what ran: model, device, engine, precision, seconds and so on."""
-    segmentation_node.SetAttribute(_SUMMARY_ATTRIBUTE, json.dumps(summary))
+    segmentation_node.SetAttribute(SUMMARY_ATTRIBUTE, json.dumps(summary))
 
 
 def recorded_summary(segmentation_node: Any) -> dict[str, Any]:
     """Return what the last run reported; empty if there was none."""
     try:
-        summary = json.loads(segmentation_node.GetAttribute(_SUMMARY_ATTRIBUTE) or "{}")
+        summary = json.loads(segmentation_node.GetAttribute(SUMMARY_ATTRIBUTE) or "{}")
     except ValueError:
         return {}
     # One of another version of the program may lack what this one shows. The first versions had one engine.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
-from VesselSegmentationLib.edit_export import SignedJob
+from VesselSegmentationLib.edit_export import SignedJob, files_beside, signed_segments
 from VesselSegmentationLib.panel_section import PanelSection, allow, ask_for_file, make_timer, say
 from VesselSegmentationLib.worker_job import RUNNING
 
@@ -72,7 +73,12 @@ class SignedSection(PanelSection):
         if ui.signedSurfaceCheckBox.checked:
             stem = path[: -len(ending)] if path.lower().endswith(ending) else os.path.splitext(path)[0]
             paths.append(stem + _SURFACE)
-        self._start(target, paths)
+        # The dialogue has asked about the first one only.
+        others = [each for each in (*map(Path, paths[1:]), *files_beside(Path(path))) if each.exists()]
+        question = _("There are files of another label: {names}. Replace them?")
+        question = question.format(names=", ".join(f"'{each.name}'" for each in others))
+        if not others or os.path.exists(path) or slicer.util.confirmOkCancelDisplay(question, _("Save label")):
+            self._start(target, paths)
 
     def poll(self) -> None:
         """Go on writing, and say how it ended."""
@@ -104,7 +110,9 @@ class SignedSection(PanelSection):
             self._job = SignedJob(target, paths, reader=reader, overwrite=True, file_of=_file_of_instance())
             self._saving = (target, self.logic.edits.state)
             # Label images know no names of vessels.
-            self._holds_all = paths[0].lower().endswith(_SEGMENTATION) or self.logic.edits.only_voxels
+            edits = self.logic.edits
+            holds_segments = paths[0].lower().endswith(_SEGMENTATION) and edits.changed_only(signed_segments(target))
+            self._holds_all = holds_segments or edits.only_voxels
             say(self.ui.savingStatusLabel, _("Saving the label ..."))
             self._timer.start()
             self.update(self._running)
@@ -123,7 +131,7 @@ class SignedSection(PanelSection):
             names = ", ".join(each.name for each in files)
             text = text.format(folder=files[0].parent, names=names)
             if not self._holds_all:
-                text += _(". Named vessels and decisions on errors may be missing: save a segmentation, too.")
+                text += _(". Other segments, names and decisions on errors may be missing: save the scene, too.")
             say(self.ui.savingStatusLabel, text)
         if self.parameters is not None:
             self.update(self._running)

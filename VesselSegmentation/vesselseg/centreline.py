@@ -12,6 +12,7 @@ from vesselseg.thinning import thin
 #: How much further than a diameter from the line a wall may be: vessels are no exact cylinders.
 _UNEVEN_VOXELS = 2
 
+
 def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> NDArray[np.bool_]:
     """Find the centreline of a label, one voxel wide.
 
@@ -58,7 +59,7 @@ def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> 
 
 
 def _lost_limbs(label: NDArray[np.bool_], line: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find the parts of a label that a line leaves out: further from it than its vessel is thick, and what is around."""
+    """Find the parts of a label that a line leaves out: further from it than a vessel is thick, with what is around."""
     from scipy.spatial import cKDTree
 
     lost = np.zeros(label.shape, bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import logging
 import os
 import platform
 import sys
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vesselseg.errors import VesselSegError
+
+logger = logging.getLogger("vesselseg")
 
 #: Values of the option ``--device``; "cuda" takes the first GPU, "cuda:1" the second.
 DEVICE_CHOICES = ("auto", "cuda", "mps", "cpu")
@@ -59,10 +62,29 @@ def _gpus() -> list[Device]:
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
+            if torch.version.hip is None and not _has_kernels(properties.major, properties.minor):
+                logger.warning(
+                    "%s is left out: the installed torch %s has no code for it", properties.name, torch.__version__
+                )
+                continue
             devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
     if torch.backends.mps.is_available():
         devices.append(Device("mps", "Apple GPU", _machine_memory()))
     return devices
+
+
+def _has_kernels(major: int, minor: int) -> bool:
+    """Whether the installed torch was compiled for CUDA GPUs of a compute capability; for old ones it may not be."""
+    import torch
+
+    for architecture in torch.cuda.get_arch_list():  # such as "sm_75", "sm_90a", "compute_120"
+        kind, _, number = architecture.partition("_")
+        digits = number.rstrip("abcdefghijklmnopqrstuvwxyz")
+        own = int(digits[:-1]), int(digits[-1])
+        # Machine code runs on later GPUs of its generation, the intermediate language on all later ones.
+        if own <= (major, minor) and (kind == "compute" or own[0] == major):
+            return True
+    return False
 
 
 def _may_have_gpu() -> bool:

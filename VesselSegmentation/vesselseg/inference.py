@@ -29,6 +29,10 @@ _MARGIN = 16
 _SLAB = 8
 
 
+class NoNumbersError(RuntimeError):
+    """What a network computes is no number: in a low precision features may exceed what it holds."""
+
+
 @dataclass
 class NetworkEffort:
     """What a network was given, and how long it took: of interest where engines are compared.
@@ -89,6 +93,8 @@ def predict_probability(
     ------
     vesselseg.engines.DeviceOutOfMemoryError
         If not even the smallest tile fits into the memory of the device.
+    NoNumbersError
+        If a value is NaN.
     """
     probability = np.zeros(array.shape, dtype=np.float32)
     region = region or (slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2]))
@@ -128,6 +134,8 @@ def predict_probability(
         except DeviceOutOfMemoryError as error:
             todo = _cut_smaller(todo, engine.device, error)
     effort.seconds += time.perf_counter() - started
+    if np.isnan(probability.min(initial=0)):
+        raise NoNumbersError("the network computed values that are no numbers")
     return probability
 
 

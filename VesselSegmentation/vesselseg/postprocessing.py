@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
+from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 
@@ -57,7 +58,9 @@ def pieces(label: NDArray[np.bool_]) -> Pieces:
     return numbers, int(count)
 
 
-def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArray[np.bool_]:
+def remove_small_components(
+    label: NDArray[np.bool_], min_voxels: int, spared: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """Remove pieces smaller than a number of voxels.
 
     Parameters
@@ -65,6 +68,8 @@ def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArra
     label : ndarray of bool, shape (Z, Y, X)
     min_voxels : int
         Pieces (26-connected) with fewer voxels are removed.
+    spared : ndarray of bool, shape (Z, Y, X), optional
+        Pieces with a voxel in it are kept, however small they are.
 
     Returns
     -------
@@ -75,6 +80,8 @@ def remove_small_components(label: NDArray[np.bool_], min_voxels: int) -> NDArra
     numbers, _ = pieces(label)
     sizes = np.bincount(numbers.ravel())
     keep = sizes >= min_voxels
+    if spared is not None:
+        keep[numbers[spared]] = True
     keep[0] = False
     return keep[numbers]
 
@@ -93,7 +100,9 @@ def check_threshold(threshold: float, min_component_mm3: float) -> None:
         raise VesselSegError(f"the smallest component cannot have {min_component_mm3} mm3", "give 0 or more")
 
 
-def threshold_probability(probability: Volume, threshold: float, min_component_mm3: float = 0.0) -> Volume:
+def threshold_probability(
+    probability: Volume, threshold: float, min_component_mm3: float = 0.0, region: Box | None = None
+) -> Volume:
     """Turn a probability map into a label.
 
     Parameters
@@ -104,6 +113,9 @@ def threshold_probability(probability: Volume, threshold: float, min_component_m
         Voxels with at least this probability belong to the label; above 0, at most 1.
     min_component_mm3 : float
         Pieces (26-connected) with a smaller volume, in mm3, are removed; 0 keeps all.
+    region : tuple of slice, optional
+        Along z, y, x: the only voxels that were computed. Pieces that its faces cut off, whose volume is not known, are
+        kept.
 
     Returns
     -------
@@ -122,5 +134,17 @@ def threshold_probability(probability: Volume, threshold: float, min_component_m
     if box is not None:
         # The tiny share keeps a piece of exactly the smallest volume despite rounding.
         min_voxels = int(np.ceil(min_component_mm3 / probability.geometry.voxel_volume - 1e-6))
-        label[box] = remove_small_components(np.ascontiguousarray(found[box]), min_voxels)
+        spared = None if region is None else _cut_faces(region, found.shape)[box]
+        label[box] = remove_small_components(np.ascontiguousarray(found[box]), min_voxels, spared)
     return probability.with_array(label)
+
+
+def _cut_faces(region: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the outermost voxels of a region where the array goes on beyond it."""
+    faces = np.zeros(shape, bool)
+    faces[region] = True
+    z, y, x = (
+        slice(part.start + (part.start > 0), part.stop - (part.stop < side)) for part, side in zip(region, shape)
+    )
+    faces[z, y, x] = False
+    return faces

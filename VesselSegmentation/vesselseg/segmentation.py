@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
-from vesselseg.inference import NetworkEffort, predict_probability
+from vesselseg.inference import NetworkEffort, NoNumbersError, predict_probability
 from vesselseg.models import Manifest, find_model
 from vesselseg.nifti_io import no_numbers
 from vesselseg.postprocessing import check_threshold, threshold_probability
@@ -205,6 +205,8 @@ def segment(
         within = _region_box(volume, region)
         plan = planned.result()
         logger.info("model %s on %s by %s in %s", manifest.name, plan.device, plan.engine, plan.precision)
+        for note in plan.notes:
+            logger.warning("%s", note)
         # What is given or needs no search comes first, as the preview takes it into account.
         mask = None if wish == "auto" else _resolve_mask(volume, wish, progress)
         if preview is not None:
@@ -226,11 +228,14 @@ def segment(
         del volume
     effort = NetworkEffort()
     network_progress = stage(progress, 0.0 if mask is None else 0.15, 0.97)
-    values, plan = _predict(prepared, manifest, plan, loading.result(), notes, effort, network_progress)
+    plan_again = partial(plan_run, manifest, engine=engine)
+    values, plan = _predict(
+        prepared, manifest, plan, loading.result(), plan_again, precision, notes, effort, network_progress
+    )
     del loading  # and with it the memory of the engine
     probability = on_scan(values, prepared, geometry, mask, within)
     progress(0.97, "threshold and components")
-    label = threshold_probability(probability, threshold, min_component_mm3)
+    label = threshold_probability(probability, threshold, min_component_mm3, within)
     voxels = int(np.count_nonzero(label.array))
     run = SegmentationRun(
         model=manifest.name,
@@ -309,29 +314,38 @@ def _resolve_mask(scan: Volume, wish: str | Volume, progress: ProgressCallback) 
 
 
 def _predict(
-    prepared: PreparedScan, manifest: Manifest, plan: Plan, engine: Engine | None, notes: list[str],
-    effort: NetworkEffort, progress: ProgressCallback,
+    prepared: PreparedScan, manifest: Manifest, plan: Plan, engine: Engine | None, plan_again: Callable[..., Plan],
+    precision: str, notes: list[str], effort: NetworkEffort, progress: ProgressCallback,
 ) -> tuple[NDArray[np.float32], Plan]:  # fmt: skip
     """Run the model; return the probability on the network's grid, and on what it ran."""
-
-    def predict(engine: Engine) -> NDArray[np.float32]:
-        return predict_probability(
-            engine,
-            prepared.seen.array,
-            mask=prepared.wanted,
-            region=prepared.region,
-            progress=progress,
-            effort=effort,
-        )
-
-    try:
-        return predict(engine or make_engine(plan, manifest)), plan
-    except DeviceOutOfMemoryError:
-        if plan.device.name == "cpu":
-            raise VesselSegError(
-                "the memory does not suffice even for small tiles", "close other programs, or use a smaller model"
-            ) from None
-    notes.append(f"{plan.device.name} had too little free memory even for small tiles: the CPU was used instead")
-    logger.warning("%s", notes[-1])
-    plan = plan_run(manifest, device="cpu")
-    return predict(make_engine(plan, manifest)), plan
+    while True:
+        try:
+            values = predict_probability(
+                engine or make_engine(plan, manifest),
+                prepared.seen.array,
+                mask=prepared.wanted,
+                region=prepared.region,
+                progress=progress,
+                effort=effort,
+            )
+            return values, plan
+        except DeviceOutOfMemoryError:
+            if plan.device.name == "cpu":
+                raise VesselSegError(
+                    "the memory does not suffice even for small tiles", "close other programs, or use a smaller model"
+                ) from None
+            notes.append(
+                f"{plan.device.name} had too little free memory even for small tiles: the CPU was used instead"
+            )
+            # Another precision than f32 may be one that only the GPU has.
+            plan = plan_again(device="cpu", precision=precision if precision == "f32" else "auto")
+        except NoNumbersError:
+            if plan.precision == "f32":
+                raise VesselSegError(
+                    f"the model '{manifest.name}' gives values that are no numbers", "use another model"
+                ) from None
+            notes.append(f"{plan.precision} does not hold the features of this model: f32 was used instead")
+            precision = "f32"
+            plan = plan_again(device=plan.device.name, precision=precision)
+        logger.warning("%s", notes[-1])
+        engine = None

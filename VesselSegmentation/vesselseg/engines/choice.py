@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,6 @@ from vesselseg.errors import VesselSegError
 
 if TYPE_CHECKING:
     from vesselseg.models import Manifest
-
-logger = logging.getLogger("vesselseg")
 
 #: Values of the options ``--engine`` and ``--precision``.
 ENGINE_CHOICES = ("auto", "openvino", "onnx", "torch")
@@ -159,7 +156,6 @@ def _best_engine(manifest: Manifest, device: Device, precision: str, notes: list
         return "openvino"
     _check_engine(manifest, "torch", device)
     notes.append(f"{reason}: torch was used, which is slower")
-    logger.info("%s", notes[-1])
     return "torch"
 
 

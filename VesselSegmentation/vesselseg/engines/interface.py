@@ -18,6 +18,7 @@ Results = Generator[NDArray[np.float32], None, None]
 _OUT_OF_MEMORY_WORDS = (
     "out of memory",
     "allocate memory",
+    "failed to allocate",
     "not enough memory",
     "status_alloc_failed",
     "bad_alloc",

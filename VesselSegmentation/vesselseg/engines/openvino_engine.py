@@ -109,8 +109,9 @@ class OpenVinoEngine:
         import openvino
 
         compiled = openvino.Core().compile_model(self._model, "CPU", self._properties)
+        requests = [compiled.create_infer_request() for _ in range(self._count)]
         self._model = None  # its weights are held twice otherwise; but not before: short of memory, it is tried again
-        return [compiled.create_infer_request() for _ in range(self._count)]
+        return requests
 
     def prepare(self) -> None:
         """Compile what is not computed level by level; see `vesselseg.engines.interface.Engine.prepare`."""

@@ -109,7 +109,7 @@ class TorchEngine:
         if on_cuda:
             batch = batch.pin_memory()
         layout = torch.channels_last if self.traits.dimensions == 2 else torch.channels_last_3d
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), self._in_precision():
             batch = batch.to(self.device, non_blocking=on_cuda).contiguous(memory_format=layout)
             logits = self._network(batch).float()
         if not on_cuda:
@@ -120,12 +120,14 @@ class TorchEngine:
         event.record(torch.cuda.current_stream(logits.device))
         return copied, event
 
-    def _autocast(self) -> Any:
+    def _in_precision(self) -> Any:
         import torch
 
-        if self.precision == "f32":  # older versions know no autocast for some devices, not even a disabled one
-            return contextlib.nullcontext()
-        return torch.autocast(torch.device(self.device).type, dtype=getattr(torch, _TYPES[self.precision]))
+        if self.precision != "f32":
+            return torch.autocast(torch.device(self.device).type, dtype=getattr(torch, _TYPES[self.precision]))
+        # Older versions know no autocast for some devices, not even a disabled one. What torch takes for single
+        # precision on recent GPUs unless told otherwise are the 10 bits of TF32.
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
     @contextlib.contextmanager
     def _short_memory(self, text: str) -> Iterator[None]:

@@ -161,6 +161,8 @@ def write_checks(manifest: Manifest, checks: dict[str, PrecisionCheck]) -> Manif
     measured = {name: asdict(each) for name, each in checks.items()}
 
     def add(values: dict[str, Any]) -> None:
+        if (values.get("int8") or {}) != manifest.int8:
+            measured.pop("int8", None)  # made anew since: what was measured is another form
         values["precisions"] = {**(values.get("precisions") or {}), **measured}
 
     with atomic_output(manifest.path, overwrite=True) as path:

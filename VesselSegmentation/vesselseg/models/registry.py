@@ -121,11 +121,14 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
     if Path(source.name).name != source.name:
         raise VesselSegError(f"'{source.name}' cannot be the name of a model", "use a name without slashes")
     target = folder / f"{source.name}.json"
-    with atomic_output(target, overwrite=overwrite) as manifest_copy:
-        # Named after the model: in folders of their own, several may call their weights the same.
-        weights = folder / f"{source.name}.safetensors"
-        with atomic_output(weights, overwrite=overwrite) as weights_copy:
-            shutil.copyfile(source.weights_path, weights_copy)
+    # Named after the model: in folders of their own, several may call their weights the same.
+    weights = folder / f"{source.name}.safetensors"
+    with (
+        atomic_output(target, overwrite=overwrite) as manifest_copy,
+        atomic_output(weights, overwrite=overwrite) as weights_copy,
+    ):
+        # Both are whole before either takes its place: what they replace stays if the disk is full.
+        shutil.copyfile(source.weights_path, weights_copy)
         text = changed_manifest(Path(path), lambda values: values.update(weights=weights.name))
         manifest_copy.write_text(text, encoding="utf-8")
     return Manifest.read(target)

@@ -44,22 +44,26 @@ def load_weights(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
         If the weight file is missing, has another sum than the manifest says, or cannot be read.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
-    path = _checked_weights(manifest)
+    content = _checked_weights(manifest)
     try:
-        return {name: np.asarray(values, dtype=np.float32) for name, values in load_file(path).items()}
+        return {name: np.asarray(values, dtype=np.float32) for name, values in load(content).items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:  # KeyError: of a type that numpy does not have
-        raise VesselSegError(f"the weights {path} cannot be read", _ADVICE) from error
+        raise VesselSegError(f"the weights {manifest.weights_path} cannot be read", _ADVICE) from error
 
 
-def _checked_weights(manifest: Manifest) -> Path:
+def _checked_weights(manifest: Manifest) -> bytes:
     path = manifest.weights_path
-    if not path.is_file():
-        raise VesselSegError(f"the weights {path} of the model '{manifest.name}' are missing", _ADVICE)
-    if file_sha256(path) != manifest.sha256:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise VesselSegError(f"the weights {path} of the model '{manifest.name}' are missing", _ADVICE) from None
+    except OSError as error:
+        raise VesselSegError(f"the weights {path} cannot be read: {error}", _ADVICE) from error
+    if hashlib.sha256(content).hexdigest() != manifest.sha256:
         raise VesselSegError(f"the weights {path} are damaged: their SHA-256 sum is not the manifest's", _ADVICE)
-    return path
+    return content
 
 
 def load_network(manifest: Manifest) -> torch.nn.Module:
@@ -80,17 +84,16 @@ def load_network(manifest: Manifest) -> torch.nn.Module:
         If the weight file is missing, has another sum than the manifest says, or does not fit the architecture.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    path = _checked_weights(manifest)
+    content = _checked_weights(manifest)
     network = build_network(manifest.architecture, **manifest.options)
     try:
-        state = load_file(path)
+        state = load(content)
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (SafetensorError, RuntimeError) as error:
-        raise VesselSegError(
-            f"the weights {path} do not fit the architecture '{manifest.architecture}' of their manifest", _ADVICE
-        ) from error
+        what = f"the architecture '{manifest.architecture}' of their manifest"
+        raise VesselSegError(f"the weights {manifest.weights_path} do not fit {what}", _ADVICE) from error
     return network.eval()
 
 
@@ -137,11 +140,14 @@ def save_model(
         state = {name: _halved(value) for name, value in _for_bfloat16(state).items()}
     weights = folder / f"{manifest.name}.safetensors"
     path = folder / f"{manifest.name}.json"
-    with atomic_output(path, overwrite=overwrite) as manifest_file:
-        with atomic_output(weights, overwrite=overwrite) as weights_file:
-            # Not by its own save_file, which would let nobody but the user read the file.
-            weights_file.write_bytes(save({name: value.contiguous() for name, value in state.items()}))
-            manifest = replace(manifest, sha256=file_sha256(weights_file), weights=weights.name, path=path)
+    with (
+        atomic_output(path, overwrite=overwrite) as manifest_file,
+        atomic_output(weights, overwrite=overwrite) as weights_file,
+    ):
+        # Not by its own save_file, which would let nobody but the user read the file.
+        weights_file.write_bytes(save({name: value.contiguous() for name, value in state.items()}))
+        manifest = replace(manifest, sha256=file_sha256(weights_file), weights=weights.name, path=path)
+        # Before either file takes its place: what they replace stays if the disk is full.
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 
