@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels
 from vesselseg.error_kinds import ErrorKind
@@ -11,7 +12,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.metrics import evaluate
 from vesselseg.volume import Volume
-from VesselSegmentationLib.autosave import find_recoverable
+from VesselSegmentationLib.autosave import find_recoverable, restore
 from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, read_marks
 from VesselSegmentationLib.edit_log import export_log, read_log
 from VesselSegmentationLib.edit_logic import EditLogic
@@ -20,7 +21,7 @@ from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import WHOLE_VOLUME, ReviewLogic
 from VesselSegmentationLib.run_record import record_probability, record_threshold
 from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
+from VesselSegmentationLib.segmentation_nodes import segment_label, segment_with_role, set_segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
 WAS, TRUTH = two_labels()
@@ -383,6 +384,20 @@ def test_unsaved_edits_are_kept_or_lost_together(scene, scan, vessels, tmp_path)
         assert sorted((each.segmentation, each.edits) for each in find_recoverable(tmp_path)) == expected
 
 
+def test_the_copy_of_what_was_left_holds_what_others_have_done_since(scene, scan, vessels, tmp_path):
+    logic = EditLogic(scene, autosave_folder=tmp_path)
+    logic.start(vessels[0])
+    logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
+    logic.leave()
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    logic.stop(keep_autosave=True)
+    (found,) = find_recoverable(tmp_path)
+    back = restore(scene, found)
+    np.testing.assert_array_equal(voxels((back, segment_with_role(back)), scan), voxels(vessels, scan))
+    assert voxels(vessels, scan)[0, 0, 0] == 1
+    assert [entry["tool"] for entry in read_log(back)] == ["remove piece"]
+
+
 def test_edits_that_cannot_be_kept_are_said_and_not_forgotten(scene, scan, vessels, tmp_path, monkeypatch):
     from VesselSegmentationLib import autosave
 
@@ -502,6 +517,67 @@ def test_the_original_goes_where_the_scan_goes(scan, vessels, logic, add_transfo
     for node in (scan, vessels[0]):
         node.SetAndObserveTransformNodeID(add_transform(matrix).GetID())
     np.testing.assert_array_equal(original_label(vessels[0], scan).array, WAS)
+
+
+@pytest.mark.parametrize("also_the_copy", [False, True])
+def test_the_original_lies_where_the_scan_does_when_its_transform_was_hardened(
+    scan, vessels, logic, add_transform, also_the_copy
+):
+    matrix = np.eye(4)
+    matrix[:3, 3] = 4 * 0.6, 0, 0  # whole voxels: the grids coincide as well as before
+    transform = add_transform(matrix)
+    for node in (scan, vessels[0]):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    place = tuple(np.add(at(scan, 2, 2, 4), matrix[:3, 3]))
+    logic.commit(logic.preview_remove_piece(place))
+    copy = kept_original(vessels[0])[0]
+    for node in (scan, vessels[0], copy) if also_the_copy else (scan, vessels[0]):
+        assert node.HardenTransform()
+    np.testing.assert_array_equal(original_label(vessels[0], scan).array, WAS)
+
+
+def test_a_step_under_a_warping_transform_is_logged(scene, scan, vessels, logic):
+    warp = scene.AddNewNodeByClass("vtkMRMLTransformNode")
+    warp.SetAndObserveTransformToParent(slicer.vtkOrientedBSplineTransform())
+    scan.SetAndObserveTransformNodeID(warp.GetID())
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    logic.poll()
+    assert [entry["event"] for entry in read_log(vessels[0])] == ["done"]
+
+
+def test_a_decision_is_something_to_save(vessels, logic, review, tmp_path):
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    vessels[0].GetScene().AddNode(storage)
+    vessels[0].SetAndObserveStorageNodeID(storage.GetID())
+    storage.SetFileName(str(tmp_path / "vessels.seg.nrrd"))
+    assert storage.WriteData(vessels[0])
+    assert not vessels[0].GetModifiedSinceRead()
+    logic.errors.decide(review.navigator.components[0].id, REJECTED, "Dr. Reader")
+    assert vessels[0].GetModifiedSinceRead()
+
+
+def test_nobody_sees_a_larger_image_without_its_voxels(scan, vessels, logic):
+    """3D views make surfaces as soon as they hear of a change: they would read beyond the voxels."""
+    image = vessels[0].GetSegmentation().GetSegment(vessels[1]).GetRepresentation("Binary labelmap")
+    seen = []
+
+    def compare(caller, event):
+        seen.append(image.GetNumberOfPoints() <= image.GetPointData().GetScalars().GetNumberOfTuples())
+
+    before = image.GetNumberOfPoints()
+    image.AddObserver("ModifiedEvent", compare)
+    logic.commit(logic.preview_trace([at(scan, 18, 4, 20), at(scan, 18, 19, 20)], radius_mm=0.3))
+    assert image.GetNumberOfPoints() > before
+    assert seen
+    assert all(seen)
+
+
+def test_what_was_changed_is_known_by_segments(scene, scan, vessels, logic):
+    node, segment_id = vessels
+    other = set_segment_label(node, scan, volume_from_node(scan).with_array(TRUTH), name="Other", role="other")
+    logic.poll()
+    assert not logic.changed_only([segment_id])
+    assert logic.changed_only([segment_id, other])
 
 
 def test_segments_that_cannot_be_edited_are_refused(scene, scan, add_scan, vessels):

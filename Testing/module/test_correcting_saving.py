@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 import host
-from correcting_case import BRANCH
+from correcting_case import BRANCH, drawn
 from module.correcting_actions import click, label, remove_piece
 from module.panel_actions import rest
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label
 from VesselSegmentationLib import edit_export
+from VesselSegmentationLib.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.volume_nodes import volume_from_node
 
 
 def wait_until_saved(panel: Any) -> None:
@@ -66,7 +68,7 @@ def test_a_file_without_names_of_vessels_is_not_all(
     wait_until_saved(correcting)
     holds_all = kind == "Segmentation"
     assert correcting.logic.edits.unsaved_edits is not holds_all
-    assert ("Named vessels" in ui.savingStatusLabel.text) is not holds_all
+    assert ("names and decisions" in ui.savingStatusLabel.text) is not holds_all
     slicer.mrmlScene.Clear(False)
     assert any("are not saved" in text for text in slicer_host.dialogs.shown) is not holds_all
 
@@ -103,6 +105,38 @@ def test_a_completed_name_that_exists_is_replaced_only_after_asking(
     save(correcting, slicer_host, tmp_path / "vessels", "Segmentation")
     wait_until_saved(correcting)
     assert (tmp_path / "vessels.seg.nrrd").read_bytes()[:4] == b"NRRD"
+
+
+def test_files_of_another_label_are_replaced_only_after_asking(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path
+) -> None:
+    save(correcting, slicer_host, tmp_path / "case.nii.gz")
+    wait_until_saved(correcting)
+    before = (tmp_path / "case_edits.json").read_bytes()
+    remove_piece(correcting)
+    slicer_host.dialogs.answer = False
+    save(correcting, slicer_host, tmp_path / "case.seg.nrrd", "Segmentation")
+    (question,) = slicer_host.dialogs.shown
+    assert "'case_edits.json'" in question
+    assert not (tmp_path / "case.seg.nrrd").exists()
+    assert (tmp_path / "case_edits.json").read_bytes() == before
+    slicer_host.dialogs.answer = True
+    save(correcting, slicer_host, tmp_path / "case.seg.nrrd", "Segmentation")
+    wait_until_saved(correcting)
+    assert (tmp_path / "case_edits.json").read_bytes() != before
+
+
+def test_other_segments_that_were_edited_are_still_unsaved(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path
+) -> None:
+    node = correcting._parameterNode.outputSegmentation
+    scan = correcting._parameterNode.inputVolume
+    truth = drawn()[1]
+    set_segment_label(node, scan, volume_from_node(scan).with_array(truth), name="Other", role="other")
+    rest(0.3)
+    save(correcting, slicer_host, tmp_path / "case.seg.nrrd", "Segmentation")
+    wait_until_saved(correcting)
+    assert correcting.logic.edits.unsaved_edits
 
 
 def test_dicom_without_dicom_images_is_refused(

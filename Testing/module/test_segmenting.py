@@ -335,6 +335,26 @@ def test_closing_the_scene_cancels(panel: Any, add_scan: Callable[..., Any], pre
     assert panel.ui.segmentationSelector.currentNode().GetName() == "next vessels"
 
 
+def test_nothing_begins_in_a_scene_that_is_being_closed(
+    panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]
+) -> None:
+    import slicer
+
+    pretend("segment")
+    add_scan()
+    panel.ui.segmentButton.click()
+    wait_until_idle(panel)
+    assert panel.logic.edits.target is not None
+    pretend("sleep")
+    panel.ui.segmentButton.click()
+    started = []
+    start = panel.logic.edits.start
+    panel.logic.edits.start = lambda *args, **options: (started.append(args), start(*args, **options))
+    slicer.mrmlScene.Clear(False)
+    assert started == []
+    assert panel.logic.edits.target is None
+
+
 def test_removing_the_scan_cancels(panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]) -> None:
     import slicer
 
