@@ -552,7 +552,7 @@ def test_a_decision_is_something_to_save(vessels, logic, review, tmp_path):
     storage.SetFileName(str(tmp_path / "vessels.seg.nrrd"))
     assert storage.WriteData(vessels[0])
     assert not vessels[0].GetModifiedSinceRead()
-    logic.errors.decide(review.navigator.components[0].id, REJECTED, "Dr. Reader")
+    logic.errors.decide(review.navigator.components[0].component_id, REJECTED, "Dr. Reader")
     assert vessels[0].GetModifiedSinceRead()
 
 
