@@ -114,6 +114,24 @@ def test_devices(segment_section, case, python):
     assert segment_section.data.devices[1] == {"title": "cpu: a CPU", "value": "cpu"}
 
 
+def test_devices_are_listed_also_when_a_scan_is_loaded_first(segment_section, case, scan, python):
+    case.segmentation.python = python("devices")
+    segment_section.ask_for_devices()
+    case.load_scan(scan, "TOF")
+    segment_section.cancel()
+    poll(segment_section, lambda: len(segment_section.data.devices) == 2)
+
+
+@pytest.mark.parametrize("name", ["mask", "model", "device"])
+def test_what_was_not_offered_cannot_be_chosen(segment_section, case, scan, tmp_path, name):
+    """The state is the browser's as well, and the worker would open a file."""
+    case.load_scan(scan, "TOF")
+    setattr(segment_section.data, name, str(tmp_path / "x.json"))
+    segment_section.start()
+    assert not segment_section.data.running
+    assert "cannot be chosen" in segment_section.page.data.error
+
+
 def test_given_mask_is_used(segment_section, case, scan, label):
     case.load_scan(scan, "TOF")
     case.set_mask(label, "brain")

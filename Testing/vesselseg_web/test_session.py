@@ -11,6 +11,7 @@ import pytest
 from trame_slicer.core import SlicerApp
 
 from vesselseg.errors import VesselSegError
+from vesselseg_web import session_scene
 from vesselseg_web.archives import unpack
 from vesselseg_web.case import Case
 from vesselseg_web.scan_logic import SCAN, ScanLogic
@@ -175,6 +176,27 @@ def test_session_by_hand(session, other, scan, tmp_path):
 def test_files_outside_are_not_read(session, tmp_path, name):
     with pytest.raises(VesselSegError, match="is not in it"):
         take_over(unpack(session(f'fileName="{name}"'), _folder(tmp_path)), tmp_path / "a")
+
+
+def test_nodes_inside_of_nodes_are_not_taken_over(session, other, tmp_path):
+    (tmp_path / "secret.nrrd").write_bytes(b"secret")
+    storage = f'<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode2" fileName="{tmp_path}/secret.nrrd"/>'
+    volume = '<Volume id="vtkMRMLScalarVolumeNode2" name="x" references="storage:vtkMRMLVolumeArchetypeStorageNode2;"/>'
+    nodes = f'<VolumeDisplay id="vtkMRMLScalarVolumeDisplayNode1" name="d">{storage}{volume}</VolumeDisplay>'
+    description = take_over(unpack(session(nodes=nodes), _folder(tmp_path)), tmp_path / "a")
+    assert "secret" not in description.read_text()
+    assert description.read_text().count("<Volume ") == 1
+
+
+def test_volumes_without_voxels_are_left_out(session, other, scan, tmp_path):
+    reload(other, session(nodes='<Volume id="vtkMRMLScalarVolumeNode2" name="empty"></Volume>'), tmp_path / "a")
+    np.testing.assert_array_equal(volume_from_node(other.scan).array, scan.array)
+
+
+def test_many_voxels_together_are_refused(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(session_scene, "MAX_VOXELS", 10)
+    with pytest.raises(VesselSegError, match="too many voxels"):
+        take_over(unpack(session(), _folder(tmp_path)), tmp_path / "a")
 
 
 def test_addresses_and_lists_of_files_are_not_taken_over(session, other, tmp_path):

@@ -36,7 +36,7 @@ def test_formats_are_known_by_content(tmp_path, make_scan, suffix):
 def test_what_is_no_image_is_refused(tmp_path, content):
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(content)
-    with pytest.raises(VesselSegError, match=r"no image|empty"):
+    with pytest.raises(VesselSegError, match=r"no image|empty|cannot be read"):
         image_suffix_of(path)
 
 
@@ -47,12 +47,20 @@ def test_what_is_no_image_is_refused(tmp_path, content):
         b"ObjectType = Image\nNDims = 3\nElementDataFile = LIST\n/etc/hostname\n",
         b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\ndata file: /etc/hostname\n\n",
         b"NRRD0004\r\ntype: uchar\r\ndatafile: /etc/hostname\r\n\r\n",
+        # What comes after as much as somebody might look at.
+        b"NRRD0004\n" + b"# a comment\n" * 10_000 + b"type: uchar\ndata file: /etc/hostname\n\n",
+        b"NRRD0004\n" + b"# a comment\n" * 1_000_000 + b"type: uchar\ndata file: /etc/hostname\n\n",
+        # What only some take for the key, or for the end of a line.
+        b"ObjectType = Image\nElementDataFileX = LOCAL\nNDims = 3\nElementDataFile = /etc/hostname\n",
+        b"ObjectType = Image\nComment = a\rElementDataFile = LOCAL\nElementDataFile = /etc/hostname\n",
+        b"ObjectType = Image\nElementDataFile = LOCAL\nElementDataFile = /etc/hostname\n",
+        b"NRRD0004\ntype: uchar\r\rdata file: /etc/hostname\n\n",
     ],
 )
 def test_voxels_of_other_files_are_not_read(tmp_path, header):
     path = tmp_path / "0123"
     path.write_bytes(header + bytes(64))
-    with pytest.raises(VesselSegError, match="another file"):
+    with pytest.raises(VesselSegError, match=r"another file|cannot be read"):
         image_suffix_of(path)
 
 

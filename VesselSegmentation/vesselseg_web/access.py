@@ -58,7 +58,8 @@ class Access:
         if request.method != "GET" or request.path not in _PAGES:
             return plain_page(403, _TOKEN_NEEDED if self._token else "Open the page first.")
         # Somebody opens the page, rather than another page making their browser ask for it, again and again.
-        if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
+        wanted = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}  # no frame of another page either
+        if any(request.headers.get(name, value) != value for name, value in wanted.items()):
             return plain_page(403, "A page of another server cannot use this one.")
         if self._token and not same(request.query.get("token", ""), self._token):
             return plain_page(403, _TOKEN_NEEDED)

@@ -126,7 +126,8 @@ class WebApplication:
 
     def _look_after_visitor(self) -> None:
         if self._presence.seconds_away > STOP_AFTER_SECONDS and self.segment.data.running:
-            self.segment.stop()
+            self.segment.cancel()
+            self.page.say("The segmentation was stopped: the page had been closed for a minute.")
 
     def _restored(self, reference: str) -> None:
         """Show a session as it was left."""

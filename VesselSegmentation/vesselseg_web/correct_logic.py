@@ -126,7 +126,8 @@ class CorrectLogic(SectionLogic[CorrectState]):
 
     def _step(self, step: Callable[[], EditStep], word: str) -> None:
         if self._segment.running:
-            return  # keys know no buttons that cannot be pressed
+            self.page.say(self.tools.why_no_edit())  # keys know no buttons that cannot be pressed
+            return
         with self.page.reporting():
             done = step()
             self.tools.catch_up()  # before the next click, which is meant for what is there now

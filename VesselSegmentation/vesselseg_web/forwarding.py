@@ -95,11 +95,11 @@ class Forwarder:
                 heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
             )
             await browser.prepare(request)
-            inwards = asyncio.ensure_future(_pump(browser, process))
+            inwards = asyncio.ensure_future(_take_in(browser, process))
             outwards = asyncio.ensure_future(_pump(process, browser))
             try:
                 await asyncio.wait([inwards, outwards], return_when=asyncio.FIRST_COMPLETED)
-                by_browser = inwards.done() and not isinstance(browser.exception(), TimeoutError)
+                by_browser = inwards.done() and inwards.exception() is None and inwards.result()
             finally:
                 for task in (inwards, outwards):
                     task.cancel()
@@ -108,16 +108,28 @@ class Forwarder:
         return browser, by_browser
 
 
-async def _pump(
-    source: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
-    target: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
-) -> None:
+async def _take_in(browser: web.WebSocketResponse, process: aiohttp.ClientWebSocketResponse) -> bool:
+    """Forward what the browser sends; tells whether it has closed the connection, rather than that it broke off."""
     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
-        async for message in source:
-            if message.type == aiohttp.WSMsgType.BINARY:
-                await target.send_bytes(message.data)
-            elif message.type == aiohttp.WSMsgType.TEXT:
-                await target.send_str(message.data)
+        while True:
+            message = await browser.receive()
+            if message.type not in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+                return message.type == aiohttp.WSMsgType.CLOSE
+            await _send(message, process)
+    return False
+
+
+async def _pump(process: aiohttp.ClientWebSocketResponse, browser: web.WebSocketResponse) -> None:
+    with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+        async for message in process:
+            await _send(message, browser)
+
+
+async def _send(message: aiohttp.WSMessage, target: web.WebSocketResponse | aiohttp.ClientWebSocketResponse) -> None:
+    if message.type == aiohttp.WSMsgType.BINARY:
+        await target.send_bytes(message.data)
+    elif message.type == aiohttp.WSMsgType.TEXT:
+        await target.send_str(message.data)
 
 
 def _forwarded(headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -154,13 +154,22 @@ class SaveLogic(SectionLogic[SaveState]):
 
     async def _write(self, what: str, path: Path) -> None:
         review, target = self.case.review, self.case.edits.target
+        compared = review.error_map
+
+        def another() -> bool:
+            return review.error_map is not compared
+
         if what == METRICS:
-            await self._wait_until(lambda: review.metrics_current or review.metrics_failed)
-            export_metrics(review, path)
+            await self._wait_until(lambda: another() or review.metrics_current or review.metrics_failed)
         elif what == ERRORS:
-            await self._wait_until(lambda: review.listing is not None and not review.listing.pending)
-            if review.navigator is not None and review.error_map is not None:
-                export_components(review.navigator, path, review.error_map.wording)
+            await self._wait_until(lambda: another() or (review.listing is not None and not review.listing.pending))
+        if what in (METRICS, ERRORS):
+            if compared is None or another() or review.navigator is None:
+                raise VesselSegError("this comparison has ended", "compare again, then save")
+            if what == METRICS:
+                export_metrics(review, path)
+            else:
+                export_components(review.navigator, path, compared.wording)
         elif what == EDITS:
             export_log(self.case.vessels, self.case.scan, path)
         elif what == LABEL and path.name.endswith((".seg.nrrd", ".stl")):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: How long a slider must rest before the vessels follow it.
 _REST_SECONDS = 0.2
 _SAME = 1e-6
+_MASKS = {"auto": "Find the brain", "none": "None: whole scan"}
 _GIVEN_MASK = "given"
 _WAIT = "Wait until the segmentation is done, or cancel it."
 _AUTOMATIC_DEVICE = {"title": "Automatic", "value": "auto"}
@@ -41,6 +42,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
         self._question = question
         self._job: SegmentationJob | None = None
         self._query: DeviceQuery | None = None
+        self._devices: list[str] = []
         self._moved_at: float | None = None
         self.data.devices = [_AUTOMATIC_DEVICE]
         self._show_models()
@@ -57,7 +59,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def set_ui(self, ui: Any) -> None:
         """Answer to the clicks."""
         ui.start_clicked.connect(self.start)
-        ui.cancel_clicked.connect(self.stop)
+        ui.cancel_clicked.connect(self.cancel)
 
     def start(self) -> None:
         """Start to segment the scan; corrected vessels only after the user has agreed."""
@@ -67,6 +69,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def _start(self) -> None:
         with self.page.reporting():
             choice = self.data.mask
+            self._check_choices()
             settings = SegmentationSettings(
                 model=self.data.model,
                 device=self.data.device,
@@ -81,11 +84,26 @@ class SegmentLogic(SectionLogic[SegmentState]):
             self.page.say("Segmenting.")
         self.update()
 
-    def stop(self) -> None:
+    def _check_choices(self) -> None:
+        """Refuse what was not offered: the worker would take the name of a file, too, as the command line does."""
+        offered = (
+            (self.data.model, [manifest.name for manifest in self.case.segmentation.models()]),
+            (self.data.device, [_AUTOMATIC_DEVICE["value"], *self._devices]),
+            (self.data.mask, [*_MASKS, *([_GIVEN_MASK] if self.case.mask is not None else [])]),
+        )
+        for choice, choices in offered:
+            if choice not in choices:
+                raise VesselSegError(f"'{choice}' cannot be chosen", f"choose one of: {', '.join(choices)}")
+
+    def cancel(self) -> None:
         """Stop the segmentation at once; nothing in the scene has changed."""
         if self._job is not None:
             self._job.cancel()
             self._poll_job()
+
+    def stop(self) -> None:
+        """Stop all that runs."""
+        self.cancel()
         if self._query is not None:
             self._query.cancel()
             self._query = None
@@ -151,7 +169,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
         self._show_masks()
 
     def _on_scan(self) -> None:
-        self.stop()
+        self.cancel()
         self._moved_at = None
         self.data.message, self.data.percent, self.data.log = "", 0.0, []
         if self.data.mask == _GIVEN_MASK:
@@ -174,10 +192,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
                 self.data.threshold, self.data.min_component = manifest.threshold, manifest.min_component_mm3
 
     def _show_masks(self) -> None:
-        masks = [
-            {"title": "Find the brain", "value": "auto"},
-            {"title": "None: whole scan", "value": "none"},
-        ]
+        masks = [{"title": title, "value": value} for value, title in _MASKS.items()]
         if self.case.mask is not None:
             masks.append({"title": str(self.case.mask.GetName()), "value": _GIVEN_MASK})
             if len(self.data.masks) < len(masks):
@@ -227,6 +242,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
         devices = [
             {"title": f"{each['name']}: {each.get('label', '')}", "value": str(each["name"])} for each in query.devices
         ]
+        self._devices = [each["value"] for each in devices]
         self.data.devices = [_AUTOMATIC_DEVICE, *devices]
 
 

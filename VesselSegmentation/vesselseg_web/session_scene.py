@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from vesselseg.errors import VesselSegError
 from vesselseg.itk_messages import quiet_itk
 from vesselseg_web.arrivals import SESSION_SUFFIX
-from vesselseg_web.upload_checks import check_unpacked_size, image_suffix_of
+from vesselseg_web.upload_checks import MAX_VOXELS, check_unpacked_size, image_suffix_of
 
 _VOLUME_STORAGE, _SEGMENTATION_STORAGE = "VolumeArchetypeStorage", "SegmentationStorage"
 #: Kinds of nodes that belong to a session, by their names in scene descriptions.
@@ -26,9 +26,13 @@ SESSION_TAGS = (
     *("Volume", "VolumeDisplay", "LabelMapVolume", "LabelMapVolumeDisplay", _VOLUME_STORAGE),
     *("Segmentation", "SegmentationDisplay", _SEGMENTATION_STORAGE),
 )
+#: Those that hold voxels.
+_DATA_TAGS = ("Volume", "LabelMapVolume", "Segmentation")
 _FILE_ATTRIBUTES = re.compile(r"filename|filelistmember\d*|uri|urilistmember\d*", re.IGNORECASE)
 _LONGEST_DESCRIPTION = 32 << 20
 _MOST_NODES = 500
+#: Voxels of all files together, in multiples of the most that one scan may have.
+_MOST_SCANS = 4
 
 
 def take_over(files: Mapping[str, Path], folder: Path) -> Path:
@@ -57,7 +61,8 @@ def take_over(files: Mapping[str, Path], folder: Path) -> Path:
     root = PurePosixPath(descriptions[0]).parent
     scene = _parsed(files[descriptions[0]])
     known = ElementTree.Element("MRML", {key: scene.get(key, "") for key in ("version", "userTags")})
-    for node in scene:
+    voxels, stored = 0, set()
+    for node in (ElementTree.Element(each.tag, each.attrib) for each in scene):  # what is nested in them is not known
         if node.tag not in SESSION_TAGS:
             continue
         if "transform:" in node.get("references", "") or node.get("transformNodeRef"):
@@ -65,9 +70,18 @@ def take_over(files: Mapping[str, Path], folder: Path) -> Path:
                 f"'{node.get('name', 'a node')}' lies under a transform",
                 "harden the transform in 3D Slicer and save again",
             )
-        if node.tag in (_VOLUME_STORAGE, _SEGMENTATION_STORAGE) and not _name_data(node, files, root, folder):
-            continue
+        if node.tag in (_VOLUME_STORAGE, _SEGMENTATION_STORAGE):
+            path = _name_data(node, files, root, folder)
+            if path is None:
+                continue
+            voxels += check_unpacked_size(path)
+            if voxels > _MOST_SCANS * MAX_VOXELS:
+                raise VesselSegError("this session holds too many voxels", "use 3D Slicer")
+            _check_readable(path)
+            stored.add(node.get("id", ""))
         known.append(node)
+    for node in [each for each in known if each.tag in _DATA_TAGS and not stored & _storages_of(each)]:
+        known.remove(node)  # it has no voxels
     if not any(node.tag == "Volume" for node in known):
         raise VesselSegError("there is no scan in this session", "save it again, with its scan")
     path = folder / f"session{SESSION_SUFFIX}"
@@ -93,13 +107,20 @@ def _parsed(path: Path) -> ElementTree.Element:
     return scene
 
 
-def _name_data(node: ElementTree.Element, files: Mapping[str, Path], root: PurePosixPath, folder: Path) -> bool:
-    """Give a storage node the name that its file has here; tells whether it has one at all."""
+def _storages_of(node: ElementTree.Element) -> set[str]:
+    """Return the IDs of the storage nodes of a node."""
+    references = (part.partition(":") for part in node.get("references", "").split(";"))
+    named = [name for role, _colon, names in references if role == "storage" for name in names.split()]
+    return {*named, *node.get("storageNodeRef", "").split()}
+
+
+def _name_data(node: ElementTree.Element, files: Mapping[str, Path], root: PurePosixPath, folder: Path) -> Path | None:
+    """Give a storage node the name that its file has here, and return the file; None if it has none."""
     stored = unquote(node.get("fileName", ""))
     for attribute in [name for name in node.attrib if _FILE_ATTRIBUTES.fullmatch(name)]:
         del node.attrib[attribute]
     if not stored:
-        return False
+        return None
     source = files.get(str(root / stored.replace("\\", "/")))
     if source is None:
         raise VesselSegError("a file of this session is not in it", "save the session again, as one .mrb file")
@@ -109,11 +130,13 @@ def _name_data(node: ElementTree.Element, files: Mapping[str, Path], root: PureP
     if node.tag == _SEGMENTATION_STORAGE and suffix == ".nrrd":
         suffix = ".seg.nrrd"
     path = source.rename(source.with_suffix(suffix))
-    check_unpacked_size(path)
+    node.set("fileName", str(path.relative_to(folder)))
+    return path
+
+
+def _check_readable(path: Path) -> None:
     try:
         with quiet_itk():
             sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise VesselSegError("a file of this session is damaged", "save or copy it again") from error
-    node.set("fileName", str(path.relative_to(folder)))
-    return True

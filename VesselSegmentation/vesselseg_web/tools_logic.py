@@ -134,7 +134,8 @@ class ToolsLogic(SectionLogic[ToolsState]):
     def apply(self) -> None:
         """Do what was asked for last; the tool stays in the hand."""
         if self.why_no_edit():
-            return  # keys know no buttons that cannot be pressed
+            self._say(self.why_no_edit())  # keys know no buttons that cannot be pressed
+            return
         self.catch_up()
         if self._moved_at is not None:
             self._preview()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import mmap
 import zlib
 from pathlib import Path
 
@@ -18,8 +19,11 @@ _NIFTI_HEADER_BYTES = 348
 _NIFTI_MAGIC = slice(344, 348)
 _GZIP_MAGIC = b"\x1f\x8b"
 _DICOM_MAGIC = slice(128, 132)
-#: Text headers are looked at as far as this.
-_TEXT_BYTES = 1 << 16
+#: As much of a file is looked at to tell what it is, and as much of a header in text.
+_START_BYTES = 1 << 10
+_LONGEST_HEADER = 8 << 20
+#: What tells in MetaImages where the voxels are.
+_MHA_DATA = b"ElementDataFile"
 #: What a packed file may hold beyond its voxels: extensions of the header.
 _SLACK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 20
@@ -46,36 +50,40 @@ def image_suffix_of(path: Path) -> str:
         If it is none of these, or takes its voxels from another file: that could be any file of the server.
     """
     with open(path, "rb") as stream:
-        start = stream.read(_TEXT_BYTES)
+        start = stream.read(_START_BYTES)
     if start[_NIFTI_MAGIC] == b"n+1\0":
         return ".nii"
     if start.startswith(_GZIP_MAGIC) and _unpacked_start(path)[_NIFTI_MAGIC] == b"n+1\0":
         return ".nii.gz"
     if start.startswith(b"NRRD000"):
-        header = start.split(b"\n\n")[0].split(b"\r\n\r\n")[0].lower()
-        fields = [line.split(b":")[0].strip() for line in header.splitlines()]
+        fields = [line.split(b":")[0].strip().lower() for line in _header_lines(path, until=b"")]
         if b"data file" in fields or b"datafile" in fields:
             raise _not_self_contained()
         return ".nrrd"
     if start.startswith(b"ObjectType"):
-        # The voxels follow the line that says so: what stands behind it is no header any more.
-        name, _equals, value = _line_with(start, b"ElementDataFile").partition(b"=")
-        if name and value.strip() != b"LOCAL":
+        # The voxels follow the line that says so. Who reads the file may see other lines than those that are seen here:
+        # no other place may speak of a file.
+        key, _equals, value = _header_lines(path, until=_MHA_DATA)[-1].partition(b"=")
+        if key.strip() != _MHA_DATA or value.strip() != b"LOCAL" or _occurrences(path, _MHA_DATA) != 1:
             raise _not_self_contained()
-        if name:
-            return ".mha"
+        return ".mha"
     if not start:
         raise VesselSegError("this file is empty", "copy or export it again")
     raise VesselSegError("this file is no image that can be read here", "choose DICOM, NIfTI, NRRD or MHA")
 
 
-def check_unpacked_size(path: Path) -> None:
+def check_unpacked_size(path: Path) -> int:
     """Refuse an image that would not fit into the memory, before its voxels are read.
 
     Parameters
     ----------
     path : pathlib.Path
         With the ending of its format.
+
+    Returns
+    -------
+    int
+        How many voxels it has.
 
     Raises
     ------
@@ -97,6 +105,7 @@ def check_unpacked_size(path: Path) -> None:
     check_voxels(voxels)
     if path.name.endswith(".gz"):
         _check_packed(path, voxels * _MOST_BYTES_PER_VOXEL + _SLACK_BYTES)
+    return int(voxels)
 
 
 def check_voxels(voxels: int) -> None:
@@ -145,8 +154,32 @@ def _check_packed(path: Path, most_bytes: int) -> None:
         raise VesselSegError("this file is damaged or breaks off", "copy or export it again") from error
 
 
-def _line_with(start: bytes, key: bytes) -> bytes:
-    return next((line for line in start.splitlines() if line.strip().startswith(key)), b"")
+def _header_lines(path: Path, until: bytes) -> list[bytes]:
+    """Return the lines of a header up to an empty one, or to one that begins with a key.
+
+    Raises
+    ------
+    VesselSegError
+        If there is no such line, or lines end in a way that not all programs understand alike.
+    """
+    lines = []
+    with open(path, "rb") as stream:
+        for line in iter(lambda: stream.readline(_LONGEST_HEADER), b""):
+            text = line.removesuffix(b"\n").removesuffix(b"\r")
+            if stream.tell() > _LONGEST_HEADER or not line.endswith(b"\n") or b"\r" in text or b"\0" in text:
+                break
+            lines.append(text)
+            if text.strip().startswith(until) if until else not text:
+                return lines
+    raise VesselSegError("the header of this image cannot be read", "export the scan again")
+
+
+def _occurrences(path: Path, word: bytes) -> int:
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        count, place = 0, content.find(word)
+        while place >= 0 and count < 2:
+            count, place = count + 1, content.find(word, place + 1)
+    return count
 
 
 def _not_self_contained() -> VesselSegError:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.postprocessing import bounding_box
 from vesselseg.volume import Volume
 
 Mask = NDArray[np.bool_]
@@ -55,25 +56,27 @@ def brain_box(brain: Mask, geometry: Geometry) -> tuple[NDArray[np.float64], NDA
     if len(indices) == 0:
         raise VesselSegError("the brain mask is empty", "check that the mask belongs to the scan")
     matrix = geometry.ijk_to_lps()
-    corners = np.stack([indices.min(axis=0), indices.max(axis=0)]) @ matrix[:3, :3].T + matrix[:3, 3]
-    return corners.min(axis=0), corners.max(axis=0)
+    places = indices @ matrix[:3, :3].T + matrix[:3, 3]
+    return places.min(axis=0), places.max(axis=0)
 
 
 def brain_coordinates(brain: Mask, geometry: Geometry) -> tuple[Image, Image, Image]:
     """Return the position of each voxel in the brain's box, one image per axis x, y, z (LPS), broadcastable.
 
     x is the distance from the middle in mm; y and z run from 0 at the front and the bottom to 1 at the back and the
-    top. The voxel axes must be near the patient's.
+    top. All three are measured along the voxel axes, which must be near the patient's.
     """
     if np.argmax(np.abs(geometry.axes), axis=0).tolist() != [0, 1, 2]:
         raise VesselSegError("the scan is not in axial orientation", "reorder its axes first")
-    low, high = brain_box(brain, geometry)
+    box = bounding_box(brain[::2, ::2, ::2])
+    if box is None:
+        raise VesselSegError("the brain mask is empty", "check that the mask belongs to the scan")
     lines = []
-    for axis in range(3):
-        step = geometry.axes[axis, axis] * geometry.spacing[axis]
+    for axis, part in enumerate(reversed(box)):
+        step = np.sign(geometry.axes[axis, axis]) * geometry.spacing[axis]
         line = geometry.origin[axis] + step * np.arange(geometry.size[axis])
-        middle, extent = (low[axis] + high[axis]) / 2, high[axis] - low[axis]
-        lines.append(((line - middle) if axis == 0 else (line - low[axis]) / extent).astype(np.float32))
+        low, high = np.sort(line[[2 * part.start, 2 * (part.stop - 1)]])
+        lines.append(((line - (low + high) / 2) if axis == 0 else (line - low) / (high - low)).astype(np.float32))
     return lines[0][None, None, :], lines[1][None, :, None], lines[2][:, None, None]
 
 

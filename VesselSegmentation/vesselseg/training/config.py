@@ -220,7 +220,7 @@ class TrainingConfig:
             If it cannot be read, has unknown or missing entries, or impossible values.
         """
         path = Path(source)
-        base = path.parent
+        base = path.parent.resolve()
         if str(source) in shipped_configs():
             path, base = _SHIPPED / f"{source}.json", Path.cwd()
         try:
@@ -294,6 +294,7 @@ class TrainingConfig:
         unknown = set(self.synthesize) - {"training", "validation"}
         if unknown:
             raise VesselSegError(f"nothing can be drawn for {', '.join(sorted(unknown))}", "name training, validation")
+        self._check_apart()
         for kind, wanted in self.synthesize.items():
             _check_drawn(f"synthesize.{kind}", wanted)
         if self.weight_decay and self.optimiser != "adamw":
@@ -310,6 +311,16 @@ class TrainingConfig:
             value = json.dumps(getattr(self, impossible))
             raise VesselSegError(f"{impossible} cannot be {value}", "give numbers of a possible size, not text")
         self._check_augmentation()
+
+    def _check_apart(self) -> None:
+        """Refuse to validate on what is trained on."""
+        advice = "validation needs scans of its own: other folders, or another seed"
+        shared = {Path(f).resolve() for f in self.training_scans} & {Path(f).resolve() for f in self.validation_scans}
+        if shared:
+            raise VesselSegError(f"{min(shared)} is named for training and for validation", advice)
+        seeds = [wanted.seed for wanted in self.synthesize.values()]
+        if len(set(seeds)) < len(seeds):
+            raise VesselSegError(f"training and validation are both drawn with the seed {seeds[0]}", advice)
 
     def _check_name(self) -> None:
         name = self.name

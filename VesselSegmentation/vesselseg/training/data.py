@@ -17,6 +17,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_volume
 from vesselseg.preprocessing import normalise
 from vesselseg.progress import ProgressCallback, no_progress
+from vesselseg.resampling import AxialView
 from vesselseg.volume import Volume
 
 #: Crops are this much larger than patches, so that they can be turned and scaled without empty corners.
@@ -30,6 +31,8 @@ _PARTS = ("scan", "label", "vessel", "head")
 _HEAD_SIGNAL = 0.3
 #: Patches a scan for the mean and the standard deviation of all of them.
 _STATISTICS_PATCHES = 64
+#: Files that a training has open beside its scans.
+_OTHER_FILES = 256
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def scan_folders(folders: Sequence[str]) -> list[Path]:
         found = sorted(path.parent for path in Path(folder).glob("*/tof.nii.gz"))
         if not found:
             raise VesselSegError(
-                f"the folder {folder} holds no scans", f"draw some with 'vesselseg synthesize --output {folder}'"
+                f"the folder {folder} holds no scans",
+                f"draw some with 'vesselseg synthesize --output {folder} --seed N', another N for each folder",
             )
         paths += found
     return paths
@@ -103,10 +107,11 @@ def load_scans(
     """
     paths = scan_folders(folders)
     cache.mkdir(parents=True, exist_ok=True)
+    _allow_open_files(len(paths) * len(_PARTS))
     scans = []
     for done, path in enumerate(paths, start=1):
         # Scans of one name in several folders are several, and another normalisation makes other arrays.
-        key = f"{path.resolve()} {json.dumps(normalisation, sort_keys=True)}"
+        key = f"axial {path.resolve()} {json.dumps(normalisation, sort_keys=True)}"
         stem = f"{path.name}_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         files = [cache / f"{stem}_{part}.npy" for part in _PARTS]
         newest = max((path / name).stat().st_mtime for name in ("tof.nii.gz", "label.nii.gz") if (path / name).exists())
@@ -116,6 +121,8 @@ def load_scans(
                 _save(file, getattr(prepared, part))
         scans.append(_open(files))
         progress(done / len(paths), f"scan {done} of {len(paths)}")
+    if not any(scan.vessel.size for scan in scans):
+        raise VesselSegError(f"no scan in {', '.join(folders)} has a vessel", "check the labels, or draw other scans")
     return scans
 
 
@@ -135,7 +142,7 @@ def read_sure_label(path: Path) -> Volume:
     Raises
     ------
     VesselSegError
-        If it cannot be read, or a voxel is no whole number from 0 on.
+        If it cannot be read, a voxel is no whole number from 0 on, or all that is not 0 is unsure.
     """
     label = read_volume(path)
     values = label.array
@@ -145,7 +152,10 @@ def read_sure_label(path: Path) -> Volume:
             f"{path} is no label: it has voxels that are not whole numbers from 0 on",
             f"save 0 for none, {UNSURE} for unsure and 1 for vessel",
         )
-    return label.with_array(np.where(values == UNSURE, UNSURE, values != 0).astype(np.uint8))
+    sure = label.with_array(np.where(values == UNSURE, UNSURE, values != 0).astype(np.uint8))
+    if sure.array.any() and not (sure.array == 1).any():
+        raise VesselSegError(f"{path} has no vessels: {UNSURE} means unsure here", "save vessels as 1")
+    return sure
 
 
 def read_case(folder: Path) -> tuple[Volume, Volume]:
@@ -153,7 +163,8 @@ def read_case(folder: Path) -> tuple[Volume, Volume]:
     scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
     if not scan.geometry.same_grid(label.geometry):
         raise VesselSegError(f"scan and label in {folder} do not lie on the same grid", "draw them again")
-    return scan, label
+    view = AxialView.of(scan.geometry)  # as the network will be given scans
+    return view.apply(scan), view.apply(label)
 
 
 def as_training_scan(scan: Volume, label: Volume, normalisation: dict[str, Any]) -> TrainingScan:
@@ -208,6 +219,19 @@ def _save(path: Path, array: NDArray[Any]) -> None:
     temporary = path.with_suffix(".part.npy")
     np.save(temporary, array)
     os.replace(temporary, path)
+
+
+def _allow_open_files(more: int) -> None:
+    """Raise the limit of open files where the system allows it: every array that is mapped takes one."""
+    try:
+        import resource
+    except ImportError:  # Windows has none that matters
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = more + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, soft), hard))
 
 
 def _open(files: Sequence[str | Path]) -> TrainingScan:

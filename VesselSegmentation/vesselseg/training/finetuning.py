@@ -35,6 +35,8 @@ _LARGEST_FOLDS = 5
 _KEPT_BACK = 1 / 3
 #: Slices between that part and what is trained on.
 _GAP = 6
+#: Where this share of a voxel is vessel, it may be part of one that is thinner than the voxels.
+_FAINT_SHARE = 0.1
 _MEASURED = ("dice", "cldice", "precision", "sensitivity")
 
 
@@ -110,6 +112,9 @@ def finetune(
     if parent.path is None:
         raise VesselSegError("the parent was not read from a file", "give the manifest of a model")
     name = name or f"{parent.name}-finetuned"
+    if name == parent.name:
+        raise VesselSegError(f"the new model cannot be called '{name}', as its parent is", "give another name")
+    output, parent = output.resolve(), replace(parent, path=parent.path.resolve())
     if register and not overwrite and any(model.name == name for model in list_models()):
         raise VesselSegError(f"there is a model '{name}' already", "give another name, or --overwrite")
     if steps < 1:
@@ -127,7 +132,8 @@ def finetune(
         config = _config(parent, f"{name}-fold{k}", training, steps)
         model = _trained(config, output / "folds" / str(k), device, overwrite, stage(part, 0.0, 0.8))
         for case in held_out:
-            before, after = (_measure(case, manifest, device) for manifest in (parent, model))
+            child = replace(model, spacing_tolerance=parent.spacing_tolerance)
+            before, after = (_measure(case, manifest, device) for manifest in (parent, child))
             rows.append({"case": case.name, "before": before, "after": after})
         part(1.0, f"part {k + 1} of {len(folds)} measured")
     config = _config(parent, name, [case.folder for case in prepared], steps)
@@ -153,6 +159,8 @@ def _named(cases: Sequence[Path]) -> list[Path]:
 
 def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
     """Bring a case into the view and to the spacing of the network, and write it for training."""
+    from scipy.ndimage import binary_dilation
+
     scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
     values, parts = label.array, [label]
     if (folder / "mask.nii.gz").exists():
@@ -172,10 +180,14 @@ def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
     if spacing != seen.geometry.spacing:
         grid = seen.geometry.resampled(spacing)
 
-        def resampled(value: int) -> NDArray[np.bool_]:
-            return resample(target.with_array((target.array == value).astype(np.float32)), grid).array >= 0.5
+        def resampled(value: int) -> NDArray[np.float32]:
+            return resample(target.with_array((target.array == value).astype(np.float32)), grid).array
 
-        vessel, unsure = resampled(1), resampled(UNSURE)
+        share, unsure = resampled(1), resampled(UNSURE) >= 0.5
+        vessel = share >= 0.5
+        # Arteries thinner than the voxels are nowhere a half: they must not be taught as background.
+        beside = binary_dilation(vessel, np.ones((3, 3, 3)))
+        unsure |= (share > _FAINT_SHARE) & ~beside
         target = Volume(np.where(unsure, UNSURE, vessel).astype(np.uint8), grid)
         seen = resample(seen.with_array(np.ascontiguousarray(seen.array)), grid)
     case = _Case(folder.name, seen, target, target.array != UNSURE, output / folder.name)
@@ -276,7 +288,7 @@ def _trained(
 
 def _measure(case: _Case, model: Manifest, device: str) -> dict[str, float]:
     # Both alike: a parent may have been checked for a lower precision, what has just been trained never is.
-    result = segment(case.scan, model=str(model.path), brain_mask="none", device=device, precision="f32")
+    result = segment(case.scan, model=model, brain_mask="none", device=device, precision="f32")
     counted = case.label.with_array(case.counted.astype(np.uint8))
     truth = case.label.with_array((case.label.array == 1).astype(np.uint8))
     values = evaluate(result.label, truth, mask=counted)
@@ -311,6 +323,7 @@ def _publish(
     manifest = replace(
         final,
         title=title,
+        spacing_tolerance=parent.spacing_tolerance,
         training={**final.training, "parent": {"name": parent.name, "sha256": parent.sha256}},
         evaluation={"finetuning": found},
     )

@@ -23,6 +23,10 @@ window.vesselseg = Object.assign(window.vesselseg ?? {}, {
       const request = new XMLHttpRequest();
       request.upload.onprogress = ({ loaded, total }) => show(percentName, (100 * loaded) / total);
       request.upload.onload = () => show(percentName, -1); // the server has it, and says what it does with it
+      request.onload = () => {
+        // The server itself says on the page what it takes and what it refuses; others do not.
+        if (![204, 422].includes(request.status)) show(errorName, `The server refused the upload (${request.status}).`);
+      };
       request.onloadend = resolve;
       request.onerror = () => show(errorName, "The upload broke off. Is the server still there? Try again.");
       request.open("POST", `upload/${kind}`);
