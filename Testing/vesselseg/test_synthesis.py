@@ -14,7 +14,13 @@ from scipy.ndimage import label as label_pieces
 from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.synthesis.background import Background, find_sinuses, without_arteries
+from vesselseg.synthesis.background import (
+    Background,
+    brain_box,
+    brain_coordinates,
+    find_sinuses,
+    without_arteries,
+)
 from vesselseg.synthesis.dataset import grown_scene, synthesize, tree_number, write_drawn_scan
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.growth import grow_tree
@@ -243,6 +249,22 @@ def test_lesions_narrow_and_widen() -> None:
     assert min(branch.radii.min() for branch in changed[: len(tree)]) < 0.75
     assert all(branch.radii.min() >= 0.3 for branch in changed)
     assert max(branch.radii.max() for branch in changed[len(tree) :]) > 1.4
+
+
+@pytest.mark.parametrize("tilt", [0, 10, 20])
+def test_the_brains_coordinates_follow_a_tilted_scan(tilt: float) -> None:
+    brain = np.zeros((40, 60, 50), bool)
+    brain[4:31, 10:51, 8:45] = True
+    cos, sin = np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt))
+    direction = (1.0, 0.0, 0.0, 0.0, float(cos), float(-sin), 0.0, float(sin), float(cos))
+    geometry = Geometry((50, 60, 40), (0.5, 0.6, 0.8), (1.0, 2.0, 3.0), direction)
+    x, y, z = (np.broadcast_to(line, brain.shape)[brain] for line in brain_coordinates(brain, geometry))
+    np.testing.assert_allclose([x.min(), x.max()], [-9, 9], atol=0.5)
+    for line in (y, z):
+        np.testing.assert_allclose([line.min(), line.max()], [0, 1], atol=0.05)
+    low, high = brain_box(brain, geometry)
+    places = np.argwhere(brain)[:, ::-1] @ geometry.ijk_to_lps()[:3, :3].T + geometry.ijk_to_lps()[:3, 3]
+    np.testing.assert_allclose([low, high], [places.min(axis=0), places.max(axis=0)], atol=1.0)
 
 
 def test_sinuses_are_found_at_the_top_and_back_only() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from training_cases import GRID, MEDIAN, curve, make_config, tube_scan, write_config, write_scans
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import write_volume
+from vesselseg.image_io import read_label, write_volume
 from vesselseg.training.config import Augmentation, TrainingConfig, shipped_configs
 from vesselseg.training.data import PatchSampler, as_training_scan, load_scans, patch_statistics
 from vesselseg.training.evaluation import judge_on_real_scan
@@ -37,6 +38,8 @@ def test_configuration_finds_scans_beside_itself(tmp_path: Path) -> None:
         ({"loss": "hinge"}, "loss"),
         ({"optimiser": "adam", "weight_decay": 0.1}, "AdamW"),
         ({"patience": 3}, "validation scans"),
+        ({"validation_scans": ["./train"]}, "named for training and for validation"),
+        ({"synthesize": {"training": {"count": 1}, "validation": {"count": 2}}}, "both drawn with the seed 0"),
         ({"augmentation": {"rotation": 3}}, "rotation"),
         ({"augmentation": {"scale": [2, 1]}}, "scale"),
         ({"augmentation": {"flips": "up"}}, "flips"),
@@ -444,6 +447,31 @@ def test_what_is_no_label_is_named(tmp_path: Path, value: float) -> None:
     write_volume(label.with_array(values), tmp_path / "train" / "scan" / "label.nii.gz")
     with pytest.raises(VesselSegError, match=r"label\.nii\.gz is no label"):
         load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+
+
+def test_a_label_that_is_unsure_alone_is_no_label(tmp_path: Path) -> None:
+    """Many programs write 255 for what is meant."""
+    write_scans(tmp_path / "train", 1)
+    path = tmp_path / "train" / "scan0" / "label.nii.gz"
+    label = read_label(path)
+    write_volume(label.with_array(label.array * np.uint8(255)), path, overwrite=True)
+    with pytest.raises(VesselSegError, match="255 means unsure"):
+        load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+    write_volume(label.with_array(np.zeros_like(label.array)), path, overwrite=True)
+    with pytest.raises(VesselSegError, match="has a vessel"):
+        load_scans([str(tmp_path / "train")], tmp_path / "other", MEDIAN)
+
+
+def test_scans_are_trained_as_the_network_is_given_them(tmp_path: Path) -> None:
+    write_scans(tmp_path / "train", 1)
+    (expected,) = load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+    for name in ("tof", "label"):
+        path = tmp_path / "train" / "scan0" / f"{name}.nii.gz"
+        image = sitk.ReadImage(str(path))
+        sitk.WriteImage(sitk.DICOMOrient(image, "PIR"), str(path))
+    (turned,) = load_scans([str(tmp_path / "train")], tmp_path / "other", MEDIAN)
+    np.testing.assert_array_equal(turned.label, expected.label)
+    np.testing.assert_allclose(turned.scan, expected.scan, rtol=2e-3)
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:
