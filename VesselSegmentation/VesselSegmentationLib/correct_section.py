@@ -17,6 +17,7 @@ from VesselSegmentationLib.edit_history import AUTOMATIC
 from VesselSegmentationLib.edit_tools import EditTool, ToolSettings
 from VesselSegmentationLib.label_source import LabelSource, segment_names
 from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, make_timer, say
+from VesselSegmentationLib.review_logic import COMPONENTS
 from VesselSegmentationLib.run_record import probability_of
 from VesselSegmentationLib.segmentation_nodes import segment_with_role
 from VesselSegmentationLib.tool_choices import ToolChoice, fill_changes, fill_extents, fill_vessels, tool_choices
@@ -309,6 +310,8 @@ class CorrectSection(PanelSection):
             said = text.format(text=done.description)
             if done.tool == AUTOMATIC:
                 self._show_threshold()
+            if self._review.error_map is not None:
+                self._tell({COMPONENTS})  # also where only a decision was taken back, which nothing else shows
         self._again(said)
 
     def _show_threshold(self) -> None:

@@ -251,7 +251,9 @@ def _replace_image(segmentation_node: Any, segment_id: str, voxels: SegmentVoxel
     segment = segmentation.GetSegment(segment_id)
     segment.SetLabelValue(1)
     mask = voxels.mask if not voxels.is_empty else np.zeros((1, 1, 1), bool)
-    segment.AddRepresentation(_LABELMAP, oriented_image(mask, voxels.matrix, voxels.first[::-1]))
+    image = oriented_image(mask, voxels.matrix, voxels.first[::-1])
+    segment.AddRepresentation(_LABELMAP, image)
+    image.Modified()  # for which surfaces made of other voxels are let go
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, segment_id)
 
 

@@ -207,6 +207,7 @@ class ErrorMapNode:
             segment = segmentation.GetSegment(segment_id)
             segment.SetLabelValue(int(kind))
             segment.AddRepresentation(_LABELMAP, image)
+        image.Modified()  # for which surfaces made of another map are let go
         self._image, self._scalars, self._written_at = image, scalars, image.GetMTime()
         self.errors = Volume(vtk_to_numpy(scalars).reshape(errors.geometry.shape), errors.geometry)
         self._follow_in_3d(shown)
