@@ -545,17 +545,6 @@ def test_a_step_under_a_warping_transform_is_logged(scene, scan, vessels, logic)
     assert [entry["event"] for entry in read_log(vessels[0])] == ["done"]
 
 
-def test_a_decision_is_something_to_save(vessels, logic, review, tmp_path):
-    storage = slicer.vtkMRMLSegmentationStorageNode()
-    vessels[0].GetScene().AddNode(storage)
-    vessels[0].SetAndObserveStorageNodeID(storage.GetID())
-    storage.SetFileName(str(tmp_path / "vessels.seg.nrrd"))
-    assert storage.WriteData(vessels[0])
-    assert not vessels[0].GetModifiedSinceRead()
-    logic.errors.decide(review.navigator.components[0].component_id, REJECTED, "Dr. Reader")
-    assert vessels[0].GetModifiedSinceRead()
-
-
 def test_nobody_sees_a_larger_image_without_its_voxels(scan, vessels, logic):
     """3D views make surfaces as soon as they hear of a change: they would read beyond the voxels."""
     image = vessels[0].GetSegmentation().GetSegment(vessels[1]).GetRepresentation("Binary labelmap")

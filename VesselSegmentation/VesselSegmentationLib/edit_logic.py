@@ -482,8 +482,6 @@ class EditLogic:
             metrics = target.metrics()
         log.add(step, what, reader=self.reader, metrics_before=self._metrics, metrics_after=metrics)
         self._metrics = metrics
-        # A decision changes no voxel: 3D Slicer has to be told that there is something to save.
-        target.node.StorableModified()
 
     def _describe_outside(self) -> tuple[str, str]:
         """Name the effect of Segment Editor that is active on the segmentation, if there is one."""
