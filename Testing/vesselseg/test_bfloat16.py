@@ -70,8 +70,14 @@ def test_kernels_that_bfloat16_holds_stay_as_they_are(rng: np.random.Generator) 
 @pytest.mark.skipif(not computes_natively("bf16"), reason="this CPU does not compute in bfloat16")
 def test_features_in_two_parts_lose_less(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.random.fork_rng():
-        torch.manual_seed(0)
         network = build_network("unet2d", channels=[16, 32])
+        # Weights and shifts as trained ones are, rather than as training starts from them.
+        torch.manual_seed(0)
+        kernels = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+        for kernel in kernels:
+            kernel.reset_parameters()
+        for kernel in kernels[:-1]:
+            torch.nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
     weights = {name: rounded(value.numpy()) for name, value in network.state_dict().items()}
     # What enters the second level is large beside what becomes of it: as tissue is beside arteries.
     weights["encoder.1.0.weight"] -= weights["encoder.1.0.weight"].mean(axis=(1, 2, 3), keepdims=True)
@@ -86,4 +92,4 @@ def test_features_in_two_parts_lose_less(rng: np.random.Generator, monkeypatch: 
     with_parts = logits("bf16") - exact
     monkeypatch.setattr(bfloat16, "SPLIT_FEATURES", -1)
     without = logits("bf16") - exact
-    assert with_parts.std() < 1.0 * without.std()
+    assert with_parts.std() < 0.8 * without.std()

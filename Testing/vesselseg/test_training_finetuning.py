@@ -12,7 +12,7 @@ import pytest
 from training_cases import make_config
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import write_volume
+from vesselseg.image_io import read_volume, write_volume
 from vesselseg.models import Manifest, list_models
 from vesselseg.volume import Volume
 
@@ -92,6 +92,30 @@ def test_no_improvement_is_claimed_that_was_not_measured(
     assert not model.evaluation["finetuning"]["improved"]
     assert "NO improvement" in model.title
     assert "tube-finetuned" not in [manifest.name for manifest in list_models()]
+
+
+def test_arteries_thinner_than_the_networks_voxels_are_not_taught_as_background(
+    tmp_path: Path, parent: Manifest
+) -> None:
+    from vesselseg.training.finetuning import finetune
+
+    folder = write_case(tmp_path / "case", radius=3)
+    geometry = Geometry((96, 96, 44), (0.3, 0.3, 0.6))
+    _, y, x = np.ogrid[:44, :96, :96]
+    tubes = [
+        np.broadcast_to((y - 48) ** 2 + (x - place) ** 2 <= radius**2, (44, 96, 96))
+        for place, radius in ((30, 8), (70, 1))
+    ]
+    scan = np.random.default_rng(0).normal(100, 8, (44, 96, 96)) + 150 * (tubes[0] | tubes[1])
+    write_volume(Volume(scan.astype(np.float32), geometry), folder / "tof.nii.gz", overwrite=True)
+    write_volume(Volume((tubes[0] | tubes[1]).astype(np.uint8), geometry), folder / "label.nii.gz", overwrite=True)
+    finetune(parent, [folder], tmp_path / "out", steps=1, device="cpu", register=False)
+    taught = read_volume(tmp_path / "out" / "cases" / "case" / "case" / "label.nii.gz")
+    assert taught.geometry.spacing == pytest.approx((0.6, 0.6, 0.6), rel=0.1)
+    column = taught.array[:, 24, 35]  # along the thin one
+    assert (column != 0).all()
+    assert (taught.array[:, 24, 15] == 1).all()
+    assert (taught.array[:, 24, 22] == 0).all()  # beside the thick one nothing is unsure
 
 
 @pytest.mark.parametrize("name", ["tube"])
