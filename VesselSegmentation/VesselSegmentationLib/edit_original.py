@@ -59,7 +59,8 @@ def original_label(segmentation_node: Any, volume_node: Any) -> Volume | None:
 
 
 def _text_of(grid: Geometry) -> str:
-    return " ".join(f"{value:.4f}" for value in grid.ijk_to_ras()[:3].ravel())
+    # A zero is one, whatever its sign.
+    return " ".join(f"{round(float(value), 4) + 0.0:.4f}" for value in grid.ijk_to_ras()[:3].ravel())
 
 
 def keep_original(segmentation_node: Any, segment_id: str, volume_node: Any, before: Volume) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.label_voxels import shell, voxels
+from vesselseg.calibre import radii
+from vesselseg.label_voxels import voxels
 from vesselseg.postprocessing import Pieces, bounding_box, pieces
 from vesselseg.thinning import thin
 
@@ -65,9 +66,8 @@ def _lost_limbs(label: NDArray[np.bool_], line: NDArray[np.bool_]) -> NDArray[np
     lost = np.zeros(label.shape, bool)
     if not line.any():
         return lost
-    points, on_line = voxels(label), voxels(line)
-    radius = cKDTree(shell(label), balanced_tree=False, compact_nodes=False).query(on_line)[0]
-    distance, nearest = cKDTree(on_line, balanced_tree=False, compact_nodes=False).query(points)
+    points, radius = voxels(label), radii(label, line, (1.0, 1.0, 1.0))
+    distance, nearest = cKDTree(voxels(line), balanced_tree=False, compact_nodes=False).query(points)
     far = distance > 2 * radius[nearest] + _UNEVEN_VOXELS
     if not far.any():
         return lost

@@ -93,7 +93,6 @@ class Growth:
         length = 0.0
         if (likely & near).any():
             search = MCP_Geometric(np.where(ways, 1.0, -1.0), sampling=self.spacing)
-            reached = np.zeros_like(ways)
             # From the label it may not be reached: then a gap lies between it and what grows.
             for starts in (ways, likely & near):
                 start = np.unravel_index(int(np.argmin(np.where(starts, self.distance, np.inf))), ways.shape)

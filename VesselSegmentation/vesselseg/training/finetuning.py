@@ -130,15 +130,14 @@ def finetune(
     for k, (training, held_out) in enumerate(folds):
         part = stage(progress, k * share, (k + 1) * share)
         config = _config(parent, f"{name}-fold{k}", training, steps)
-        model = _trained(config, output / "folds" / str(k), device, overwrite, stage(part, 0.0, 0.8))
+        model = _trained(config, parent, output / "folds" / str(k), device, overwrite, stage(part, 0.0, 0.8))
         for case in held_out:
-            child = replace(model, spacing_tolerance=parent.spacing_tolerance)
-            before, after = (_measure(case, manifest, device) for manifest in (parent, child))
+            before, after = (_measure(case, manifest, device) for manifest in (parent, model))
             rows.append({"case": case.name, "before": before, "after": after})
         part(1.0, f"part {k + 1} of {len(folds)} measured")
     config = _config(parent, name, [case.folder for case in prepared], steps)
     config = replace(config, title=f"{parent.title or parent.name}, fine-tuned on {len(prepared)} corrected scan(s)")
-    final = _trained(config, output / "run", device, overwrite, stage(progress, 1 - share, 1.0))
+    final = _trained(config, parent, output / "run", device, overwrite, stage(progress, 1 - share, 1.0))
     found = _finding(rows, len(prepared))
     return _publish(final, parent, found, output, register=register, overwrite=overwrite)
 
@@ -277,13 +276,15 @@ def _config(parent: Manifest, name: str, folders: list[Path], steps: int) -> Tra
 
 
 def _trained(
-    config: TrainingConfig, folder: Path, device: str, overwrite: bool, progress: ProgressCallback
+    config: TrainingConfig, parent: Manifest, folder: Path, device: str, overwrite: bool, progress: ProgressCallback
 ) -> Manifest:
-    """Train, unless that was done before the whole was stopped."""
+    """Train, unless that was done before the whole was stopped; the model resamples scans as its parent does."""
     place = RunFolder(folder, config)
     if not overwrite and place.is_finished():
-        return Manifest.read(place.model)
-    return train(config, folder, device=device, overwrite=overwrite, progress=progress)
+        model = Manifest.read(place.model)
+    else:
+        model = train(config, folder, device=device, overwrite=overwrite, progress=progress)
+    return replace(model, spacing_tolerance=parent.spacing_tolerance)
 
 
 def _measure(case: _Case, model: Manifest, device: str) -> dict[str, float]:
@@ -323,7 +324,6 @@ def _publish(
     manifest = replace(
         final,
         title=title,
-        spacing_tolerance=parent.spacing_tolerance,
         training={**final.training, "parent": {"name": parent.name, "sha256": parent.sha256}},
         evaluation={"finetuning": found},
     )
