@@ -98,8 +98,15 @@ class Visit:
 
     def picture(self, name="", until=lambda pixels: True):
         """Return the pixels of the views, once they show what is waited for; kept under a name for people."""
+        from playwright.sync_api import Error
+
         for _ in range(100):
-            shot = self.page.locator(".layout-grid-container").first.screenshot()
+            try:
+                shot = self.page.locator(".layout-grid-container").first.screenshot()
+            except Error as error:
+                if "not attached" not in error.message:
+                    raise
+                continue  # another arrangement of the views has just taken its place
             pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
             if until(pixels):
                 break
