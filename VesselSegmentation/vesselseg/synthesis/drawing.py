@@ -69,6 +69,9 @@ def draw(tree: Tree, geometry: Geometry, *, step: float | None = None, supersamp
     flow = np.zeros(geometry.shape, np.float32)
     artery = np.zeros(geometry.shape, np.uint8)
     label = np.zeros(geometry.shape, np.uint8)
+    # One bit per counted point: a voxel that several cones fill in part is as full as all of them make it together.
+    points_each = supersampling**3
+    lumen = np.zeros((*geometry.shape, -(-points_each // 8) if supersampling > 1 else 0), np.uint8)
     to_index = np.linalg.inv(geometry.ijk_to_lps())
     last = np.asarray(geometry.size) - 1
     for branch in resampled(tree, step or float(spacing.min())):
@@ -85,43 +88,66 @@ def draw(tree: Tree, geometry: Geometry, *, step: float | None = None, supersamp
             if np.any(low > high):
                 continue
             box = tuple(slice(low[a], high[a] + 1) for a in (2, 1, 0))
-            filled, wall = _cone(points[k : k + 2], branch.radii[k : k + 2], low, high, spacing, supersampling)
+            ends, radii = points[k : k + 2], branch.radii[k : k + 2]
+            if supersampling == 1:
+                filled, wall = _flat_share(*_distances(ends, radii, low, high, spacing), spacing)
+            else:
+                inside, wall = _lumen_points(*_distances(ends, radii, low, high, spacing, supersampling), supersampling)
+                filled = inside.mean(axis=-1, dtype=np.float32)
+                lumen[box] |= np.packbits(inside, axis=-1)
             # Where several vessels fill a voxel alike, as at forks, it belongs to the widest.
             owned = (filled > occupancy[box]) | ((filled == occupancy[box]) & (wall > radius[box]) & (filled > 0))
             occupancy[box][owned] = filled[owned]
             radius[box][owned] = wall[owned]
             flow[box][owned] = flows[k]
             artery[box][owned] = branch.artery
+    if supersampling > 1:
+        touched = occupancy > 0
+        occupancy[touched] = np.unpackbits(lumen[touched], axis=-1).sum(axis=-1) / np.float32(points_each)
     label |= occupancy >= 0.5
     return Drawing(occupancy, label, radius, flow, artery)
 
 
-def _cone(
+def _distances(
     ends: NDArray[np.float64],
     radii: NDArray[np.float64],
     low: NDArray[np.int_],
     high: NDArray[np.int_],
     spacing: NDArray[np.float64],
-    supersampling: int,
+    supersampling: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how much of each voxel of a box a cone fills, and its radius there, shape (Z, Y, X)."""
+    """Return how far the points of a box lie from the axis of a cone, and its radius there, shape (Z, Y, X), in mm."""
     parts = (np.arange(supersampling) + 0.5) / supersampling - 0.5
     x, y, z = ((np.arange(low[a], high[a] + 1)[:, None] + parts).ravel() * spacing[a] - ends[0, a] for a in range(3))
     axis = ends[1] - ends[0]
     x, y, z = x[None, None, :], y[None, :, None], z[:, None, None]
     share = np.clip((x * axis[0] + y * axis[1] + z * axis[2]) / max(float(axis @ axis), 1e-12), 0.0, 1.0)
     distance = np.sqrt((x - share * axis[0]) ** 2 + (y - share * axis[1]) ** 2 + (z - share * axis[2]) ** 2)
-    wall = radii[0] + share * (radii[1] - radii[0])
-    if supersampling == 1:
-        voxel = float(np.prod(spacing) ** (1 / 3))
-        filled = np.clip(0.5 + (wall - distance) / voxel, 0.0, 1.0) * np.minimum(np.pi * (wall / voxel) ** 2, 1.0)
-        return filled, wall
-    return _mean_per_voxel(distance <= wall, supersampling), _mean_per_voxel(wall, supersampling)
+    return distance, radii[0] + share * (radii[1] - radii[0])
 
 
-def _mean_per_voxel(fine: NDArray[Any], supersampling: int) -> NDArray[np.float64]:
-    sides = [part for side in fine.shape for part in (side // supersampling, supersampling)]
-    return np.asarray(fine.reshape(sides).mean(axis=(1, 3, 5), dtype=np.float64))
+def _flat_share(
+    distance: NDArray[np.float64], wall: NDArray[np.float64], spacing: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how much of each voxel is lumen, by the distance of its centre, and the radius."""
+    voxel = float(np.prod(spacing) ** (1 / 3))
+    filled = np.clip(0.5 + (wall - distance) / voxel, 0.0, 1.0) * np.minimum(np.pi * (wall / voxel) ** 2, 1.0)
+    return filled, wall
+
+
+def _lumen_points(
+    distance: NDArray[np.float64], wall: NDArray[np.float64], supersampling: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which points of each voxel are lumen, shape (Z, Y, X, points), and the mean radius, shape (Z, Y, X)."""
+    inside, walls = (_by_voxel(part, supersampling) for part in (distance <= wall, wall))
+    return inside, walls.mean(axis=-1)
+
+
+def _by_voxel(fine: NDArray[Any], supersampling: int) -> NDArray[Any]:
+    """Return values at the points of voxels, of shape (Z, Y, X, points)."""
+    z, y, x = (side // supersampling for side in fine.shape)
+    parts = fine.reshape(z, supersampling, y, supersampling, x, supersampling).transpose(0, 2, 4, 1, 3, 5)
+    return parts.reshape(z, y, x, supersampling**3)
 
 
 def _draw_centreline(indices: NDArray[np.float64], label: NDArray[np.uint8]) -> None:

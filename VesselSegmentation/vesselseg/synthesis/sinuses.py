@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from vesselseg.geometry import Geometry
-from vesselseg.synthesis.background import Background, Mask, brain_box
+from vesselseg.postprocessing import bounding_box
+from vesselseg.synthesis.background import Background, Image, Mask, brain_box
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.trees import Array, Branch, Tree
 
@@ -30,6 +31,8 @@ def with_sinuses(background: Background, rng: np.random.Generator) -> Background
     Background
         With the sinuses in the image; its brain and noise are the same.
     """
+    # Draws of its own, so that those after it stay what they are for a seed.
+    own = rng.spawn(1)[0]
     image = background.image.copy()
     unsure = np.zeros(image.shape, bool) if background.unsure is None else background.unsure.copy()
     size = float(np.mean(np.subtract(*brain_box(background.brain, background.geometry)[::-1]))) / 150
@@ -40,12 +43,30 @@ def with_sinuses(background: Background, rng: np.random.Generator) -> Background
             continue
         widths = calibre * np.linspace(0.5, 1.0, len(course))
         veins = draw(_tributaries(course, background, rng), background.geometry)
-        image += veins.occupancy * (np.maximum(signal * rng.uniform(0.7, 1.0), image) - image)
+        _add(image, veins.occupancy, signal * rng.uniform(0.7, 1.0), background.noise, own)
         unsure |= veins.label > 0
         drawing = draw([Branch(course, widths)], background.geometry)
-        image += drawing.occupancy * (np.maximum(signal, image) - image)
+        _add(image, drawing.occupancy, signal, background.noise, own)
         unsure &= drawing.label == 0
     return replace(background, image=image, unsure=unsure)
+
+
+def _add(image: Image, occupancy: Image, signal: float, noise: float, rng: np.random.Generator) -> None:
+    """Draw a vein into an image; into a real one, which has noise, as blurred and noisy as that may be.
+
+    Else a model could tell a sinus from an artery by its smoothness. Simulated heads are blurred as a whole later.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    box = bounding_box(occupancy > 0, margin=3)
+    if box is None:
+        return
+    part, share, lumen = image[box], occupancy[box], np.float32(signal)
+    if noise > 0:
+        share = gaussian_filter(share, rng.uniform(0.3, 0.75))
+        grain = gaussian_filter(rng.standard_normal(part.shape, dtype=np.float32), 0.5)
+        lumen = lumen + np.float32(noise / grain.std()) * grain
+    part += share * (np.maximum(lumen, part) - part)
 
 
 def _courses(background: Background, rng: np.random.Generator) -> list[Array]:
