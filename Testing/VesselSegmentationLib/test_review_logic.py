@@ -311,78 +311,6 @@ def test_the_same_comparison_uses_its_map_again(scene, sources, logic):
     assert logic.start(*sources[::-1]) is not node
 
 
-@pytest.fixture
-def other(scene, scan):
-    """Another reference."""
-    return LabelSource(*add_segmentation(scene, scan, np.roll(TRUTH, 1, axis=2), "Other"))
-
-
-def displays(scene):
-    """Which segmentation nodes there are, and which of their segments are seen."""
-    nodes = [
-        scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
-    ]
-    return {
-        node.GetID(): (
-            node.GetDisplayNode().GetVisibility(),
-            [node.GetDisplayNode().GetSegmentVisibility(each) for each in LabelSource(node).segment_ids()],
-        )
-        for node in nodes
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("wrong", ["itself", "nothing", "elsewhere", "palette"])
-def test_refused_comparison_leaves_the_one_before_as_it_was(scene, scan, sources, logic, other, wrong):
-    node = logic.start(*sources)
-    logic.show_map(True)
-    assert logic.wait()
-    geometry = dataclasses.replace(volume_from_node(scan).geometry, origin=(5000.0, 0.0, 0.0))
-    away = add_labelmap(scene, TRUTH, geometry, "another patient")
-    before, error_map, measured = displays(scene), logic.error_map, dict(logic.metrics)
-    reference = {"itself": sources[0], "nothing": LabelSource(None), "elsewhere": LabelSource(away)}.get(wrong, other)
-    with pytest.raises(VesselSegError):
-        logic.start(sources[0], reference, palette="pink" if wrong == "palette" else None)
-    assert displays(scene) == before
-    assert (logic.error_map, logic.error_map.node, logic.metrics) == (error_map, node, measured)
-    assert logic.metrics_current
-    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
-    assert MAP in follow(logic)
-    logic.show_map(False)
-    assert sources[0].node.GetDisplayNode().GetSegmentVisibility(sources[0].segment_id)
-
-
-@pytest.mark.parametrize("shown", [True, False])
-def test_another_reference_takes_the_place_of_the_one_before(scene, scan, sources, logic, other, shown):
-    def seen(source):
-        return bool(source.node.GetDisplayNode().GetSegmentVisibility(source.segment_id))
-
-    first = logic.start(*sources)
-    logic.show_map(shown)
-    second = logic.start(sources[0], other)
-    assert not first.GetDisplayNode().GetVisibility()
-    assert second.GetDisplayNode().GetVisibility()
-    assert [seen(each) for each in (*sources, other)] == [True, True, True]
-    logic.show_map(True)
-    assert [seen(each) for each in (*sources, other)] == [False, True, False]
-    again = logic.start(*sources)
-    logic.show_map(True)
-    assert again is first
-    assert [node.GetDisplayNode().GetVisibility() for node in (first, second)] == [True, False]
-    assert [seen(each) for each in (*sources, other)] == [False, False, True]
-    logic.show_map(False)
-    assert [seen(each) for each in (*sources, other)] == [True, True, True]
-    paint(other.node, other.segment_id, scan, [(0, 0, 0)], 1)
-    assert follow(logic) == {COMPONENTS}  # of the first list; the other reference is not followed any more
-
-
-def test_map_that_takes_the_place_of_a_shown_one_is_shown(sources, logic, other):
-    first = logic.start(*sources)
-    logic.start(sources[0], other)
-    logic.start(*sources)
-    assert first.GetDisplayNode().GetVisibility()
-
-
 def test_the_same_segment_chosen_in_two_ways_is_one_label(sources, logic):
     with pytest.raises(VesselSegError, match="itself"):
         logic.start(LabelSource(sources[0].node), sources[0])
@@ -416,31 +344,6 @@ def test_segment_that_is_removed_ends_the_comparison_once(sources, logic):
     with pytest.raises(VesselSegError, match="no segment"):
         logic.poll()
     assert logic.poll() == set()
-
-
-@pytest.mark.parametrize("removed", ["reference", "segment", "map", "scan"])
-def test_vessels_are_shown_again_when_the_comparison_ends_by_itself(scene, scan, sources, logic, removed):
-    (found, truth), display_node = sources, sources[0].node.GetDisplayNode()
-    node = logic.start(*sources)
-    follow(logic)
-    logic.show_map(True)
-    assert not display_node.GetSegmentVisibility(found.segment_id)
-    if removed == "segment":
-        truth.node.GetSegmentation().RemoveSegment(truth.segment_id)
-    else:
-        scene.RemoveNode({"reference": truth.node, "map": node, "scan": scan}[removed])
-    with pytest.raises(VesselSegError, match=r"removed|no segment"):
-        logic.poll()
-    assert display_node.GetSegmentVisibility(found.segment_id)
-    assert removed == "map" or not node.GetDisplayNode().GetVisibility()
-
-
-def test_vessels_can_be_shown_again_before_it_is_noticed_that_the_map_was_removed(scene, sources, logic):
-    node = logic.start(*sources)
-    logic.show_map(True)
-    scene.RemoveNode(node)
-    logic.show_map(False)
-    assert sources[0].node.GetDisplayNode().GetSegmentVisibility(sources[0].segment_id)
 
 
 def test_segment_that_is_removed_from_the_map_ends_the_comparison_once(scan, sources, logic):

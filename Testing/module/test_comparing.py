@@ -72,6 +72,31 @@ def test_what_cannot_be_pressed_says_why(panel: Any, segmented: Any, reference: 
     assert [ui.referenceSegmentComboBox.itemText(i) for i in range(ui.referenceSegmentComboBox.count)][1:] == ["Manual"]
 
 
+def test_list_of_segments_follows_the_segmentation(panel: Any, segmented: Any, reference: Any) -> None:
+    def listed() -> list[str]:
+        return [combo_box.itemText(index) for index in range(combo_box.count)]
+
+    combo_box, segmentation = segmented.ui.referenceSegmentComboBox, reference.GetSegmentation()
+    segmented.ui.referenceSelector.setCurrentNode(reference)
+    assert not combo_box.isVisibleTo(segmented.parent)
+    new = segmentation.AddEmptySegment("new", "Second look")
+    assert listed()[1:] == ["Manual", "Second look"]
+    assert combo_box.isVisibleTo(segmented.parent)
+    combo_box.setCurrentIndex(2)
+    combo_box.activated.emit(2)
+    segmentation.GetSegment(new).SetName("Third look")
+    assert listed()[1:] == ["Manual", "Third look"]
+    assert combo_box.currentText == "Third look"
+    segmentation.RemoveSegment(new)
+    assert combo_box.currentText == "(removed segment)"
+    combo_box.setCurrentIndex(0)
+    combo_box.activated.emit(0)
+    segmented.ui.compareButton.click()
+    segmented.ui.stopCompareButton.click()
+    segmentation.AddEmptySegment("newer", "Fourth look")  # also after a comparison has ended
+    assert listed()[1:] == ["Manual", "Fourth look"]
+
+
 def test_map_legend_metrics_and_list_are_shown(comparing: Any, reference: Any) -> None:
     ui = comparing.ui
     map_node = comparing.logic.review.error_map.node

@@ -38,6 +38,21 @@ def test_what_a_tool_needs_is_said_on_its_button(correcting: Any) -> None:
     assert ui.traceToolButton.isEnabled()
 
 
+def test_tools_come_back_when_a_transform_was_put_right(correcting: Any) -> None:
+    import slicer
+
+    ui, node = correcting.ui, correcting.ui.segmentationSelector.currentNode()
+    warp = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode")
+    correcting._parameterNode.outputSegmentation = None
+    node.SetAndObserveTransformNodeID(warp.GetID())
+    correcting._parameterNode.outputSegmentation = node
+    assert not ui.growToolButton.isEnabled()
+    assert "transform" in ui.growToolButton.toolTip
+    node.SetAndObserveTransformNodeID(None)
+    assert host.wait_for(ui.growToolButton.isEnabled)
+    assert correcting.logic.edits.target.node is node
+
+
 def test_click_preview_apply_undo_and_redo_by_key(correcting: Any, slicer_host: host.Host) -> None:
     ui = correcting.ui
     before = label(correcting)

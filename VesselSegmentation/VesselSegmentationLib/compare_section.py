@@ -32,6 +32,7 @@ class CompareSection(PanelSection):
         self._review = logic.review
         self._changed = changed
         self._timer = make_timer(_POLL_MILLISECONDS, self.poll)
+        self._watched: list[tuple[Any, int]] = []
         ui.comparedSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._choose_compared)
         ui.comparedSegmentComboBox.connect("activated(int)", self._choose_compared_segment)
         ui.referenceSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._choose_reference)
@@ -76,14 +77,18 @@ class CompareSection(PanelSection):
                 with slicer.util.tryWithErrorDisplay(_("The vessels could not be shown again.")):
                     self._review.show_map(False)
         finally:
-            self.close()
+            self._end()
 
     def let_go(self) -> None:
         """Let go of the scene."""
-        self.close()
+        self._watch_no_more()
+        self._end()
 
     def close(self) -> None:
         """Compare no more."""
+        self.let_go()
+
+    def _end(self) -> None:
         self._timer.stop()
         self._review.stop()
         self._tell()
@@ -99,7 +104,7 @@ class CompareSection(PanelSection):
                     self._changed(changed)
         finally:
             if self._review.error_map is None:
-                self.close()
+                self._end()
             elif failed:
                 self._changed({COMPONENTS, METRICS})  # what could not be made is not on its way any more
 
@@ -119,8 +124,8 @@ class CompareSection(PanelSection):
         if node is not self.parameters.comparedNode:
             self.parameters.comparedSegment = ""
         self.parameters.comparedNode = node
-        segment = self.parameters.comparedSegment
-        self._show_segments(self.ui.comparedSegmentLabel, self.ui.comparedSegmentComboBox, node, segment)
+        self._list_segments()
+        self._watch()
 
     def _choose_reference(self, node: Any) -> None:
         if self.parameters is None:
@@ -128,19 +133,55 @@ class CompareSection(PanelSection):
         if node is not self.parameters.referenceNode:
             self.parameters.referenceSegment = ""
         self.parameters.referenceNode = node
-        segment = self.parameters.referenceSegment
-        self._show_segments(self.ui.referenceSegmentLabel, self.ui.referenceSegmentComboBox, node, segment)
+        self._list_segments()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Follow segments that are added, removed or renamed."""
+        self._watch_no_more()
+        for node in {self.parameters.comparedNode, self.parameters.referenceNode} - {None}:
+            if node.IsA("vtkMRMLSegmentationNode"):
+                segmentation = node.GetSegmentation()
+                for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
+                    tag = segmentation.AddObserver(getattr(segmentation, event), self._on_segments)
+                    self._watched.append((segmentation, tag))
+
+    def _watch_no_more(self) -> None:
+        for segmentation, tag in self._watched:
+            segmentation.RemoveObserver(tag)
+        self._watched = []
+
+    def _on_segments(self, caller: Any, event: str) -> None:
+        if self.parameters is not None:
+            self._list_segments()
+
+    def _list_segments(self) -> None:
+        ui, parameters = self.ui, self.parameters
+        for label, combo_box, node, segment in (
+            (ui.comparedSegmentLabel, ui.comparedSegmentComboBox, parameters.comparedNode, parameters.comparedSegment),
+            (
+                ui.referenceSegmentLabel,
+                ui.referenceSegmentComboBox,
+                parameters.referenceNode,
+                parameters.referenceSegment,
+            ),
+        ):
+            self._show_segments(label, combo_box, node, segment)
 
     def _show_segments(self, label: Any, combo_box: Any, node: Any, segment: str) -> None:
-        names = segment_names(node)
-        combo_box.clear()
-        combo_box.addItem(_("Vessels, or all segments"), "")
-        for name, segment_id in names:
-            combo_box.addItem(name, segment_id)
-        combo_box.setCurrentIndex(max(combo_box.findData(segment), 0))
+        entries = [(_("Vessels, or all segments"), ""), *segment_names(node)]
         # A choice of one is none.
-        label.setVisible(len(names) > 1)
-        combo_box.setVisible(len(names) > 1)
+        several = len(entries) > 2 or bool(segment)
+        if segment not in [each for _name, each in entries]:
+            entries.append((_("(removed segment)"), segment))  # undoing may bring it back
+        shown = [(combo_box.itemText(index), combo_box.itemData(index)) for index in range(combo_box.count)]
+        if shown != entries:  # every stroke of a brush leads here
+            combo_box.clear()
+            for name, segment_id in entries:
+                combo_box.addItem(name, segment_id)
+        combo_box.setCurrentIndex(combo_box.findData(segment))
+        label.setVisible(several)
+        combo_box.setVisible(several)
 
     def _choose_compared_segment(self, index: int) -> None:
         self.parameters.comparedSegment = self.ui.comparedSegmentComboBox.itemData(index)

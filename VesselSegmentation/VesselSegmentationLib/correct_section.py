@@ -55,6 +55,7 @@ class CorrectSection(PanelSection):
         self._running = self._stopping = False
         self._started: tuple[Any, ...] = ()
         self._reason = ""
+        self._refused_at: tuple[Any, ...] = ()
         self._state: Any = None
         self._tool: EditTool | None = None
         self._points: list[Any] = []
@@ -131,6 +132,9 @@ class CorrectSection(PanelSection):
         try:
             self._notice_saved()
             if self._edits.target is None:
+                if self._reason and self.parameters is not None:
+                    self._follow()
+                    self._show()
                 return
             self._edits.poll()
         except VesselSegError as error:
@@ -331,7 +335,9 @@ class CorrectSection(PanelSection):
         if node is not None and node is parameters.comparedNode:
             segment_id = parameters.comparedSegment or segment_id
         wanted = (node, segment_id, parameters.inputVolume) if node is not None else ()
-        if self._stopping or wanted == self._started:
+        # What was refused is tried again where a transform was put right since.
+        retried = bool(self._reason) and _places(node, parameters.inputVolume) != self._refused_at
+        if self._stopping or (wanted == self._started and not retried):
             return
         if edited and self._edits.can_undo and target.node.GetSegmentation().GetSegment(segment_id or "") is None:
             return  # undoing brings the segment back
@@ -346,6 +352,7 @@ class CorrectSection(PanelSection):
             self.comparison_changed({ANOTHER})
         except VesselSegError as error:
             self._reason = f"{error.message}: {error.advice}"
+            self._refused_at = _places(node, parameters.inputVolume)
 
     def _stop(self, stop: Callable[[], None]) -> None:
         self._timer.stop()
@@ -424,6 +431,16 @@ class CorrectSection(PanelSection):
     def _on_setting(self, value: Any) -> None:
         if self._tool is not None and self._points:
             self._rest_timer.start()
+
+
+def _places(*nodes: Any) -> tuple[Any, ...]:
+    """Return what changes when a node is moved, or gets another image or transform."""
+    places: list[Any] = []
+    for node in nodes:
+        while node is not None:
+            places += [node, node.GetMTime()]
+            node = node.GetParentTransformNode()
+    return tuple(places)
 
 
 def _chosen(combo_box: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from vesselseg.error_kinds import PALETTES, ErrorKind, Wording, find_palette
 from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.segmentation_nodes import segment_tag, set_segment_tag, set_surface_shown
+from VesselSegmentationLib.segmentation_nodes import set_surface_shown
 
 #: IDs of the segments of an error map.
 SEGMENT_IDS = {
@@ -18,7 +19,8 @@ SEGMENT_IDS = {
 _OPACITIES_2D = {ErrorKind.TRUE_POSITIVE: 0.5, ErrorKind.FALSE_POSITIVE: 0.7, ErrorKind.FALSE_NEGATIVE: 0.7}
 _OPACITIES_3D = {ErrorKind.TRUE_POSITIVE: 0.4, ErrorKind.FALSE_POSITIVE: 1.0, ErrorKind.FALSE_NEGATIVE: 1.0}
 _PALETTE_ATTRIBUTE = "vesselseg.palette"
-_HIDDEN_TAG = "vesselseg.hidden_by_map"
+#: What a map has hidden: an attribute of display nodes, which undo does not touch, and a reference of slice views.
+_HIDDEN_BY_MAP = "vesselseg.hidden_by_map"
 
 
 def segment_name(kind: ErrorKind, wording: Wording) -> str:
@@ -107,7 +109,7 @@ def kind_display(node: Any, kind: ErrorKind) -> dict[str, tuple[bool, float]]:
 
 
 def set_map_shown(node: Any, sources: tuple[LabelSource, ...], shown: bool, *, three_d: bool) -> None:
-    """Show an error map in place of the segments that it compares, or those again.
+    """Show an error map in place of the labels that it compares, or those again.
 
     Both at once would mix their colours. Only what was visible before is shown again.
 
@@ -128,20 +130,39 @@ def set_map_shown(node: Any, sources: tuple[LabelSource, ...], shown: bool, *, t
 
 
 def set_sources_shown(sources: tuple[LabelSource, ...], shown: bool) -> None:
-    """Show again what an error map has hidden of the segments that it compares, or hide them."""
+    """Show again what an error map has hidden of the labels that it compares, or hide them."""
     for source in sources:
+        if not source.is_segmentation:
+            _set_layer_shown(source.node, shown)
         for segment_id in source.segment_ids():
-            _set_source_shown(source.node, segment_id, shown)
+            set_segment_shown(source.node, segment_id, shown)
 
 
-def _set_source_shown(node: Any, segment_id: str, shown: bool) -> None:
+def set_segment_shown(node: Any, segment_id: str, shown: bool) -> None:
+    """Show a segment again that an error map has hidden, or hide it."""
     display_node = node.GetDisplayNode()
     if display_node is None or node.GetSegmentation().GetSegment(segment_id) is None:
         return
-    hidden_by_map = segment_tag(node, segment_id, _HIDDEN_TAG) == "1"
-    if shown and hidden_by_map:
-        node.GetSegmentation().GetSegment(segment_id).RemoveTag(_HIDDEN_TAG)
-        display_node.SetSegmentVisibility(segment_id, True)
+    hidden = set(json.loads(display_node.GetAttribute(_HIDDEN_BY_MAP) or "[]"))
+    if shown and segment_id in hidden:
+        hidden.remove(segment_id)
     elif not shown and display_node.GetSegmentVisibility(segment_id):
-        set_segment_tag(node, segment_id, _HIDDEN_TAG, "1")
-        display_node.SetSegmentVisibility(segment_id, False)
+        hidden.add(segment_id)
+    else:
+        return
+    display_node.SetAttribute(_HIDDEN_BY_MAP, json.dumps(sorted(hidden)) if hidden else None)
+    display_node.SetSegmentVisibility(segment_id, shown)
+
+
+def _set_layer_shown(node: Any, shown: bool) -> None:
+    """Show a label volume again in the slice views in which an error map has hidden it, or hide it there."""
+    scene = node.GetScene()
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        view = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
+        if shown and view.GetNodeReference(_HIDDEN_BY_MAP) is node:
+            view.SetNodeReferenceID(_HIDDEN_BY_MAP, None)
+            if not view.GetLabelVolumeID():  # else another one was chosen meanwhile
+                view.SetLabelVolumeID(node.GetID())
+        elif not shown and view.GetLabelVolumeID() == node.GetID():
+            view.SetNodeReferenceID(_HIDDEN_BY_MAP, node.GetID())
+            view.SetLabelVolumeID(None)

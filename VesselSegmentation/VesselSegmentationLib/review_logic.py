@@ -13,7 +13,12 @@ from vesselseg.error_kinds import WITH_REFERENCE, Wording
 from vesselseg.errors import VesselSegError
 from vesselseg.threshold_analysis import ThresholdAnalysis, analyse_thresholds
 from vesselseg.volume import Volume
-from VesselSegmentationLib.error_map_display import set_map_shown, set_palette, set_sources_shown
+from VesselSegmentationLib.error_map_display import (
+    set_map_shown,
+    set_palette,
+    set_segment_shown,
+    set_sources_shown,
+)
 from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, is_error_map, recorded_comparison
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, overlap_metrics
@@ -73,6 +78,7 @@ class ReviewLogic:
         self._metrics: ReviewMetrics | None = None
         self._observed: list[tuple[Any, int]] = []
         self._dirty: set[str] = set()
+        self._segments: set[tuple[str, str]] = set()
 
     def start(
         self,
@@ -136,6 +142,7 @@ class ReviewLogic:
         self.navigator = ErrorNavigator(self.scene, error_map)
         self.listing = ErrorListing(self.navigator, error_map, inputs.fitting_probability, self.python)
         self._metrics = ReviewMetrics(error_map, inputs.mask, lambda: self.python)
+        self._segments = _segments_of(error_map)
         self._observe()
         return error_map.node
 
@@ -323,6 +330,7 @@ class ReviewLogic:
         both = "scan" in dirty
         former = error_map.errors.geometry
         changed = error_map.update(segmentation=both or "first" in dirty, reference=both or "second" in dirty)
+        self._hide_newcomers(error_map)
         if changed is None:
             return {METRICS} if mask_changed else set()
         if self.listing is not None:
@@ -341,6 +349,14 @@ class ReviewLogic:
         else:
             return False
         return True
+
+    def _hide_newcomers(self, error_map: ErrorMapNode) -> None:
+        """Hide segments that have come to what is compared, new ones or by undo, where the map is shown instead."""
+        before, self._segments = self._segments, _segments_of(error_map)
+        display_node = error_map.node.GetDisplayNode()
+        if display_node is not None and display_node.GetVisibility():
+            for node_id, segment_id in self._segments - before:
+                set_segment_shown(self.scene.GetNodeByID(node_id), segment_id, False)
 
     def _hide_map(self, error_map: ErrorMapNode) -> None:
         """Show again what the map has hidden, of what is left: once nothing is compared, no button does it."""
@@ -411,6 +427,11 @@ def _events_of(node: Any) -> Iterator[int]:
         yield slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent
     else:
         yield from (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, vtkCommand.ModifiedEvent)
+
+
+def _segments_of(error_map: ErrorMapNode) -> set[tuple[str, str]]:
+    """Return the IDs of the nodes and of the segments that a map compares."""
+    return {(source.node.GetID(), each) for source in error_map.sources for each in source.segment_ids()}
 
 
 def _scan_of(*sources: LabelSource) -> Any:
