@@ -133,6 +133,23 @@ def test_partial_volume_is_close_to_counted_points(radius: float) -> None:
     assert np.mean(means) < 0.03
 
 
+@pytest.mark.parametrize("spacing", [(0.4, 0.4, 0.9), (0.9, 0.9, 0.4)])
+@pytest.mark.parametrize("axis", range(3))
+def test_thin_vessels_keep_their_volume_along_thick_voxels(spacing: tuple[float, float, float], axis: int) -> None:
+    """The course is cut into pieces shorter than a voxel, which fill it together."""
+    size = tuple(round(14 / step) for step in spacing)
+    geometry = Geometry(size, spacing, tuple(-step * (n - 1) / 2 for n, step in zip(size, spacing)))
+    radius, volumes, expected = 0.3, [], []
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        end = np.eye(3)[axis] * 4
+        centre = rng.uniform(-0.5, 0.5, 3) * spacing
+        line = [Branch(np.stack([centre - end, centre + end]), np.full(2, radius))]
+        volumes.append(draw(line, geometry, supersampling=3).occupancy.sum())
+        expected.append((np.pi * radius**2 * 8 + 4 / 3 * np.pi * radius**3) / np.prod(spacing))
+    assert np.mean(volumes) == pytest.approx(np.mean(expected), rel=0.06)
+
+
 def trunk(tree: Tree, artery: int) -> np.ndarray:
     """Return the course of an artery's widest branch; thin ones may cross the midline."""
     return max((branch for branch in tree if branch.artery == artery), key=lambda b: b.radii.max()).points

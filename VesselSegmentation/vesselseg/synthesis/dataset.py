@@ -228,7 +228,8 @@ def synthesize(
     count : int
         Number of scans.
     seed : int
-        Scan `k` depends on the seed and on `k` only, given the same heads and trees.
+        Given the same heads and trees, scan `k` depends on the seed and on `k` only, besides whether it has a
+        simulated head, as the last ones of `count` have.
     data : pathlib.Path, optional
         Folder with ``tof/*_tof.nii.gz`` and ``arteries/*.swc``; None draws simulated heads only.
     heads, trees : sequence of str, optional
