@@ -185,6 +185,15 @@ def test_a_model_is_loaded_while_the_scan_is_read(
     np.testing.assert_array_equal(done.label.array, expected.label.array)
 
 
+def test_a_model_that_cannot_be_loaded_is_told_before_the_brain_is_looked_for(
+    make_scan: MakeScan, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = replace(find_model(tiny_model), sha256="0" * 64)
+    monkeypatch.setattr("vesselseg.brain_mask.brain_mask", lambda scan: pytest.fail("the brain was looked for"))
+    with pytest.raises(VesselSegError, match="sum"):
+        segment(make_scan(), model=manifest, device="cpu")
+
+
 def test_a_scan_that_cannot_be_read_is_told_before_a_model_that_cannot_be_loaded(tiny_model: str) -> None:
     def missing() -> Volume:
         raise VesselSegError("there is no file scan.nii.gz", "check the path")

@@ -218,6 +218,7 @@ def segment(
             make = partial(preview_label, mask=mask, region=within, whole=wish == "none", progress=still_making_it)
             _show_preview(preview, partial(make, volume, manifest, plan, threshold, engine=loading.result()), notes)
         if wish == "auto":
+            loading.result()  # whatever is wrong with the model is told before a search that takes seconds
             mask = _resolve_mask(volume, wish, stage(progress, 0.0, 0.15))
         if mask is not None and within is not None and not mask[within].any():
             raise VesselSegError("there is no brain in the region", "choose another region, or the brain mask none")
