@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from trame_slicer.core import SlicerApp
 
 from vesselseg.errors import VesselSegError
@@ -19,7 +20,11 @@ from vesselseg_web.session import restore_session, write_session
 from vesselseg_web.session_scene import take_over
 from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED
 from VesselSegmentationLib.edit_log import read_log
-from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.error_map_nodes import is_error_map
+from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+
+SEGMENTATION = "vtkMRMLSegmentationNode"
 
 
 @pytest.fixture
@@ -120,6 +125,98 @@ def test_session_that_another_program_saved(worked, other, tmp_path):
     assert sorted(other.references) == ["brain", "truth", "truth (2)"]
 
 
+def maps_shown(case):
+    nodes = [
+        case.scene.GetNthNodeByClass(i, SEGMENTATION) for i in range(case.scene.GetNumberOfNodesByClass(SEGMENTATION))
+    ]
+    return [bool(node.GetDisplayNode().GetVisibility()) for node in nodes if is_error_map(node)]
+
+
+@pytest.mark.parametrize("program", ["page", "3D Slicer"])
+def test_the_last_of_several_comparisons_goes_on(worked, other, tmp_path, program):
+    worked.review.show_map(True)
+    write_session(worked, tmp_path / "first.mrb")
+    worked.compare("truth")
+    worked.review.show_map(True)
+    if program == "page":
+        write_session(worked, tmp_path / "session.mrb")
+    else:
+        assert worked.scene.WriteToMRB(str(tmp_path / "session.mrb"))
+    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == "truth"
+    assert maps_shown(other) == [False, False]
+    segment_id = other.segmentation.vessel_segment_id(other.vessels)
+    assert other.vessels.GetDisplayNode().GetSegmentVisibility(segment_id)
+    other.compare("truth")
+    other.review.show_map(True)
+    assert maps_shown(other) == [False, True]
+
+
+def test_comparison_that_is_not_shown_goes_on(worked, other, tmp_path):
+    worked.review.show_map(False)
+    write_session(worked, tmp_path / "session.mrb")
+    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == "truth (2)"
+
+
+def test_comparison_that_was_stopped_does_not_go_on(worked, other, tmp_path):
+    write_session(worked, tmp_path / "first.mrb")
+    worked.review.show_map(False)
+    worked.review.stop()
+    write_session(worked, tmp_path / "session.mrb")
+    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == ""
+    assert maps_shown(other) == [False]
+
+
+@pytest.fixture
+def with_label_volume(case, label, find_vessels):
+    """As 3D Slicer compares with a label volume, of which one error was rejected."""
+    find_vessels("TOF")
+    volume_node = case.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "drawn")
+    set_node_volume(volume_node, label)
+    case.review.start(LabelSource(case.vessels), LabelSource(volume_node), volume_node=case.scan)
+    case.review.show_map(True)
+    assert case.review.wait()
+    (error,) = case.review.navigator.components
+    case.edits.errors.decide(error.component_id, REJECTED, "A. Reader")
+    return case
+
+
+def test_label_volume_of_3d_slicer_becomes_a_reference(with_label_volume, other, label, tmp_path):
+    assert with_label_volume.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    assert reload(other, tmp_path / "scene.mrb", tmp_path / "a") == "drawn"
+    np.testing.assert_array_equal(
+        LabelSource(other.references["drawn"]).label_on(other.scan, "x")[0].array, label.array
+    )
+    assert other.scene.GetNumberOfNodesByClass("vtkMRMLLabelMapVolumeNode") == 0
+    assert maps_shown(other) == [False]
+    segment_id = other.segmentation.vessel_segment_id(other.vessels)
+    assert other.vessels.GetDisplayNode().GetSegmentVisibility(segment_id)
+    other.compare("drawn")
+    assert other.review.wait()
+    (error,) = other.review.navigator.components
+    assert other.review.navigator.mark_of(error).decision == REJECTED
+
+
+def test_vessels_are_shown_where_what_they_were_compared_with_is_not_in_the_session(with_label_volume, other, tmp_path):
+    with_label_volume.scene.RemoveNode(with_label_volume.review.error_map.sources[1].node)
+    write_session(with_label_volume, tmp_path / "session.mrb")
+    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == ""
+    assert maps_shown(other) == [False]
+    segment_id = other.segmentation.vessel_segment_id(other.vessels)
+    assert other.vessels.GetDisplayNode().GetSegmentVisibility(segment_id)
+
+
+def test_session_that_cannot_be_worked_on_leaves_everything_as_it_is(worked, other, scan, find_vessels, tmp_path):
+    other.load_scan(scan, "elsewhere")
+    other.add_reference(scan.with_array(np.ones(scan.array.shape, np.uint8)), "whole")
+    worked.vessels.SetAttribute("vesselseg.edit_log", "{")
+    write_session(worked, tmp_path / "session.mrb")
+    with pytest.raises(VesselSegError) as caught:
+        reload(other, tmp_path / "session.mrb", tmp_path / "a")
+    assert caught.value.advice == "open it in 3D Slicer, or load the scan alone"
+    assert (other.scan.GetName(), list(other.references), other.vessels) == ("elsewhere", ["whole"], None)
+    assert other.scan.GetScene() is other.scene
+
+
 def test_upload_of_a_session(page, views, question, worked, tmp_path):
     restored = []
     section = ScanLogic(page, worked, question, views, restored.append)
@@ -135,6 +232,15 @@ def test_upload_of_a_session(page, views, question, worked, tmp_path):
     assert restored == ["truth (2)"]
     np.testing.assert_array_equal(worked.label().array, expected)
     assert not folder.exists()
+
+
+def test_picture_in_colours_is_no_scan(session, other, tmp_path, scan):
+    other.load_scan(scan, "elsewhere")
+    sitk.WriteImage(sitk.Image([8, 8, 8], sitk.sitkVectorUInt8, 3), str(tmp_path / "rgb.nrrd"))
+    files = {"s/Data/TOF.nrrd": (tmp_path / "rgb.nrrd").read_bytes()}
+    with pytest.raises(VesselSegError, match="this session cannot be read"):
+        reload(other, session(files=files), tmp_path / "a")
+    assert other.scan.GetName() == "elsewhere"
 
 
 SCENE = """<?xml version="1.0" encoding="UTF-8"?>

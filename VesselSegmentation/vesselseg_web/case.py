@@ -90,11 +90,20 @@ class Case:
         VesselSegError
             If there is no scan, or the label does not overlap with it.
         """
-        node = self._label_node(label, name, _REFERENCE_ROLE)
-        unique = unlike(name, self.references)
-        self.references[unique] = node
-        self.labels_changed.emit()
-        return unique
+        return self._add_reference(self._label_node(label, name, _REFERENCE_ROLE), name)
+
+    def take_label_volume(self, volume_node: Any) -> Any:
+        """Offer a label volume that has come into the scene as a reference; as `add_reference`.
+
+        Returns
+        -------
+        vtkMRMLSegmentationNode
+            Its label on the grid of the scan: the volume itself is not needed any more.
+        """
+        name = str(volume_node.GetName())
+        node = self._segmentation_of(volume_node, name, _REFERENCE_ROLE)
+        self._add_reference(node, name)
+        return node
 
     def set_mask(self, label: Volume, name: str) -> None:
         """Take a brain mask in place of the one before, if there was one; as `add_reference`."""
@@ -176,6 +185,12 @@ class Case:
         errors = self.review.error_map.errors
         return errors.with_array(errors.array.copy())
 
+    def _add_reference(self, node: Any, name: str) -> str:
+        unique = unlike(name, self.references)
+        self.references[unique] = node
+        self.labels_changed.emit()
+        return unique
+
     def _label_node(self, label: Volume, name: str, role: str) -> Any:
         if self.scan is None:
             raise VesselSegError("there is no scan yet", "load the scan first")
@@ -183,9 +198,12 @@ class Case:
         volume_node = self.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", name)
         try:
             set_node_volume(volume_node, label)
-            on_scan = LabelSource(volume_node).label_on(self.scan, role)[0]
+            return self._segmentation_of(volume_node, name, role)
         finally:
             self.scene.RemoveNode(volume_node)
+
+    def _segmentation_of(self, volume_node: Any, name: str, role: str) -> Any:
+        on_scan = LabelSource(volume_node).label_on(self.scan, role)[0]
         node = self.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         set_segment_label(node, self.scan, on_scan, name=name, role=role, color=_REFERENCE_COLOR)
         node.GetDisplayNode().SetVisibility(False)
