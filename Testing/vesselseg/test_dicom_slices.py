@@ -124,6 +124,16 @@ def test_rows_and_columns_that_are_not_at_right_angles_are_refused(
         read_volume(path)
 
 
+def test_every_slice_has_its_own_scale(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8)))
+    first, last = tuple(range(6)), tuple(range(6, 12))
+    write_dicom(scan, tmp_path, leave_out=last, RescaleSlope="1", RescaleIntercept="0")
+    write_dicom(scan, tmp_path, leave_out=first, RescaleSlope="0.5", RescaleIntercept="-200")
+    stored = np.trunc(scan.array)
+    expected = np.concatenate([stored[:6], 0.5 * stored[6:] - 200])
+    np.testing.assert_allclose(read_volume(tmp_path).array, expected)
+
+
 @pytest.mark.parametrize(
     "tags", [{"ImageOrientationPatient": ["0", "1", "0", "-1", "0", "0"]}, {"PixelSpacing": ["0.9", "0.9"]}]
 )

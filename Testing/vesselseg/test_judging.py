@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
@@ -102,6 +103,30 @@ def test_real_scans_have_measures_of_their_own(cases: Path) -> None:
     assert "Drawn scans" not in (out / "r.md").read_text()
 
 
+def test_real_scans_may_be_stored_in_any_orientation(cases: Path) -> None:
+    values = []
+    for orientation in ("LPS", "PIR"):
+        files = []
+        for name in ("tof", "label", "mask"):
+            image = sitk.DICOMOrient(sitk.ReadImage(str(cases / "case_0" / f"{name}.nii.gz")), orientation)
+            files.append(str(cases.parent / f"{orientation}_{name}.nii.gz"))
+            sitk.WriteImage(image, files[-1])
+        json_file = cases.parent / f"{orientation}.json"
+        arguments = ["--models", "--baselines", "threshold", "--json", str(json_file)]
+        assert main(["judge", "--real", *files, *arguments]) == 0
+        values.append(json.loads(json_file.read_text())["cases"][0]["metrics"])
+    assert values[0] == values[1]
+
+
+def test_a_missing_file_is_told_before_any_case_is_measured(
+    cases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vesselseg.judging.judge", lambda *_args, **_options: pytest.fail("a case was measured"))
+    real = [str(cases / "case_0" / "tof.nii.gz"), "missing.nii.gz"]
+    assert main(["judge", str(cases), "--models", "--baselines", "threshold", "--real", *real]) == 1
+    assert "no file missing.nii.gz" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -111,6 +136,7 @@ def test_real_scans_have_measures_of_their_own(cases: Path) -> None:
         (["judge", "--real", "{cases}/case_0/tof.nii.gz"], "--real takes"),
         (["judge", *["--real", "{cases}/case_0/tof.nii.gz", "{cases}/case_0/label.nii.gz"] * 2], "both of case_0"),
         (["judge", "{cases}", "--models", "missing"], "no model 'missing'"),
+        (["judge", "{cases}", "--models", "paper-half-unet", "--device", "nonsense"], "nonsense"),
     ],
 )
 def test_wrong_wishes_are_named(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,13 @@ def test_failing_block_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(VesselSegError, match="a device or a pipe"):
+        check_outputs([tmp_path / "pipe.json"], overwrite=True)
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe.json").st_mode)
 
 
 def test_outputs_must_be_others_than_the_inputs_and_each_other(tmp_path: Path) -> None:

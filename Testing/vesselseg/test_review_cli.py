@@ -60,6 +60,51 @@ def test_evaluate_tells_the_mask_beside_the_whole_volume(folder: Path, capsys: p
     assert "inside mask" in capsys.readouterr().out
 
 
+@pytest.fixture
+def unsure(folder: Path) -> str:
+    """A reference that is unsure (255) about one of its vessels, which `found` has, too."""
+    truth = read_volume(folder / "truth.nrrd")
+    values = truth.array.astype(np.uint8)
+    values[:, :, 24:] *= 255
+    write_volume(truth.with_array(values), folder / "unsure.nrrd")
+    write_volume(truth.with_array(np.where(values > 1, 0, values).astype(np.uint8)), folder / "sure.nrrd")
+    return "unsure.nrrd"
+
+
+def test_nothing_is_counted_where_a_reference_is_unsure(folder: Path, unsure: str) -> None:
+    for number, found in enumerate(("truth.nrrd", "sure.nrrd")):
+        assert run("evaluate", found, unsure, "--json", f"{number}.json") == 0
+        values = json.loads((folder / f"{number}.json").read_text())
+        assert (values["dice"], values["hd95_mm"], values["false_positives"]) == (1, 0, 0)
+        assert run("errormap", found, unsure, "--output", f"{number}.nrrd") == 0
+        assert set(np.unique(read_volume(folder / f"{number}.nrrd").array)) == {0, 1}
+    assert run("evaluate", "truth.nrrd", unsure, "--mask", "mask.nrrd", "--json", "inside.json") == 0
+    assert json.loads((folder / "inside.json").read_text())["dice"] == 1
+    assert run("thresholds", "probability.nrrd", unsure, "--json", "t.json", "--overlap-only") == 0
+    assert json.loads((folder / "t.json").read_text())["best_dice"] == 1
+    assert run("report", "truth.nrrd", unsure, "--output", "r.html", "--no-3d") == 0
+    assert "<td>1.000</td>" in (folder / "r.html").read_text()
+
+
+def test_masks_of_0_and_255_are_vessels_throughout(folder: Path) -> None:
+    truth = read_volume(folder / "truth.nrrd")
+    write_volume(truth.with_array((255 * truth.array).astype(np.uint8)), folder / "255.nrrd")
+    assert run("evaluate", "half.nrrd", "255.nrrd", "--json", "m.json") == 0
+    assert run("evaluate", "half.nrrd", "truth.nrrd", "--json", "n.json") == 0
+    assert (folder / "m.json").read_text() == (folder / "n.json").read_text()
+
+
+def test_the_case_that_cannot_be_measured_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("A", "B"):
+        for kind, source in (("seg", "found"), ("label", "truth"), ("mask", "mask")):
+            (folder / kind).mkdir(exist_ok=True)
+            volume = read_volume(folder / f"{source}.nrrd")
+            array = volume.array * 0 if (name, kind) == ("B", "mask") else volume.array
+            write_volume(volume.with_array(array.astype(np.uint8)), folder / kind / f"{name}_{kind}.nrrd")
+    assert run("evaluate", "seg", "label", "--mask", "mask") == 1
+    assert "error: B: the mask is empty" in capsys.readouterr().err
+
+
 def test_errormap_of_two_results_uses_their_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--names", "Ann", "Bob", "--components", "list.csv", "--probability", "probability.nrrd"]
     assert run("errormap", "half.nrrd", "truth.nrrd", "--output", "map.nrrd", "--scan", "scan.nrrd", *options) == 0
@@ -104,6 +149,10 @@ def test_errormap_draws_two_methods(folder: Path) -> None:
         (["--components", "list.json", "--longest", "0"], "cannot have 0 lines"),
         (["--longest", "3"], "for the list of pieces"),
         (["--probability", "probability.nrrd"], "for the list of pieces"),
+        (["--components", "list.csv", "--probability", "scan.nrrd"], "outside 0 to 1"),
+        (["--view", "left"], "for the figure"),
+        (["--figure-kind", "overview"], "for the figure"),
+        (["--figure", "m.png", "--around", "1", "2", "3"], "where close-ups look"),
         (["--figure", "m.png", "--methods", "A", "B"], "names the results of two methods"),
     ],
 )

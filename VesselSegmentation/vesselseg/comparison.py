@@ -60,6 +60,21 @@ def on_grid_of(volume: Volume, target: Volume, *, what: str = "the segmentation"
     return resampled(volume, sitk.sitkLinear if smooth else sitk.sitkNearestNeighbor)
 
 
+def check_probability(probability: Volume) -> None:
+    """Refuse an image that cannot be a probability map: values outside 0 to 1, or none."""
+    values = probability.array
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise VesselSegError("the probability map has values outside 0 to 1", "give what 'segment --probability' wrote")
+
+
+def without(volume: Volume, unsure: Volume | None) -> Volume:
+    """Return an image that is 0 where a reference is unsure, on whatever grid that lies; see `read_reference`."""
+    if unsure is None:
+        return volume
+    uncounted = label_on_grid_of(unsure, volume, what="the reference", of="the map")
+    return volume.with_array(np.where(uncounted, volume.array.dtype.type(0), volume.array))
+
+
 def label_on_grid_of(
     label: Volume, target: Volume, *, what: str = "the segmentation", of: str = "the reference"
 ) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ logger = logging.getLogger("vesselseg")
 
 _MODALITY, _DESCRIPTION, _PROTOCOL = "0008|0060", "0008|103e", "0018|1030"
 _ORIENTATION = "0020|0037"
+_RESCALE = ("0028|1052", "0028|1053")
 _IMAGE_TYPE, _ANGIO_FLAG, _FRAMES = "0008|0008", "0018|0025", "0028|0008"
 #: What operators and vendors call time-of-flight angiography.
 _TOF_NAMES = re.compile(r"tof|mra(?![a-z])|angio|time.?of.?flight", re.IGNORECASE)
@@ -138,8 +139,13 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
         with quiet_itk():
             if len(series.files) == 1:
                 return read_dicom_file(series.files[0])
+            files, one_scale = _by_position(where, list(series.files))
             reader = sitk.ImageSeriesReader()
-            reader.SetFileNames(_by_position(where, list(series.files)))
+            reader.SetFileNames(files)
+            if (
+                not one_scale
+            ):  # ITK takes the type of voxels from the first slice, which may not hold the others' values
+                reader.SetOutputPixelType(sitk.sitkFloat32)
             return reader.Execute()
     except RuntimeError as error:
         raise VesselSegError(
@@ -202,23 +208,24 @@ def _described(files: list[str]) -> DicomSeries:
     return DicomSeries(tuple(files), description, modality, slices, (size[0], size[1]), is_scan=is_scan, is_tof=is_tof)
 
 
-def _by_position(where: str, files: list[str]) -> list[str]:
-    """Sort the files of single slices along their normal."""
+def _by_position(where: str, files: list[str]) -> tuple[list[str], bool]:
+    """Sort the files of single slices along their normal; tell, too, whether all have the same rescale slope."""
     import SimpleITK as sitk
 
     where = f"the DICOM series in {where}"
     reader = sitk.ImageFileReader()
-    positions, planes = [], []
+    positions, planes, scales = [], [], set()
     for name in files:
         reader.SetFileName(name)
         reader.ReadImageInformation()
         _check_directions(reader, where)
         axes = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:3]
         positions.append(reader.GetOrigin()[:3])
+        scales.add(tuple(reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else "" for tag in _RESCALE))
         planes.append(np.concatenate([axes[:, :2].T.ravel(), reader.GetSpacing()[:2]]))
     check_planes(planes, where=where)
     order, _step = slice_order(np.array(positions), axes[:, 2], where=where)
-    return [files[index] for index in order]
+    return [files[index] for index in order], len(scales) == 1
 
 
 def _check_directions(reader: SimpleITK.ImageFileReader, where: str) -> None:

@@ -19,6 +19,12 @@ FIGURES = {"overview": overview, "closeups": closeups, "projections": projection
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 
+def check_figure_kind(kind: str) -> None:
+    """Refuse a kind of figure that there is not."""
+    if kind not in FIGURES:
+        raise VesselSegError(f"there is no figure '{kind}'", f"choose {', '.join(FIGURES)}")
+
+
 def draw_figure(errors: Volume, *, kind: str = "overview", scan: Volume | None = None, style: FigureStyle) -> Figure:
     """Draw an error map.
 
@@ -42,8 +48,7 @@ def draw_figure(errors: Volume, *, kind: str = "overview", scan: Volume | None =
     VesselSegError
         If there is no such kind, or nothing to render in 3D with.
     """
-    if kind not in FIGURES:
-        raise VesselSegError(f"there is no figure '{kind}'", f"choose {', '.join(FIGURES)}")
+    check_figure_kind(kind)
     return FIGURES[kind](errors, scan, style)
 
 

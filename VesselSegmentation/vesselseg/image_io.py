@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -30,6 +31,10 @@ _BLOCK_BYTES = 1 << 20
 _LARGEST_SHEAR = 1e-3
 #: Endings of image files that can be written: of single files, so that a rename puts them in place.
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+logger = logging.getLogger("vesselseg")
+
+#: Value of label voxels that count neither as vessel nor as background, as `vesselseg.synthesis` writes them.
+UNSURE = 255
 #: What can be read, in words.
 READABLE = "NIfTI-1, NRRD, MHA or a folder of DICOM files"
 
@@ -75,13 +80,48 @@ def read_label(path: str | os.PathLike[str]) -> Volume:
     VesselSegError
         As for `read_volume`, and if the voxels are not whole numbers.
     """
-    volume = _read(Path(path))
+    volume = _read_whole_numbers(Path(path))
+    return volume.with_array((volume.array != 0).view(np.uint8))
+
+
+def read_reference(path: str | os.PathLike[str]) -> tuple[Volume, Volume | None]:
+    """Read a label that others are compared with, and where it is unsure.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `read_volume`. Where there are other vessels beside them, voxels of the value `UNSURE` are unsure; else
+        they are vessels, as in masks of 0 and 255.
+
+    Returns
+    -------
+    label : Volume
+        uint8, 0 or 1; 0 where it is unsure.
+    unsure : Volume or None
+        uint8, 1 where nothing should be counted; None if there is no such place.
+
+    Raises
+    ------
+    VesselSegError
+        As for `read_label`.
+    """
+    volume = _read_whole_numbers(Path(path))
+    unsure, vessel = volume.array == UNSURE, volume.array != 0
+    sure = vessel & ~unsure
+    if not (unsure.any() and sure.any()):
+        return volume.with_array(vessel.view(np.uint8)), None
+    logger.info("%s marks %d voxels as unsure (%d): they are not counted", path, np.count_nonzero(unsure), UNSURE)
+    return volume.with_array(sure.view(np.uint8)), volume.with_array(unsure.view(np.uint8))
+
+
+def _read_whole_numbers(path: Path) -> Volume:
+    volume = _read(path)
     values = volume.array
     if not np.issubdtype(values.dtype, np.integer) and not np.array_equal(values, np.round(values)):
         raise VesselSegError(
             f"{path} is not a label: its voxels are not whole numbers", "threshold a probability map before you use it"
         )
-    return volume.with_array((values != 0).view(np.uint8))
+    return volume
 
 
 def read_series(series: DicomSeries, *, where: str) -> Volume:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from vesselseg.baselines import find_baseline
 from vesselseg.case_matching import subject_of
+from vesselseg.engines import plan_run
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
 from vesselseg.models import find_model
 from vesselseg.progress import ProgressCallback, no_progress, stage
+from vesselseg.resampling import AxialView
 from vesselseg.training.data import UNSURE, read_sure_label
 from vesselseg.volume import Volume
 
@@ -116,6 +118,7 @@ class ModelMethod:
 
     def __init__(self, name: str, device: str = "auto", precision: str = "auto") -> None:
         self.manifest, self._device, self._precision = find_model(name), device, precision
+        plan_run(self.manifest, device=device, precision=precision)  # what cannot be is told before long work
         self._name = name
         self.title = self.manifest.name
         self._ran_in: set[str] = set()
@@ -242,7 +245,16 @@ def read_real_case(scan: Path, label: Path, mask: Path | None = None) -> RealCas
     for path, other in ((label, truth), (mask, brain)):
         if not other.geometry.same_grid(image.geometry):
             raise VesselSegError(f"{path} does not lie on the grid of {scan}", "resample it to the scan")
-    return RealCase(subject_of(scan), image, truth, brain)
+    return RealCase(subject_of(scan), *(_axial(each) for each in (image, truth, brain)))
+
+
+def _axial(volume: Volume) -> Volume:
+    """Return an image with its third axis along the patient's: sinuses are looked for by where they lie."""
+    view = AxialView.of(volume.geometry)
+    if view.order == (0, 1, 2):
+        return volume
+    turned = view.apply(volume)
+    return turned.with_array(np.ascontiguousarray(turned.array))
 
 
 def region_of(case: DrawnCase | RealCase) -> BoolArray:

@@ -25,6 +25,12 @@ from vesselseg.volume import Volume
 BoolArray = NDArray[np.bool_]
 
 
+def check_tolerance(nsd_tolerance_mm: float) -> None:
+    """Refuse a tolerance of the normalised surface Dice that is negative or not a number."""
+    if not nsd_tolerance_mm >= 0:  # nor is NaN
+        raise VesselSegError(f"surfaces cannot be compared within {nsd_tolerance_mm:g} mm", "give 0 mm or more")
+
+
 def evaluate(
     segmentation: Volume,
     reference: Volume,
@@ -83,8 +89,7 @@ def evaluate(
     Aydin OU, et al. On the usage of average Hausdorff distance for segmentation performance assessment. Eur Radiol Exp
     2021;5:4. doi:10.1186/s41747-020-00200-2
     """
-    if not nsd_tolerance_mm >= 0:  # nor is NaN
-        raise VesselSegError(f"surfaces cannot be compared within {nsd_tolerance_mm:g} mm", "give 0 mm or more")
+    check_tolerance(nsd_tolerance_mm)
     found, truth = label_on_grid_of(segmentation, reference), reference.array != 0
     if mask is not None:
         inside = label_on_grid_of(mask, reference, what="the mask")

@@ -66,6 +66,8 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
     try:
         if path.is_dir():
             raise VesselSegError(f"{path} is a folder", "give the name of a file")
+        if path.exists() and not path.is_file():  # a rename would replace it
+            raise VesselSegError(f"{path} is a device or a pipe", "give the name of a file")
         if _is_there(path) and not overwrite:
             raise _taken(path)
         if not path.parent.is_dir():

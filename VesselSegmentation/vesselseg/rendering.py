@@ -17,6 +17,8 @@ from vesselseg.postprocessing import bounding_box
 
 #: Rendered so much larger, and averaged down: smooth edges with translucent surfaces too.
 _OVERSAMPLING = 2
+#: Pixels; larger textures are beyond what OpenGL does nearly everywhere.
+_LARGEST_SIDE = 16384
 _NO_OPENGL = "install a Mesa OpenGL library (Debian, Ubuntu: apt-get install libegl1 libgl1 libosmesa6)"
 
 
@@ -156,12 +158,15 @@ def render(
     except ImportError as error:
         raise VesselSegError("VTK is not installed: nothing can be rendered in 3D", "run 'pip install vtk'") from error
     height = max(round(width * frame.height / frame.width), 1)
+    if max(width, height) > _LARGEST_SIDE:  # where OpenGL would leave the picture empty
+        raise VesselSegError("the picture would be too large to be rendered", "give fewer dpi")
+    oversampling = min(_OVERSAMPLING, _LARGEST_SIDE // max(width, height))
     with _quiet_vtk():
         window = vtkRenderWindow()
         window.SetOffScreenRendering(1)
         window.SetMultiSamples(0)  # would switch the ordering of translucent surfaces off
         window.SetAlphaBitPlanes(1)
-        window.SetSize(width * _OVERSAMPLING, height * _OVERSAMPLING)
+        window.SetSize(width * oversampling, height * oversampling)
         window.Initialize()
         window.MakeCurrent()
         if not window.IsCurrent():  # rendering would end the whole program
@@ -187,7 +192,7 @@ def render(
         grab.Update()
         pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).astype(np.float32)
         window.Finalize()
-    tall = pixels.reshape(height, _OVERSAMPLING, width, _OVERSAMPLING, 3)[::-1]
+    tall = pixels.reshape(height, oversampling, width, oversampling, 3)[::-1]
     return np.rint(tall.mean(axis=(1, 3))).astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import numpy as np
 
 import vesselseg
-from vesselseg.comparison import label_on_grid_of, on_grid_of
+from vesselseg.comparison import check_probability, label_on_grid_of, on_grid_of
 from vesselseg.error_components import ErrorComponent, error_components
 from vesselseg.error_kinds import WITH_REFERENCE, ErrorKind
 from vesselseg.error_map import error_map, legend
@@ -158,6 +158,7 @@ def build_report(
     found = errors.with_array(np.isin(errors.array, (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_POSITIVE)))
     truth = errors.with_array(np.isin(errors.array, (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_NEGATIVE)))
     if probability is not None:
+        check_probability(probability)
         probability = on_grid_of(probability, errors, what="the probability", of="the map")
     progress(0.05, "metrics")
     regions = {"whole volume": evaluate(found, truth)}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.comparison import label_on_grid_of, on_grid_of
+from vesselseg.comparison import check_probability, label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
 from vesselseg.progress import ProgressCallback, no_progress
@@ -193,6 +193,7 @@ def analyse_thresholds(
     Naeini MP, Cooper GF, Hauskrecht M. Obtaining well calibrated probabilities using Bayesian binning. AAAI 2015:
     2901-2907 (expected calibration error)
     """
+    check_probability(probability)
     probability = on_grid_of(probability, reference, what="the probability")
     values, truth = probability.array, reference.array != 0
     if mask is not None:
@@ -200,8 +201,6 @@ def analyse_thresholds(
         if not inside.any():
             raise VesselSegError("the mask is empty", "give another one, or none")
         values, truth = values[inside], truth[inside]
-    if not (values.min() >= 0 and values.max() <= 1):
-        raise VesselSegError("the probability map has values outside 0 to 1", "give what 'segment --probability' wrote")
     if not truth.any():
         what = "the reference is empty" if mask is None else "the reference has no vessel inside the mask"
         raise VesselSegError(what, "a threshold can only be chosen where there are vessels")

@@ -103,6 +103,12 @@ def _draw(rng: np.random.Generator) -> tuple[Volume, Volume]:
     return scan.with_array(np.rint(scan.array).astype(np.int16)), scan.with_array(mask.astype(np.uint8))
 
 
+def check_untrained(name: str) -> None:
+    """Refuse a network that there is not."""
+    if name not in UNTRAINED:
+        raise VesselSegError(f"there is no network '{name}'", f"choose one of: {', '.join(UNTRAINED)}")
+
+
 def untrained_model(name: str, scan: Path, folder: Path) -> Manifest:
     """Return a model with random weights whose probabilities on a scan spread over [0, 1]; made where it is not there.
 
@@ -120,8 +126,7 @@ def untrained_model(name: str, scan: Path, folder: Path) -> Manifest:
     VesselSegError
         If there is no such network.
     """
-    if name not in UNTRAINED:
-        raise VesselSegError(f"there is no network '{name}'", f"choose one of: {', '.join(UNTRAINED)}")
+    check_untrained(name)
     path = folder / f"{name}.json"
     if path.is_file():
         return Manifest.read(path)

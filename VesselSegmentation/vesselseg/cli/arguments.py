@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
+
+from vesselseg.cli.reporter import PROGRESS_CHOICES
 
 
 def seed(text: str) -> int:
@@ -11,3 +14,14 @@ def seed(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError("a seed is 0 or more")
     return value
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, *, keep: bool = False) -> None:
+    """Declare what every command takes; `keep` is for its actions, before which it may have been given already."""
+    progress: Any = argparse.SUPPRESS if keep else "plain"
+    stop: Any = argparse.SUPPRESS if keep else False
+    parser.add_argument(
+        "--progress", choices=PROGRESS_CHOICES, default=progress, help="how progress is shown (default: plain)"
+    )
+    # For front ends that hold the other end of the pipe: the work ends when they do.
+    parser.add_argument("--stop-with-stdin", action="store_true", default=stop, help=argparse.SUPPRESS)

@@ -66,8 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure, and show what came of it."""
+    from vesselseg.errors import VesselSegError
     from vesselseg.output_files import atomic_output, check_outputs
 
+    if args.subject == "peer" and not (args.scan and args.output and args.probability and args.only):
+        raise VesselSegError("'peer' is for the benchmark's own processes", f"choose {', '.join(_SUBJECTS)}")
     if args.subject in _PARTS:
         (_run_peer if args.subject == "peer" else _run_peak)(args, reporter)
         return 0
@@ -176,12 +179,15 @@ def _warned(reporter: Reporter, others: Sequence[float | None]) -> str:
 
 def _files(args: argparse.Namespace, reporter: Reporter) -> tuple[Path, Path | None, Any]:
     """Return scan, mask and model as asked for; what is to be drawn is drawn once."""
-    from vesselseg.benchmark.case import bench_folder, drawn_scan, model_to_measure
+    from vesselseg.benchmark.case import bench_folder, check_untrained, drawn_scan, model_to_measure
     from vesselseg.models import find_model
 
     folder = args.folder or bench_folder()
-    if not args.untrained:
-        find_model(args.model)  # before a scan is drawn
+    # Before a scan is drawn.
+    if args.untrained:
+        check_untrained(args.untrained)
+    else:
+        find_model(args.model)
     mask: Path | None
     if args.scan:
         scan, mask = Path(args.scan), None

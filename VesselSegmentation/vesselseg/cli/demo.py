@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 from pathlib import Path
+from typing import Any
 
 from vesselseg.cli.arguments import seed
 from vesselseg.cli.reporter import Reporter
@@ -80,7 +82,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         f"Synthetic phantom (seed {args.seed}), model {run_info.model}, {run_info.device} ({run_info.device_name}), "
         f"{run_info.precision}, segmented in {run_info.seconds:.1f} s; not a measure of accuracy on patients"
     )
-    values, text = run_info.as_dict() | metrics, f"{heading}\n{table}\nresults in {folder.resolve()}"
+    values: dict[str, Any] = {**run_info.as_dict(), "metrics": json.loads(metrics_json(metrics))}
+    text = f"{heading}\n{table}\nresults in {folder.resolve()}"
     if args.serve:
         from vesselseg_web.background import serve_in_background
 

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from vesselseg.cli.reporter import Reporter
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from vesselseg.error_kinds import Wording
-    from vesselseg.volume import Volume
+    from vesselseg.figure_parts import FigureStyle
 
 _EXAMPLES = """examples:
   vesselseg errormap vessels.nii.gz reference.nii.gz --output map.nii.gz --figure map.png --scan tof.nii.gz
@@ -68,28 +66,29 @@ def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
         "projections, which needs no 3D rendering (default: overview)",
     )
     figure.add_argument(
-        "--view", default="anterior", metavar="VIEW",
-        help="anterior, posterior, left, right, superior, inferior, or azimuth and elevation in degrees as in 30,15",
+        "--view", metavar="VIEW",
+        help="anterior (the default), posterior, left, right, superior, inferior, or azimuth and elevation in degrees, "
+        "as in 30,15 or --view=-30,15",
     )  # fmt: skip
     figure.add_argument(
         "--around", nargs=3, type=float, metavar=("R", "A", "S"), help="where close-ups look, in mm (default: found)"
     )
-    figure.add_argument("--background", default="black", metavar="black|white", help="(default: black)")
-    figure.add_argument("--palette", default="standard", metavar="standard|colour-blind", help="(default: standard)")
-    figure.add_argument("--dpi", type=int, default=300, help="of figures 7.2 inches wide (default: 300)")
-    figure.add_argument("--title", default="", help="line above the figure")
+    figure.add_argument("--background", metavar="black|white", help="(default: black)")
+    figure.add_argument("--palette", metavar="standard|colour-blind", help="(default: standard)")
+    figure.add_argument("--dpi", type=int, help="of figures 7.2 inches wide (default: 300)")
+    figure.add_argument("--title", help="line above the figure")
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Write an error map, and what else is asked for."""
     import contextlib
 
-    from vesselseg.comparison import on_grid_of
+    from vesselseg.comparison import check_probability, on_grid_of, without
     from vesselseg.error_components import components_csv, components_json, error_components
     from vesselseg.error_map import error_map, legend
     from vesselseg.errors import VesselSegError
-    from vesselseg.figures import check_figure_name, save_figure
-    from vesselseg.image_io import image_suffix, read_label, read_volume, write_image
+    from vesselseg.figures import check_figure_name, draw_comparison, draw_figure, save_figure
+    from vesselseg.image_io import image_suffix, read_label, read_reference, read_volume, write_image
     from vesselseg.output_files import atomic_output, check_outputs
 
     image_suffix(args.output)
@@ -107,17 +106,22 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError("a second method is for a picture only", "give --figure as well")
     if args.compare and args.figure_kind:
         raise VesselSegError("--compare draws a picture of its own kind", "leave --figure-kind out")
-    if args.around and not all(map(math.isfinite, args.around)):
-        raise VesselSegError("--around is no place", "give three numbers, in mm")
+    style = _style(args)
     check_outputs(
         (args.output, args.figure, args.components),
         inputs=(args.segmentation, args.reference, args.scan, args.probability, args.compare),
         overwrite=args.overwrite,
     )
-    wording = wording_of(args)
+    wording = style.wording
     reporter.progress(0.0, "reading")
     scan = read_volume(args.scan) if args.scan else None
-    errors = error_map(read_label(args.segmentation), read_label(args.reference), scan=scan)
+    probability = read_volume(args.probability) if args.probability else None
+    if probability is not None:
+        check_probability(probability)
+    reference, unsure = read_reference(args.reference)
+    errors = without(error_map(read_label(args.segmentation), reference, scan=scan), unsure)
+    if probability is not None:
+        probability = on_grid_of(probability, errors, what="the probability", of="the map")
     reporter.progress(0.3, wording.map_title)
     with contextlib.ExitStack() as stack:
 
@@ -126,9 +130,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
         write_image(errors, output(args.output))
         if args.components:
-            probability = read_volume(args.probability) if args.probability else None
-            if probability is not None:
-                probability = on_grid_of(probability, errors, what="the probability", of="the map")
             components = error_components(errors, probability=probability)
             listed = components[: args.longest]
             if Path(args.components).suffix.lower() == ".json":
@@ -138,7 +139,13 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
             output(args.components).write_text(text, encoding="utf-8")
         if args.figure:
             reporter.progress(0.5, "figure")
-            save_figure(output(args.figure), _figure(args, errors, scan, wording))
+            if args.compare:
+                # Both maps must lie on one grid.
+                other = without(error_map(read_label(args.compare), reference, scan=errors), unsure)
+                figure = draw_comparison(errors, other, names=tuple(args.methods or ("A", "B")), style=style)
+            else:
+                figure = draw_figure(errors, kind=args.figure_kind or "overview", scan=scan, style=style)
+            save_figure(output(args.figure), figure)
     reporter.progress(1.0, "done")
     entries = legend(errors, wording=wording)
     reporter.result({entry.title: entry.voxels for entry in entries}, "\n".join(entry.text for entry in entries))
@@ -152,25 +159,30 @@ def wording_of(args: argparse.Namespace) -> Wording:
     return wording_of_two(*args.names) if args.names else WITH_REFERENCE
 
 
-def _figure(args: argparse.Namespace, errors: Volume, scan: Volume | None, wording: Wording) -> Figure:
+def _style(args: argparse.Namespace) -> FigureStyle:
+    """Return how figures shall look; refuse what cannot be, before any work."""
     from vesselseg.error_kinds import find_palette
-    from vesselseg.error_map import error_map
+    from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
-    from vesselseg.figures import draw_comparison, draw_figure
-    from vesselseg.image_io import read_label
+    from vesselseg.figures import check_figure_kind
     from vesselseg.rendering import find_view
 
-    style = FigureStyle(
-        palette=find_palette(args.palette),
-        wording=wording,
-        background=args.background,
-        view=find_view(args.view),
+    wishes = ("figure_kind", "view", "around", "background", "palette", "dpi", "title")
+    given = [name for name in wishes if getattr(args, name) is not None]
+    if given and not args.figure:
+        raise VesselSegError(f"--{given[0].replace('_', '-')} is for the figure", "give --figure as well")
+    if args.figure_kind:
+        check_figure_kind(args.figure_kind)
+    if args.around and args.figure_kind != "closeups":
+        raise VesselSegError("--around is where close-ups look", "give --figure-kind closeups as well")
+    if args.around and not all(map(math.isfinite, args.around)):
+        raise VesselSegError("--around is no place", "give three numbers, in mm")
+    return FigureStyle(
+        palette=find_palette(args.palette or "standard"),
+        wording=wording_of(args),
+        background=args.background or "black",
+        view=find_view(args.view or "anterior"),
         around=tuple(args.around) if args.around else None,
-        title=args.title,
-        dpi=args.dpi,
+        title=args.title or "",
+        dpi=300 if args.dpi is None else args.dpi,
     )
-    if not args.compare:
-        return draw_figure(errors, kind=args.figure_kind or "overview", scan=scan, style=style)
-    # Both maps must lie on one grid.
-    other = error_map(read_label(args.compare), read_label(args.reference), scan=errors)
-    return draw_comparison(errors, other, names=tuple(args.methods or ("A", "B")), style=style)

@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Compare a segmentation with a reference."""
     from vesselseg.case_matching import is_folder_of_cases
+    from vesselseg.metrics import check_tolerance
 
+    check_tolerance(args.nsd_tolerance)
     if is_folder_of_cases(args.segmentation) or is_folder_of_cases(args.reference):
         return _run_folders(args, reporter)
     return _run_single(args, reporter)
@@ -70,7 +72,10 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     measured: dict[str, dict[str, dict[str, float]]] = {}
     for number, case in enumerate(cases):
         reporter.progress(number / len(cases), case.subject)
-        measured[case.subject] = _regions(case.segmentation, case.reference, case.mask, args.nsd_tolerance)
+        try:
+            measured[case.subject] = _regions(case.segmentation, case.reference, case.mask, args.nsd_tolerance)
+        except VesselSegError as error:
+            raise VesselSegError(f"{case.subject}: {error.message}", error.advice) from error
     reporter.progress(1.0, "done")
     names = list(measured[cases[0].subject])
     mean = {region: mean_of([of_case[region] for of_case in measured.values()]) for region in names}
@@ -87,14 +92,16 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
 
 def _regions(segmentation: Any, reference: Any, mask: Any, tolerance_mm: float) -> dict[str, dict[str, float]]:
     """Return the metrics by region, that of the mask first."""
-    from vesselseg.image_io import read_label
+    from vesselseg.comparison import on_grid_of, without
+    from vesselseg.image_io import read_label, read_reference
     from vesselseg.metrics import evaluate
 
-    found, truth = read_label(segmentation), read_label(reference)
-    regions = {"whole volume": evaluate(found, truth, nsd_tolerance_mm=tolerance_mm)}
+    found, (truth, unsure) = read_label(segmentation), read_reference(reference)
+    everywhere = None if unsure is None else unsure.with_array(1 - unsure.array)
+    regions = {"whole volume": evaluate(found, truth, mask=everywhere, nsd_tolerance_mm=tolerance_mm)}
     if mask:
-        inside = evaluate(found, truth, mask=read_label(mask), nsd_tolerance_mm=tolerance_mm)
-        regions = {"inside mask": inside} | regions
+        inside = without(on_grid_of(read_label(mask), truth, what="the mask"), unsure)
+        regions = {"inside mask": evaluate(found, truth, mask=inside, nsd_tolerance_mm=tolerance_mm)} | regions
     return regions
 
 

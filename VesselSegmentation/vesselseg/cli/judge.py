@@ -84,6 +84,9 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         inputs=[file for files in args.real for file in files],
         overwrite=args.overwrite,
     )
+    for file in (file for files in args.real for file in files):
+        if not Path(file).exists():
+            raise VesselSegError(f"there is no file {file}", "check the path")
     methods: list[Method] = [ModelMethod(name, args.device, args.precision) for name in dict.fromkeys(args.models)]
     methods += [BaselineMethod(name) for name in dict.fromkeys(args.baselines)]
     if not methods:

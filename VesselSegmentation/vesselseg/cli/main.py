@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import vesselseg
-from vesselseg.cli.reporter import PROGRESS_CHOICES, Reporter, make_reporter
+from vesselseg.cli.arguments import add_common_arguments
+from vesselseg.cli.reporter import Reporter, make_reporter
 from vesselseg.errors import Cancelled, VesselSegError
 
 EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
@@ -48,16 +49,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if only in (None, name):
             importlib.import_module(f"vesselseg.cli.{name}").add_arguments(command)
-            _add_common_arguments(command)
+            add_common_arguments(command)
     return parser
-
-
-def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--progress", choices=PROGRESS_CHOICES, default="plain", help="how progress is shown (default: plain)"
-    )
-    # For front ends that hold the other end of the pipe: the work ends when they do.
-    parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

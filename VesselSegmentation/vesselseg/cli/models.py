@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from vesselseg.cli.arguments import add_common_arguments
 from vesselseg.cli.reporter import Reporter
 
 
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     import_ = actions.add_parser("import", help="add a model to the user's folder")
     import_.add_argument("manifest", metavar="MANIFEST", help="its JSON manifest, with the weights beside it")
     import_.add_argument("--overwrite", action="store_true", help="replace a model of that name")
+    for action in actions.choices.values():
+        add_common_arguments(action, keep=True)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:

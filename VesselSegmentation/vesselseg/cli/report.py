@@ -39,10 +39,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Write a report."""
     import contextlib
 
+    from vesselseg.comparison import without
     from vesselseg.error_kinds import find_palette
     from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
-    from vesselseg.image_io import read_label, read_volume
+    from vesselseg.image_io import read_label, read_reference, read_volume
     from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
     from vesselseg.rendering import find_view
@@ -61,12 +62,13 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     )  # fmt: skip
     what_ran = read_run(Path(args.run)) if args.run else None
     reporter.progress(0.0, "reading")
+    reference, unsure = read_reference(args.reference)
     report = build_report(
-        read_label(args.segmentation),
-        read_label(args.reference),
+        without(read_label(args.segmentation), unsure),
+        reference,
         scan=read_volume(args.scan) if args.scan else None,
         mask=read_label(args.mask) if args.mask else None,
-        probability=read_volume(args.probability) if args.probability else None,
+        probability=without(read_volume(args.probability), unsure) if args.probability else None,
         run=what_ran,
         case=args.case,
         style=style,

@@ -29,11 +29,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure a probability map at all thresholds."""
     import contextlib
 
+    from vesselseg.comparison import on_grid_of, without
     from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figure_thresholds import draw_threshold_figure
     from vesselseg.figures import check_figure_name, save_figure
-    from vesselseg.image_io import read_label, read_volume
+    from vesselseg.image_io import read_label, read_reference, read_volume
     from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
     from vesselseg.threshold_analysis import DETAILED_THRESHOLDS, analyse_thresholds, analysis_json
@@ -49,9 +50,13 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     inputs = (args.probability, args.reference, args.mask)
     check_outputs((args.csv, args.json, args.figure), inputs=inputs, overwrite=args.overwrite)
     reporter.progress(0.0, "reading")
+    reference, unsure = read_reference(args.reference)
     mask = read_label(args.mask) if args.mask else None
+    if unsure is not None:
+        counted = unsure.with_array(1 - unsure.array)
+        mask = counted if mask is None else without(on_grid_of(mask, reference, what="the mask"), unsure)
     analysis = analyse_thresholds(
-        read_volume(args.probability), read_label(args.reference), mask=mask,
+        read_volume(args.probability), reference, mask=mask,
         detailed=() if args.overlap_only else DETAILED_THRESHOLDS,
         progress=stage(reporter.progress, 0.1, 0.95),
     )  # fmt: skip

@@ -265,6 +265,9 @@ def synthesize(
             f"the data folder {data} has no {lacking}", "give another one, or 1 as the share of simulated heads"
         )
     real = count - round(count * simulated_share) if data else 0
+    for needed in [_mask_of(name, masks) for name in list(head_files)[:real]] if masks else []:
+        if not needed.is_file():
+            raise VesselSegError(f"there is no brain mask {needed}", "make it, or give no masks")
     head_names, tree_names = list(head_files), list(tree_files)
     plan = sorted(range(real), key=lambda k: k % max(len(head_names), 1))
     current, background = "", None
@@ -274,7 +277,7 @@ def synthesize(
         if k < real:
             name = head_names[k % len(head_names)]
             if name != current or background is None:
-                mask = masks / f"{name}_mask.nii.gz" if masks else None
+                mask = _mask_of(name, masks) if masks else None
                 background = head_without_arteries(head_files[name], mask, np.random.default_rng(seed))
                 current = name
             traced = tree_names[tree_number(k, len(head_names), len(tree_names), seed)]
@@ -331,6 +334,10 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
         write_volume(volume, folder / name, overwrite=overwrite)
     with atomic_output(folder / description, overwrite=overwrite) as path:
         path.write_text(json.dumps(drawn.description, indent=2) + "\n", encoding="utf-8")
+
+
+def _mask_of(head: str, masks: Path) -> Path:
+    return masks / f"{head}_mask.nii.gz"
 
 
 def _chosen(files: dict[str, Path], names: Sequence[str] | None, kind: str) -> dict[str, Path]:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.image_io import UNSURE
 from vesselseg.synthesis.artefacts import ghosted, slab_steps
 from vesselseg.synthesis.background import Background
 from vesselseg.synthesis.drawing import Drawing
 from vesselseg.synthesis.tissue import random_field
 from vesselseg.volume import Volume
-
-#: Label value of voxels from which nothing should be learnt.
-UNSURE = 255
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import read_volume
+from vesselseg.image_io import UNSURE, read_volume
 from vesselseg.preprocessing import normalise
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.resampling import AxialView
@@ -22,9 +22,6 @@ from vesselseg.volume import Volume
 
 #: Crops are this much larger than patches, so that they can be turned and scaled without empty corners.
 CROP_MARGIN = 1.5
-#: Label of voxels from which nothing is learnt.
-UNSURE = 255
-
 #: Files of a prepared scan, in the order of the fields of `TrainingScan`.
 _PARTS = ("scan", "label", "vessel", "head")
 #: Of the median of the head: tissue is brighter than this, air darker.
