@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from correcting_case import BRANCH, MISSED, TRUNK, drawn
 from module.correcting_actions import click, label, press, settle
@@ -63,6 +64,35 @@ def test_an_error_is_corrected_by_a_click(comparing: Any) -> None:
     settle(comparing)
     assert label(comparing)[17:20, 7:10, 4:44].all()
     assert comparing.ui.errorsTable.rowCount == 1
+
+
+@pytest.mark.parametrize("way", ["click", "many at once"])
+def test_another_comparison_takes_back_what_is_shown(comparing: Any, way: str) -> None:
+    import slicer
+
+    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.volume_nodes import volume_from_node
+
+    ui, scan = comparing.ui, comparing._parameterNode.inputVolume
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reader 2")
+    found, truth = drawn()
+    truth[:, :, : MISSED[2]] &= found[:, :, : MISSED[2]]
+    set_segment_label(node, scan, volume_from_node(scan).with_array(truth), name="Manual", role="manual")
+    if way == "click":
+        ui.errorToolButton.click()
+        click(comparing, MISSED)
+    else:
+        ui.batchVolumeSlider.value = 0.0
+        ui.previewBatchButton.click()
+    assert ui.applyButton.isEnabled()
+    ui.referenceSelector.setCurrentNode(node)
+    ui.compareButton.click()
+    assert not comparing.logic.edits.preview.shown
+    assert not ui.applyButton.isEnabled()
+    np.testing.assert_array_equal(label(comparing), found)
+    if way == "click":  # the tool is still in the hand
+        click(comparing, MISSED)
+        assert ui.applyButton.isEnabled()
 
 
 def test_many_errors_at_once(comparing: Any) -> None:

@@ -47,6 +47,50 @@ def test_error_is_rejected_by_a_click_in_3d(compared):
     assert compared.correct.data.steps == []
 
 
+@pytest.fixture
+def with_another(edited):
+    """Compared with one of two references: only in that one there is a vessel that was missed, beside others."""
+    truth = drawn()[1]
+    half = truth.copy()
+    half[:, :, : ALONG_MISSED[1][2]] &= drawn()[0][:, :, : ALONG_MISSED[1][2]]
+    for label, name in ((half, "half"), (truth, "truth")):
+        edited.case.add_reference(Volume(label, edited.geometry), name)
+    edited.compare.start()
+    return edited
+
+
+def compare_with(desk, name):
+    desk.compare.data.reference = name
+    desk.compare.start()
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "later"])
+def test_another_comparison_takes_back_what_is_shown(with_another, at_once):
+    before = with_another.label
+    with_another.tools.toggle("error")
+    with_another.click(ALONG_MISSED[1])
+    assert with_another.case.edits.preview.shown
+    compare_with(with_another, "half")
+    if not at_once:
+        with_another.poll()
+        assert with_another.data.why_no_apply
+    with_another.tools.apply()
+    assert not with_another.case.edits.preview.shown
+    np.testing.assert_array_equal(with_another.label, before)
+    assert (with_another.data.tool, with_another.steps) == ("error", [])
+    assert with_another.page.data.error == ""
+    assert with_another.data.hint.startswith("Click on a false positive")
+
+
+def test_tools_that_need_no_comparison_go_on_with_another(with_another):
+    with_another.tools.toggle("removePiece")
+    with_another.click(PIECE)
+    compare_with(with_another, "half")
+    with_another.poll()
+    with_another.tools.apply()
+    assert not with_another.label[PIECE]
+
+
 @pytest.mark.parametrize("decision", ["accepted", "rejected"])
 def test_decision_is_kept_where_metrics_cannot_be_measured(compared, decision):
     compared.tools.toggle("error")

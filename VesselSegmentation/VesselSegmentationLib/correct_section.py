@@ -98,7 +98,10 @@ class CorrectSection(PanelSection):
         self._show()
 
     def comparison_changed(self, changed: set[str]) -> None:
-        """Measure edits against what the vessels are compared with."""
+        """Measure edits against what the vessels are compared with; take back what was shown of a former comparison."""
+        if ANOTHER in changed and self._offer is not None:
+            self._withdraw()  # Apply would correct another error than the one that is shown
+            self._again("")
         if ANOTHER in changed and self._edits.target is not None:
             errors, error_map = self._edits.errors, self._review.error_map
             reference = error_map.sources[1] if errors is not None and errors.applies else None

@@ -38,11 +38,11 @@ _RUNNING = "Wait until the segmentation is done, or cancel it."
 
 @dataclass(frozen=True)
 class _Offer:
-    """What waits for Apply or Cancel, and the state of the history that it was made for."""
+    """What waits for Apply or Cancel, and the labels and the comparison that it was made for."""
 
     commit: Callable[[], Any]
     text: str
-    state: tuple[int, int]
+    present: object
 
 
 class ToolsLogic(SectionLogic[ToolsState]):
@@ -171,9 +171,9 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self.update()
 
     def catch_up(self) -> None:
-        """Take back what was made for other vessels than there are now, and show what has been clicked since."""
-        if self._offer is not None and self._offer.state != self.case.edits.state:
-            self._withdraw()  # somebody has undone something, or decided about an error
+        """Take back what was made for other labels than there are now, and show what has been clicked since."""
+        if self._offer is not None and self._offer.present != self._present():
+            self._withdraw()  # somebody has undone something, decided about an error, or compared with another label
             self._say(self._hint())
         if self._clicked:
             self._clicked = False
@@ -263,11 +263,16 @@ class ToolsLogic(SectionLogic[ToolsState]):
             return
         only_notes = isinstance(tool, DecideError) and tool.only_notes(settings)
         self.case.edits.show_preview(edit, kept=only_notes)
-        self._offer = _Offer(lambda: tool.commit(edit, points, settings), text, self.case.edits.state)
+        self._offer = _Offer(lambda: tool.commit(edit, points, settings), text, self._present())
         counts = f" ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)"
         if only_notes or tool.only_names:
             counts = ""
         self._say(f"{text[:1].upper()}{text[1:]}{counts}? Apply or Cancel.")
+
+    def _present(self) -> object:
+        """Return what is other once the tool in the hand would do something else at the same clicks."""
+        compares = self._tool is not None and self._tool.needs_comparison
+        return self.case.edits.state, self.case.review.error_map if compares else None
 
     def _settings(self) -> PageToolSettings:
         data = self.data
