@@ -13,6 +13,7 @@ from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
 from vesselseg_web.segment_logic import SegmentLogic
 from VesselSegmentationLib import review_listing
+from VesselSegmentationLib.run_record import record_summary
 
 
 @pytest.fixture
@@ -141,6 +142,31 @@ def test_given_mask_is_used(segment_section, case, scan, label):
     poll(segment_section, lambda: not segment_section.data.running)
     assert segment_section.page.data.error == ""
     assert not np.any(case.label().array[label.array == 0])
+
+
+def test_another_mask_is_used_too(segment_section, case, scan, label):
+    case.load_scan(scan, "TOF")
+    case.set_mask(label, "brain")
+    segment_section.data.mask = "none"
+    case.add_reference(label, "truth")
+    assert segment_section.data.mask == "none"
+    case.set_mask(label, "another")
+    assert segment_section.data.mask == "given"
+    assert segment_section.data.masks[-1]["title"] == "another"
+
+
+@pytest.mark.parametrize("other", [True, False], ids=["another model", "the same model"])
+def test_numbers_of_the_sliders_are_those_of_the_model_that_ran(segmented, case, other):
+    """The pretended model takes 0.5 where no threshold is given."""
+    segmented.data.threshold = 0.2
+    segmented.apply_threshold()
+    if other:
+        summary = {**case.segmentation.summary(case.vessels), "model": "another"}
+        record_summary(case.vessels, summary)
+    segmented.start()
+    poll(segmented, lambda: not segmented.data.running)
+    assert segmented.page.data.error == ""
+    assert case.segmentation.threshold(case.vessels)[0] == segmented.data.threshold == (0.5 if other else 0.2)
 
 
 @pytest.fixture
@@ -325,6 +351,20 @@ def test_comparison_that_ends_by_itself_is_told(compared, case, errors_section, 
         poll_as_the_page(compared, lambda: case.review.error_map is None)
     assert not compared.data.compared
     assert compared.data.legend == compared.data.metrics == errors_section.data.rows == []
+
+
+def test_list_that_names_another_reference_than_the_compared_one_says_so(compared, case, label):
+    note = "This is the comparison with 'truth': press Compare for 'another'."
+    case.add_reference(label, "another")
+    assert (compared.data.reference, compared.data.notes) == ("another", note)
+    compared.data.reference = "truth"
+    compared.page.state.flush()  # as when it is chosen in the browser
+    assert compared.data.notes == ""
+    compared.data.reference = "another"
+    compared.page.state.flush()
+    assert compared.data.notes == note
+    compared.start()
+    assert compared.data.notes == ""
 
 
 def test_same_name_twice(case, scan, label, compare_section):

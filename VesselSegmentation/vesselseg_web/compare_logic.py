@@ -13,6 +13,7 @@ from VesselSegmentationLib.review_tables import shown_metrics
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
+    from VesselSegmentationLib.error_map_nodes import ErrorMapNode
 
 #: Metrics that follow the map at once; the others wait for the worker.
 _AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
@@ -33,7 +34,7 @@ class CompareLogic(SectionLogic[CompareState]):
     def __init__(self, page: PageLogic, case: Case, changed: Callable[[set[str]], None]) -> None:
         super().__init__(page, case, CompareState)
         self._changed = changed
-        self.bind_changes({self.name.shown: self._show_map})
+        self.bind_changes({self.name.shown: self._show_map, self.name.reference: self._on_reference})
         case.scan_changed.connect(self.update)
         case.labels_changed.connect(self.update)
         self.update()
@@ -104,6 +105,16 @@ class CompareLogic(SectionLogic[CompareState]):
             with self.page.reporting():
                 self.case.review.show_map(shown)
 
+    def _on_reference(self, name: str) -> None:
+        self._show()
+
+    def _other_reference(self, error_map: ErrorMapNode) -> list[str]:
+        """Return a note where the list names another reference than the one that is compared with."""
+        chosen = self.data.reference
+        names = (name for name, node in self.case.references.items() if node is error_map.sources[1].node)
+        compared = next(names, chosen)
+        return [] if compared == chosen else [f"this is the comparison with '{compared}': press Compare for '{chosen}'"]
+
     def _show(self) -> None:
         data, review = self.data, self.case.review
         error_map = review.error_map
@@ -111,7 +122,8 @@ class CompareLogic(SectionLogic[CompareState]):
         if error_map is None:
             data.notes, data.legend, data.metrics = "", [], []
             return
-        notes = [*error_map.notes, *([_NOT_MEASURED] if review.metrics_failed else [])]
+        notes = [*self._other_reference(error_map), *error_map.notes]
+        notes += [_NOT_MEASURED] if review.metrics_failed else []
         data.notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes)
         data.legend = [
             {

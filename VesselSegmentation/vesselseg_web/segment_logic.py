@@ -44,6 +44,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
         self._query: DeviceQuery | None = None
         self._devices: list[str] = []
         self._moved_at: float | None = None
+        self._offered_mask: Any = None
         self.data.devices = [_AUTOMATIC_DEVICE]
         self._show_models()
         self.bind_changes(
@@ -70,12 +71,13 @@ class SegmentLogic(SectionLogic[SegmentState]):
         with self.page.reporting():
             choice = self.data.mask
             self._check_choices()
+            threshold, min_component = self._numbers()
             settings = SegmentationSettings(
                 model=self.data.model,
                 device=self.data.device,
                 brain_mask=self.case.mask if choice == _GIVEN_MASK else choice,
-                threshold=self.data.threshold,
-                min_component_mm3=self.data.min_component,
+                threshold=threshold,
+                min_component_mm3=min_component,
             )
             self._job = self.case.segmentation.start_segmentation(
                 self.case.scan, self.case.vessels, self.case.probability_node, settings
@@ -83,6 +85,13 @@ class SegmentLogic(SectionLogic[SegmentState]):
             self.data.log = []
             self.page.say("Segmenting.")
         self.update()
+
+    def _numbers(self) -> tuple[float | None, float | None]:
+        """Return threshold and smallest piece; None for those of the model where the sliders speak of another one."""
+        summary = self.case.segmentation.summary(self.case.vessels) if self.case.has_vessels else {}
+        if summary.get("model", self.data.model) != self.data.model:
+            return None, None
+        return self.data.threshold, self.data.min_component
 
     def _check_choices(self) -> None:
         """Refuse what was not offered: the worker would take the name of a file, too, as the command line does."""
@@ -195,8 +204,9 @@ class SegmentLogic(SectionLogic[SegmentState]):
         masks = [{"title": title, "value": value} for value, title in _MASKS.items()]
         if self.case.mask is not None:
             masks.append({"title": str(self.case.mask.GetName()), "value": _GIVEN_MASK})
-            if len(self.data.masks) < len(masks):
+            if self.case.mask is not self._offered_mask:
                 self.data.mask = _GIVEN_MASK  # who sends one wants it to be used
+        self._offered_mask = self.case.mask
         self.data.masks = masks
 
     def _on_moved(self, threshold: float, min_component: float) -> None:
