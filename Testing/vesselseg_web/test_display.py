@@ -191,6 +191,24 @@ def test_toggled_vessels_come_back_as_they_were(shown, case):
     assert surface_shown(case.vessels)
 
 
+@pytest.mark.parametrize("order", [("three_d", "slices"), ("slices", "three_d")])
+def test_vessels_that_were_switched_off_one_by_one_come_back(shown, case, order):
+    data = shown.vessels.data
+    for name in order:
+        setattr(data, name, False)
+        flush(shown)
+    shown.toggle_vessels()
+    flush(shown)
+    assert (data.slices, data.three_d) == (True, True)
+    display_node = case.vessels.GetDisplayNode()
+    assert display_node.GetVisibility()
+    assert display_node.GetVisibility2DOutline()
+    assert surface_shown(case.vessels)
+    shown.toggle_vessels()
+    flush(shown)
+    assert (data.slices, data.three_d) == (False, False)
+
+
 def test_outlines(shown, case):
     shown.data.outlined = True
     flush(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import aiohttp
 import pytest
@@ -151,6 +152,30 @@ def test_download(ask, page):
 
     assert ask(get) == ("attachment; filename*=UTF-8''%C3%9Cbung%20label.nrrd", 7_000_000, [200, 404, 404])
     assert ask.save.all_sent == [("label", ".nrrd", "now")]
+    assert page.data.status == "Übung label is saved."
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (ConnectionResetError(), "The transfer broke off. Try again."),
+        (OSError(errno.EIO, "Input/output error"), "The server cannot keep the file"),
+    ],
+)
+def test_download_that_breaks_off_is_not_saved(ask, page, monkeypatch, failure, expected):
+    async def fail(response, data):
+        raise failure
+
+    async def get(client):
+        with pytest.raises(aiohttp.ClientError):  # at once, rather than after a wait for the rest
+            await (await client.get("/download/label?format=.nrrd")).read()
+
+    monkeypatch.setattr(web.StreamResponse, "write", fail)
+    page.data.status = "before"
+    ask(get)
+    assert page.data.error.startswith(expected)
+    assert page.data.status == "before"
+    assert ask.save.all_sent == []
 
 
 def test_download_of_what_is_not_there(ask, page):

@@ -117,11 +117,14 @@ class SegmentationLayer(Layer):
         self._node, self._outlined = node, outlined
 
     def toggle(self) -> None:
-        """Hide it in all views, or show it again in those in which it was shown."""
+        """Hide it in all views, or show it again in those in which it was shown, in all where it was in none."""
         if self._is_there():
             display_node = self._node().GetDisplayNode()
             display_node.SetVisibility(not display_node.GetVisibility())
             self.show()
+            if display_node.GetVisibility() and not (self.data.slices or self.data.three_d):
+                self.data.slices = self.data.three_d = True
+                self.write()
 
     def _is_there(self) -> bool:
         node = self._node()

@@ -128,7 +128,6 @@ class SaveLogic(SectionLogic[SaveState]):
             with self._showing(f"Saving {name}"):
                 await self.page.show_now()
                 await self._write(what, path)
-        self.page.say(f"{name} is saved.")
         return name
 
     def present(self) -> object:

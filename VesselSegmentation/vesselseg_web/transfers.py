@@ -89,9 +89,16 @@ class Transfers:
             await self._page.show_now()
             if not name:
                 return web.Response(status=409, text=self._page.data.error)
-            response = await _send(request, path, f"{name}{suffix}")
-            self._save.sent(what, suffix, present)
-            return response
+            with self._reporting():
+                response = await _send(request, path, f"{name}{suffix}")
+                self._page.say(f"{name} is saved.")
+                self._save.sent(what, suffix, present)
+                return response
+            # In the middle of a file nothing else can be answered, but whoever waits for its end has to be told.
+            if request.transport is not None:
+                request.transport.abort()
+            await self._page.show_now()
+            return web.Response(status=500)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
