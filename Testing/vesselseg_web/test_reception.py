@@ -248,7 +248,30 @@ async def test_process_that_has_gone():
         assert page.status == 502
         assert "Load the page again" in await page.text()
         visits.places[0].runs = False
+        page = await visitor.get("/index.html")
+        assert page.status == 410
+        assert "Your visit has ended" in await page.text()
+        assert list(visits.visits) == ["key 1"]
+        assert (await visitor.get("/ws")).status == 403
         assert await (await visitor.get("/index.html")).text() == "scan of 2"
+
+
+@in_loop
+async def test_visit_that_has_ended_begins_anew_at_the_address_of_the_server():
+    async with serving() as (visits, browser):
+        visitor = await browser()
+        await visitor.get("/")
+        visits.places[0].runs = False
+        assert await (await visitor.get("/")).text() == "scan of 2"
+
+
+@in_loop
+async def test_whoever_has_left_begins_anew():
+    async with serving() as (_visits, browser):
+        visitor = await browser()
+        await visitor.get("/")
+        await visitor.post("/leave")
+        assert (await visitor.get("/index.html")).status == 200
 
 
 @in_loop

@@ -6,9 +6,19 @@ from pathlib import Path
 import pytest
 
 import vesselseg_web
+from chromium import launched
 from vesselseg.errors import VesselSegError
 from vesselseg_web.shortcuts import LAYOUT_KEYS, SHORTCUTS, TRIGGER, Shortcuts
 from vesselseg_web.views import _layouts
+
+SCRIPT = Path(vesselseg_web.__file__).parent / "serve" / "shortcuts.js"
+#: A page that has nothing but two buttons and notes what happens.
+PAGE = """<button id=tool>Tool</button><button id=other>Other</button><div id=view tabindex=-1>View</div><script>
+window.done = [];
+document.querySelectorAll("button").forEach((each) => (each.onclick = () => done.push(each.id)));
+const keys = [{ key: "enter", action: "apply" }, { key: "n", action: "next" }];
+window.trame = { state: { get: () => keys }, trigger: (_name, [action]) => done.push(action) };
+</script>"""
 
 
 @pytest.fixture
@@ -69,6 +79,28 @@ def test_what_goes_wrong_is_one_line(page):
 
 
 def test_script_and_page_agree():
-    script = (Path(vesselseg_web.__file__).parent / "serve" / "shortcuts.js").read_text()
+    script = SCRIPT.read_text()
     assert f'trigger("{TRIGGER}"' in script
     assert re.search(r'state\.get\("ShortcutState__keys"\)', script)
+
+
+@pytest.mark.slow
+def test_return_presses_the_button_that_tab_has_reached():
+    with launched() as chromium:
+        page = chromium.new_page()
+        page.set_content(PAGE)
+        page.add_script_tag(path=SCRIPT)
+        page.click("#tool")
+        page.keyboard.press("Enter")  # a tool that a mouse has chosen: its edit is applied
+        page.keyboard.press("n")
+        page.keyboard.press("Enter")
+        assert page.evaluate("done") == ["tool", "apply", "next", "apply"]
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.keyboard.press("n")
+        assert page.evaluate("done.slice(4)") == ["other", "next"]
+        page.click("#other")
+        page.keyboard.press("Enter")
+        page.click("#view")
+        page.keyboard.press("Enter")
+        assert page.evaluate("done.slice(6)") == ["other", "apply", "apply"]

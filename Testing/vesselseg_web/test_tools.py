@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from trame.ui.html import DivLayout
 from trame_server.utils.typed_state import TypedState
 
 from correcting_case import BRANCH, PIECE, TRUNK, drawn
 from mouse import drag, pixel_of
 from vesselseg_web.states import SegmentState
 from vesselseg_web.tool_list import TOOLS
+from vesselseg_web.tools_ui import ToolsUI
 from VesselSegmentationLib import edit_tools
 from VesselSegmentationLib.edit_tools import EditTool
 
@@ -17,6 +19,13 @@ def test_every_tool_of_the_panel_is_offered():
     kinds = {each for each in vars(edit_tools).values() if isinstance(each, type) and issubclass(each, EditTool)}
     offered = [tool.kind for tool in TOOLS if tool.kind is not None]
     assert all(any(issubclass(each, kind) for each in offered) for kind in kinds)
+
+
+def test_range_of_few_intensities_has_digits(page):
+    """A scan in 0..1 would be painted from 0 to 1, whatever the range."""
+    with DivLayout(page.server, template_name="tools") as layout:
+        ToolsUI(page.server)
+    assert "Number(value).toFixed((DisplayState__step < 1 ? 2 : 0))" in layout.html
 
 
 def test_without_vessels_every_button_says_why(desk):

@@ -16,8 +16,13 @@ from vesselseg_web.visits import Visit, Visits
 
 logger = logging.getLogger("vesselseg")
 
+_PAGE = "/index.html"
 _FULL = "All places are taken. Try again in a minute: a place is free soon after somebody closes the page."
 _FORGOTTEN = "Everything has been forgotten. To begin again, open the address of this server."
+_OVER = (
+    "Your visit has ended: the program behind it has stopped, or nothing was heard of the page for long. What was not "
+    "saved is lost. To begin anew, open the address of this server."
+)
 _GONE = "The program behind this page has ended. Load the page again to begin anew."
 
 
@@ -55,11 +60,14 @@ class Reception:
             return web.json_response(about_server(os.getpid()))
         key = request.cookies.get(cookie_name(request), "")
         visit = self._visits.find(key)
+        if visit is None and key and request.path == _PAGE:
+            # Whoever loads the page again expects their work there, rather than an empty page without a word.
+            return _without_cookie(request, plain_page(410, _OVER))
         if visit is None:
             return await self._welcome(request)
         if request.path == "/leave" and request.method == "POST":
             await self._visits.end(key)
-            return plain_page(200, _FORGOTTEN)
+            return _without_cookie(request, plain_page(200, _FORGOTTEN))
         if "token" in request.query:
             # The token does not stay in the address bar, nor in the browser's history of the page.
             return _to_page()
@@ -96,4 +104,9 @@ class Reception:
 
 
 def _to_page() -> web.Response:
-    return web.Response(status=303, headers={"Location": "/index.html", "Cache-Control": "no-store"})
+    return web.Response(status=303, headers={"Location": _PAGE, "Cache-Control": "no-store"})
+
+
+def _without_cookie(request: web.Request, response: web.Response) -> web.Response:
+    response.del_cookie(cookie_name(request), path="/")
+    return response

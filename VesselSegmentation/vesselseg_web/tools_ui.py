@@ -10,7 +10,7 @@ from trame_client.widgets.core import AbstractElement
 from undo_stack import Signal
 
 from vesselseg_web.section_ui import ONCE, action, icon_action, names_of
-from vesselseg_web.states import CorrectState, FreeHandState, ToolsState
+from vesselseg_web.states import CorrectState, DisplayState, FreeHandState, ToolsState
 from vesselseg_web.tool_list import FREE_HAND, VESSEL_TOOLS
 
 _SELECT = {"density": "compact", "variant": "outlined", "hide_details": True, "classes": "mt-3"}
@@ -35,6 +35,7 @@ class ToolsUI:
 
     def __init__(self, server: Any) -> None:
         self._name, self._free_hand = names_of(server, ToolsState), names_of(server, FreeHandState)
+        self._step = names_of(server, DisplayState).step
         name = self._name
         with html.Div(classes="d-flex align-center ga-1"):
             html.Span(VESSEL_TOOLS, classes=f"{_SMALL} flex-grow-1")
@@ -132,8 +133,10 @@ class ToolsUI:
                 v_model=(hand.masked,), label="Only as bright as vessels", density="compact", hide_details=True,
                 color="primary",
             )  # fmt: skip
+            # Few intensities need digits, many none.
+            digits = f"({self._step} < 1 ? 2 : 0)"
             html.Div(
-                f"{{{{ {hand.mask}.map((value) => Number(value).toFixed(0)).join(' to ') }}}}",
+                f"{{{{ {hand.mask}.map((value) => Number(value).toFixed({digits})).join(' to ') }}}}",
                 v_if=(hand.masked,),
                 classes=_SMALL,
             )
