@@ -11,6 +11,7 @@ from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.edit_history import AUTOMATIC, DONE, REDONE, UNDONE, EditHistory
 from VesselSegmentationLib.edit_segment import SegmentVoxels, change_voxels, read_voxels, replace_voxels, same_voxels
+from VesselSegmentationLib.run_record import probability_of, record_run, recorded_summary
 from VesselSegmentationLib.segment_voxels import oriented_image
 from VesselSegmentationLib.segmentation_nodes import (
     changed_since_written,
@@ -266,6 +267,30 @@ def test_a_new_label_is_one_step_and_its_record_comes_back(scan, vessels, histor
     history.redo()
     np.testing.assert_array_equal(voxels(vessels, scan), np.roll(FOUND, 3, 0).astype(bool))
     assert not changed_since_written(node)
+
+
+def test_an_undone_run_leaves_neither_its_probability_nor_its_report_to_the_former_one(scene, scan, vessels, history):
+    node, _ = vessels
+    volume, runs = volume_from_node(scan), [ran(model) for model in ("first", "second")]
+    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    for shift, summary in enumerate(runs):  # the second one overwrites the probability map of the first
+        set_segment_label(node, scan, volume.with_array(np.roll(FOUND, shift, 0)))
+        record_run(node, probability, summary)
+        if shift == 0:
+            paint(*vessels, scan, [(0, 0, 0)], 1)
+            history.settle()
+    history.settle()
+    assert (probability_of(node), recorded_summary(node)) == (probability, runs[1])
+    history.undo()
+    assert (probability_of(node), recorded_summary(node)) == (None, {})
+    history.redo()
+    assert (probability_of(node), recorded_summary(node)) == (probability, runs[1])
+
+
+def ran(model):
+    return {
+        "model": model, "device": "cpu", "device_name": "CPU", "engine": "openvino", "precision": "f32", "seconds": 1.0
+    }  # fmt: skip
 
 
 def test_another_grid_is_undone_as_well(scan, vessels, history):

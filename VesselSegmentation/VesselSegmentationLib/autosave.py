@@ -32,7 +32,7 @@ from VesselSegmentationLib.edit_seg_nrrd import SavedSegment, by_lattice, read_r
 from VesselSegmentationLib.edit_segment import SegmentVoxels, read_voxels
 from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.node_geometry import grid_offset, matrix_between, share_transform
-from VesselSegmentationLib.run_record import RUN_TAGS, SUMMARY_ATTRIBUTE
+from VesselSegmentationLib.run_record import RUN_ATTRIBUTES, RUN_TAGS
 from VesselSegmentationLib.segmentation_nodes import ROLE_TAG, segment_tag
 from VesselSegmentationLib.volume_nodes import volume_geometry
 
@@ -48,7 +48,7 @@ LONGEST_SECONDS = 40.0
 _YIELD_SECONDS = 0.005
 _LOCK_NAME = "lock"
 #: What a segmentation says of itself beside its segments.
-_ATTRIBUTES = (LOG_ATTRIBUTE, SUMMARY_ATTRIBUTE)
+_ATTRIBUTES = (LOG_ATTRIBUTE, *RUN_ATTRIBUTES)
 
 
 class Autosave:

@@ -14,7 +14,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.node_geometry import share_transform
-from VesselSegmentationLib.run_record import record_probability, record_summary, record_threshold
+from VesselSegmentationLib.run_record import record_run, record_threshold
 from VesselSegmentationLib.segmentation_nodes import (
     check_takes_label,
     label_from_node,
@@ -205,8 +205,7 @@ class SegmentationJob(WorkerJob):
                 release_segment(segmentation_node)
                 self.log.append("warning: the vessels were edited during the run; the edited ones were kept beside")
             set_segment_label(segmentation_node, volume_node, label)
-            record_probability(segmentation_node, probability_node)
-            record_summary(segmentation_node, summary)
+            record_run(segmentation_node, probability_node, summary)
             threshold, min_component_mm3 = summary.get("threshold"), summary.get("min_component_mm3")
             if threshold is not None and min_component_mm3 is not None:
                 record_threshold(segmentation_node, threshold, min_component_mm3)

@@ -23,7 +23,7 @@ _STAGES = {
 }
 _PART = "part "
 _PREVIEW_SHOWN = "preview shown; "
-_WRITTEN, _THRESHOLD, _SMALLEST = RUN_TAGS
+_WRITTEN, _THRESHOLD, _SMALLEST, _RUN = RUN_TAGS
 _MARK = "mark "
 
 
