@@ -229,6 +229,9 @@ def test_an_error_that_nobody_reads_is_no_traceback(progress: str, tmp_path: Pat
         (["train", "--finetune", "tof-unet3d", "--cases", "{}", "--output", "{}/a"], "there is no file"),
         (["train", "--finetune", "tof-unet3d", "--steps", "0", "--cases", "{}", "--output", "{}/a"], "0 steps"),
         (["bench", "--model", "nonesuch", "--folder", "{}/a"], "no model 'nonesuch'"),
+        (["bench", "--untrained", "nonesuch", "--folder", "{}/a"], "no network 'nonesuch'"),
+        (["bench", "peer"], "own processes"),
+        (["evaluate", "a", "b", "--nsd-tolerance", "-1", "--json", "{}/m.json"], "cannot be compared within"),
         (["web", "{}/no.nii", "--port", "0"], "there is no file"),
         (["thresholds", "p.nii", "r.nii", "--figure", "f.png", "--current", "nan"], "threshold in use"),
         (["errormap", "a", "b", "--output", "{}/m.nii", "--figure", "f.png", "--around", "nan", "0", "0"], "no place"),
@@ -321,6 +324,8 @@ def test_empty_prediction_gives_json_that_others_can_read(make_scan: Callable[..
 
 def test_models_and_devices(tiny_model: str, models_folder: Path) -> None:
     assert tiny_model in vesselseg("models", "list").stdout
+    for arguments in (("--progress", "json", "list"), ("list", "--progress", "json")):
+        assert tiny_model in json.loads(vesselseg("models", *arguments).stdout)["models"]
     info = json.loads(vesselseg("models", "info", tiny_model).stdout)
     assert info == json.loads((models_folder / "tiny.json").read_text())
     devices = json.loads(vesselseg("devices", "--json").stdout)

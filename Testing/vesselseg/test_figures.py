@@ -144,6 +144,22 @@ def test_a_length_is_drawn_to_scale() -> None:
     assert (rows[-1] - rows[0] + 1) * frame.width / 200 == pytest.approx(20, abs=0.5)
 
 
+def test_tall_pictures_are_drawn_as_far_as_opengl_goes() -> None:
+    geometry = Geometry((3, 3, 600), (0.5, 0.5, 0.5))
+    label = np.ones(geometry.shape, bool)
+    view = VIEWS["anterior"]
+    frame = Frame(*(frame_of(label, geometry, view).__dict__.values()))
+
+    def drawn(height: int) -> np.ndarray:
+        width = max(round(height * frame.width / frame.height), 1)
+        return render([Part(label, (1.0, 1.0, 1.0))], geometry, frame, view=view, width=width, background=BLACK)
+
+    picture = drawn(9000)  # twice as many would be too many
+    assert (picture.max(axis=(1, 2)) > 128).mean() > 0.9
+    with pytest.raises(VesselSegError, match="too large"):
+        drawn(20000)
+
+
 def test_views_show_the_sides_that_radiologists_expect() -> None:
     expected = {"anterior": "RL", "posterior": "LR", "left": "AP", "right": "PA", "superior": "LR", "inferior": "RL"}
     assert {name: sides_of(view) for name, view in VIEWS.items()} == expected

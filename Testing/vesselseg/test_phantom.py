@@ -50,11 +50,14 @@ def test_other_seeds_draw_other_phantoms(phantom: tuple[Volume, Volume]) -> None
     assert not np.array_equal(other[1].array, phantom[1].array)
 
 
-def test_the_demo_knows_its_thin_arteries(tmp_path: Path, tiny_model: str) -> None:
+def test_the_demo_knows_its_thin_arteries(tmp_path: Path, tiny_model: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["demo", "--output", str(tmp_path / "demo"), "--model", tiny_model, "--device", "cpu"]
-    assert main([*arguments, "--progress", "none"]) == 0
+    assert main([*arguments, "--progress", "json"]) == 0
+    metrics = json.loads((tmp_path / "demo" / "metrics.json").read_text())
     # With voxels of 0.6 mm, none is thinner as far as its label tells.
-    assert json.loads((tmp_path / "demo" / "metrics.json").read_text())["sensitivity_small"] is not None
+    assert metrics["sensitivity_small"] is not None
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["precision"], told["metrics"]) == ("f32", metrics)
 
 
 def test_radii_are_those_of_the_label(with_radii: tuple[Volume, Volume, Volume]) -> None:

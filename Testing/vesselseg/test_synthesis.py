@@ -305,6 +305,19 @@ def test_data_without_heads_or_trees_are_not_taken_for_a_wish_for_simulated_ones
         next(synthesize(1, data=tmp_path))
 
 
+def test_a_missing_mask_is_told_before_a_scan_is_drawn(tmp_path: Path) -> None:
+    for folder, files in (
+        ("tof", ("A_tof.nii.gz", "B_tof.nii.gz")),
+        ("arteries", ("T.swc",)),
+        ("m", ("A_mask.nii.gz",)),
+    ):
+        (tmp_path / folder).mkdir()
+        for file in files:
+            (tmp_path / folder / file).touch()
+    with pytest.raises(VesselSegError, match="B_mask"):
+        next(synthesize(8, data=tmp_path, masks=tmp_path / "m", simulated_share=0.0))
+
+
 @pytest.mark.parametrize("options", [{"heads": ["A"]}, {"trees": ["A"]}, {"masks": Path("masks")}])
 def test_subjects_and_masks_need_data(options: dict) -> None:
     with pytest.raises(VesselSegError, match="belong to a data folder"):

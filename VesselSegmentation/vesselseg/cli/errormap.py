@@ -173,10 +173,10 @@ def _style(args: argparse.Namespace) -> FigureStyle:
         raise VesselSegError(f"--{given[0].replace('_', '-')} is for the figure", "give --figure as well")
     if args.figure_kind:
         check_figure_kind(args.figure_kind)
-    if args.around and args.figure_kind != "closeups":
-        raise VesselSegError("--around is where close-ups look", "give --figure-kind closeups as well")
     if args.around and not all(map(math.isfinite, args.around)):
         raise VesselSegError("--around is no place", "give three numbers, in mm")
+    if args.around and args.figure_kind != "closeups":
+        raise VesselSegError("--around is where close-ups look", "give --figure-kind closeups as well")
     return FigureStyle(
         palette=find_palette(args.palette or "standard"),
         wording=wording_of(args),
