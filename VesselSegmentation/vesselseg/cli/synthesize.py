@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.epilog = "label.nii.gz: 1 vessel, 0 none, 255 unsure (neither trained on nor counted)."
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to make; one folder a scan")
     parser.add_argument("--count", type=int, default=8, help="number of scans (default: %(default)s)")
     parser.add_argument(
