@@ -9,6 +9,7 @@ import slicer
 import views
 from correcting_case import ALONG_MISSED, PIECE, TRUNK, drawn
 from mouse import drag, pixel_of
+from VesselSegmentationLib.scan_display import set_slab
 from VesselSegmentationLib.segmentation_nodes import set_surface_shown, surface_shown
 
 
@@ -51,6 +52,55 @@ def test_paint_stays_where_the_scan_is_bright(edited):
     edited.page.state.flush()
     edited.stroke(edited.axial, (18, 14, 20), (18, 14, 30))
     assert edited.label[18, 14, 25]
+
+
+def test_strokes_that_do_nothing_say_why(edited):
+    edited.tools.toggle("paint")
+    hint = edited.data.hint
+    edited.stroke(edited.axial, (18, 14, 20), (18, 14, 30))
+    assert "as bright as vessels: widen the range" in edited.data.hint
+    assert edited.page.data.status == edited.data.hint
+    edited.stroke(edited.axial, ALONG_MISSED[0], ALONG_MISSED[1])
+    assert (len(edited.steps), edited.data.hint) == (1, hint)
+    edited.correct.free_hand.data.masked = False
+    edited.page.state.flush()
+    for expected in (hint, "Nothing was added there."):
+        edited.stroke(edited.axial, ALONG_MISSED[2])
+        assert edited.data.hint == expected
+    edited.tools.toggle("erase")
+    edited.stroke(edited.axial, (18, 14, 20), (18, 14, 30))
+    assert edited.data.hint == "Nothing was erased there."
+    assert edited.page.data.error == ""
+    assert len(edited.steps) == 2
+
+
+def test_stroke_on_a_named_vessel_says_how_it_is_removed(edited):
+    edited.tools.toggle("name")
+    edited.click(PIECE)
+    edited.tools.apply()
+    edited.tools.toggle("erase")
+    edited.stroke(edited.axial, PIECE)
+    assert edited.data.hint == "Nothing was erased there. Vessels with a name are removed with the vessel tools."
+    assert len(edited.steps) == 1
+
+
+def test_slab_is_told_where_a_stroke_or_click_has_missed(edited):
+    set_slab(edited.case.scene, 5.0)
+    edited.tools.toggle("erase")
+    edited.stroke(edited.axial, (18, 14, 20), (18, 14, 30))
+    assert edited.data.hint.endswith("The slab is on: strokes act on the slice in its middle.")
+    edited.tools.toggle("removePiece")
+    edited.click((12, 40, 2))
+    assert "no vessel within" in edited.data.hint
+    assert edited.data.hint.endswith("The slab is on: clicks in a slice act in its middle.")
+
+
+def test_turning_the_3d_view_is_no_stroke(edited):
+    edited.tools.toggle("erase")
+    hint = edited.data.hint
+    drag(edited.solid, (2, 2), (30, 10))
+    edited.poll()
+    assert edited.data.hint == hint
 
 
 def test_erasing_on_a_vessel_in_3d(edited):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from slicer import vtkMRMLViewNode
@@ -45,18 +46,29 @@ class _RestingPipeline3D(SegmentationPaintPipeline3D):
             self._picked_at = time.monotonic()
 
 
-class Paint(SegmentationEffectPaint):
+class _Brush:
+    """What all brushes do: they look below the mouse seldom enough, and tell when a stroke has ended, whatever it did.
+
+    A drag in 3D that begins beside every surface is no stroke: it turns the view.
+    """
+
+    stroke_ended: Callable[[], None] | None = None
+
+    def paint_glyph_at_world_coordinates(self, polydata: Any, paint_coordinates_world: Any) -> None:
+        super().paint_glyph_at_world_coordinates(polydata, paint_coordinates_world)  # type: ignore[misc]
+        if self.stroke_ended is not None:
+            self.stroke_ended()
+
+    def _create_pipeline(self, view_node: Any, parameter: Any) -> Any:
+        return _pipeline(view_node) or super()._create_pipeline(view_node, parameter)  # type: ignore[misc]
+
+
+class Paint(_Brush, SegmentationEffectPaint):
     """Adds to the segment, in slices and on surfaces."""
 
-    def _create_pipeline(self, view_node: Any, parameter: Any) -> Any:
-        return _pipeline(view_node) or super()._create_pipeline(view_node, parameter)
 
-
-class Erase(SegmentationEffectErase):
+class Erase(_Brush, SegmentationEffectErase):
     """Takes away from the segment, in slices and on surfaces."""
-
-    def _create_pipeline(self, view_node: Any, parameter: Any) -> Any:
-        return _pipeline(view_node) or super()._create_pipeline(view_node, parameter)
 
 
 def _pipeline(view_node: Any) -> _RestingPipeline3D | None:

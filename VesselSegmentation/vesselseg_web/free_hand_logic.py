@@ -18,6 +18,8 @@ from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import FreeHandState
 from vesselseg_web.tool_list import ERASE, PAINT, SCISSORS
 from VesselSegmentationLib.edit_free_hand import mask_for_effect, prepare_free_hand
+from VesselSegmentationLib.scan_display import slab_thickness
+from VesselSegmentationLib.segmentation_nodes import named_arteries
 from VesselSegmentationLib.volume_nodes import volume_from_node
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ _CUTS = {
     "erase outside": ("Erase outside the line", ScissorsEffectFillMode.ERASE_OUTSIDE),
     "fill inside": ("Fill inside the line", ScissorsEffectFillMode.FILL_INSIDE),
 }
+
+
+_DARK = "Nothing else there is as bright as vessels: widen the range, or switch 'Only as bright as vessels' off."
+_NOT_PAINTED, _NOT_ERASED = "Nothing was added there.", "Nothing was erased there."
+_NAMED = "Vessels with a name are removed with the vessel tools."
+_IN_THE_MIDDLE = "The slab is on: strokes act on the slice in its middle."
 
 
 class FreeHandLogic(SectionLogic[FreeHandState]):
@@ -52,6 +60,8 @@ class FreeHandLogic(SectionLogic[FreeHandState]):
         )
         self._target: Any = None
         self._node: Any = None
+        self._state: tuple[int, int] = (0, 0)
+        self._stroke_ended = False
         self.data.cuts = [{"title": title, "value": value} for value, (title, _mode) in _CUTS.items()]
         self.data.cut = next(iter(_CUTS))
         name = self.name
@@ -95,6 +105,35 @@ class FreeHandLogic(SectionLogic[FreeHandState]):
         self._set_brush()
         self._set_mask()
         self._set_scissors()
+        self._state, self._stroke_ended = self.case.edits.state, False
+
+    def take_stroke(self) -> str | None:
+        """Return why the last stroke has changed nothing, after the history was polled.
+
+        Returns
+        -------
+        str or None
+            Empty if it has changed something; None if there was none since the last time.
+        """
+        before, self._state = self._state, self.case.edits.state
+        ended, self._stroke_ended = self._stroke_ended, False
+        if not ended:
+            return None
+        return "" if self._state != before else self._why_nothing()
+
+    def _why_nothing(self) -> str:
+        parts = []
+        if self.name_in_hand == PAINT:
+            parts.append(_DARK if self.data.masked else _NOT_PAINTED)
+        elif self.name_in_hand == ERASE:
+            named = self._target is not None and named_arteries(self._target.node)
+            parts += [_NOT_ERASED, _NAMED] if named else [_NOT_ERASED]
+        if slab_thickness(self.case.scene) > 0:
+            parts.append(_IN_THE_MIDDLE)
+        return " ".join(parts)
+
+    def _on_stroke(self) -> None:
+        self._stroke_ended = True
 
     def put_down(self) -> None:
         """Give the mouse back to the views."""
@@ -123,6 +162,7 @@ class FreeHandLogic(SectionLogic[FreeHandState]):
             return
         for effect_type in _BRUSHES.values():
             effect = self._editor.get_effect(effect_type)
+            effect.stroke_ended = self._on_stroke
             effect.set_use_sphere_brush(self.data.sphere)
             effect.set_brush_diameter(self.data.brush, BrushDiameterMode.Absolute)
 

@@ -25,6 +25,7 @@ from vesselseg_web.tool_list import (
 )
 from vesselseg_web.view_clicks import ViewClicks
 from VesselSegmentationLib.edit_tools import EditTool
+from VesselSegmentationLib.scan_display import slab_thickness
 
 if TYPE_CHECKING:
     from vesselseg.editing import Edit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 #: How long a slider must rest before the preview follows it.
 _REST_SECONDS = 0.1
 _NO_VESSELS = "Segment a scan first."
+_IN_THE_MIDDLE = "The slab is on: clicks in a slice act in its middle."
 _RUNNING = "Wait until the segmentation is done, or cancel it."
 
 
@@ -166,6 +168,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self.catch_up()
         if self._moved_at is not None and time.monotonic() - self._moved_at > _REST_SECONDS:
             self._preview()
+        self._follow_strokes()
         if self._chosen is not None and self._why_not(self._chosen):
             self.choose("")
         self.update()
@@ -178,6 +181,12 @@ class ToolsLogic(SectionLogic[ToolsState]):
         if self._clicked:
             self._clicked = False
             self._take_clicks()
+
+    def _follow_strokes(self) -> None:
+        """Say why a stroke has done nothing, and the hint again after one that has done something."""
+        stroke = self._free_hand.take_stroke()
+        if stroke is not None and (stroke or self._hint()) != self.data.hint:
+            self._say(stroke or self._hint())
 
     def update(self) -> None:
         """Say what can be used."""
@@ -251,7 +260,8 @@ class ToolsLogic(SectionLogic[ToolsState]):
                 edit = tool.preview(points, settings)
             except VesselSegError as error:
                 # A click beside a vessel happens all the time: no alarm.
-                self._say(sentence(error))
+                slab = f" {_IN_THE_MIDDLE}" if slab_thickness(self.case.scene) > 0 else ""
+                self._say(f"{sentence(error)}{slab}")
             else:
                 self._offer_edit(tool, edit, points, settings)
         self.update()
