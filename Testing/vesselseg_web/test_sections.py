@@ -108,6 +108,12 @@ def test_another_scan_stops_the_run(case, scan, segment_section, python):
     assert segment_section.data.percent == 0
 
 
+def test_vessels_without_probability_say_so_at_the_sliders(segmented, case):
+    case.scene.RemoveNode(case.probability_node)
+    segmented.update()
+    assert segmented.data.why_no_threshold == ("The probability of these vessels is not there: segment the scan again.")
+
+
 def test_devices(segment_section, case, python):
     case.segmentation.python = python("devices")
     segment_section.ask_for_devices()
@@ -239,6 +245,37 @@ def test_decisions_are_told_with_the_words_of_their_buttons(page, compared, case
     section.undo()
     assert page.data.status == f"Undone: false negative {word}, vessels unchanged."
     assert [row["kind"] for row in errors_section.data.rows] == ["false negative"]
+
+
+def test_keys_without_a_comparison_say_what_is_missing(page, compare_section, errors_section):
+    for act in (errors_section.next, errors_section.previous, compare_section.toggle_map):
+        page.say("")
+        act()
+        assert page.data.status == "Compare with a reference first."
+
+
+def test_undo_says_quietly_that_there_is_nothing(page, case, scan, segment_section):
+    section = CorrectLogic(page, case, lambda changed: None)
+    section.undo()
+    assert (page.data.status, page.data.error) == ("Segment a scan first.", "")
+    case.load_scan(scan, "TOF")
+    segment_section.start()
+    poll(segment_section, lambda: not segment_section.data.running)
+    for act, name in ((section.undo, "undo"), (section.redo, "redo")):
+        act()
+        assert (page.data.status, page.data.error) == (f"There is nothing to {name}.", "")
+
+
+def test_one_is_told_as_one(page, case, scan, segmented, compare_section, errors_section):
+    one = case.label().array.copy()
+    one[0, 0, 0] = 1
+    case.add_reference(scan.with_array(one), "truth")
+    compare_section.start()
+    assert compare_section.data.legend[2]["text"] == "1 voxel, 0.00 ml"
+    poll(compare_section, lambda: "of" in errors_section.data.note)
+    assert errors_section.data.note == "1 of 1 error."
+    errors_section.next()
+    assert errors_section.data.details.startswith("1 voxel, ")
 
 
 def test_decision_without_a_chosen_error_says_what_is_missing(page, compared):

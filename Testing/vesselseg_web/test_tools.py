@@ -77,6 +77,18 @@ def test_click_beside_everything(edited):
     assert edited.data.why_no_apply
 
 
+def test_return_says_why_nothing_is_applied(edited):
+    edited.tools.apply()
+    assert edited.page.data.status == edited.data.why_no_apply != ""
+    edited.tools.toggle("removePiece")
+    edited.tools.apply()
+    assert edited.page.data.status == edited.data.why_no_apply
+    assert edited.data.hint == "Click on it in a slice or in 3D."
+    edited.click_at_once((12, 40, 2))
+    edited.tools.apply()
+    assert "no vessel within" in edited.page.data.status
+
+
 def test_cancel_takes_back_the_preview_and_then_puts_the_tool_down(edited):
     before = edited.label
     edited.tools.toggle("removeBranch")

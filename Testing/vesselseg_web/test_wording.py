@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
-from vesselseg_web.wording import stage_text
+from vesselseg_web.wording import counted, stage_text
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,12 @@ from vesselseg_web.wording import stage_text
 )
 def test_stages(message, preview, expected):
     assert stage_text(message, preview=preview) == expected
+
+
+def test_numbers():
+    assert [counted(number, "voxel") for number in (0, 1, 2, 1500)] == [
+        "0 voxels",
+        "1 voxel",
+        "2 voxels",
+        "1,500 voxels",
+    ]

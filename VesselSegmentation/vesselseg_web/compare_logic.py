@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vesselseg.error_kinds import Colour
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import CompareState
+from vesselseg_web.wording import counted
 from VesselSegmentationLib.review_logic import COMPONENTS, MAP, METRICS, WHOLE_VOLUME
 from VesselSegmentationLib.review_tables import shown_metrics
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Metrics that follow the map at once; the others wait for the worker.
 _AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
+#: Also of keys, which know no buttons that cannot be pressed.
+NOT_COMPARED = "Compare with a reference first."
 _NOT_MEASURED = "metrics that are grey could not be measured: it is tried again after the next correction"
 
 
@@ -63,7 +66,9 @@ class CompareLogic(SectionLogic[CompareState]):
 
     def toggle_map(self) -> None:
         """Show the error map in place of the vessels, or the vessels again."""
-        if self.case.review.error_map is not None:
+        if self.case.review.error_map is None:
+            self.page.say(NOT_COMPARED)
+        else:
             self.data.shown = not self.data.shown
 
     def poll(self) -> None:
@@ -129,7 +134,7 @@ class CompareLogic(SectionLogic[CompareState]):
             {
                 "title": entry.title,
                 "colour": css_colour(entry.colour),
-                "text": f"{entry.voxels:,} voxels, {entry.volume_mm3 / 1000:.2f} ml",
+                "text": f"{counted(entry.voxels, 'voxel')}, {entry.volume_mm3 / 1000:.2f} ml",
                 "volume": f"{entry.volume_mm3 / 1000:.2f} ml",
             }
             for entry in error_map.legend()

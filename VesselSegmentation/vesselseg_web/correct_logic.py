@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trame_server.utils.typed_state import TypedState
 
+from vesselseg_web.compare_logic import NOT_COMPARED
 from vesselseg_web.free_hand_logic import FreeHandLogic
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import CorrectState, SegmentState
@@ -80,11 +81,11 @@ class CorrectLogic(SectionLogic[CorrectState]):
 
     def undo(self) -> None:
         """Take the last step back."""
-        self._step(self.case.edits.undo, "Undone")
+        self._step("undo", lambda: self.case.edits.can_undo, self.case.edits.undo, "Undone")
 
     def redo(self) -> None:
         """Do the last undone step again."""
-        self._step(self.case.edits.redo, "Done again")
+        self._step("redo", lambda: self.case.edits.can_redo, self.case.edits.redo, "Done again")
 
     def poll(self) -> None:
         """Notice steps that others have made, such as a threshold."""
@@ -104,7 +105,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
         compared = self.case.review.error_map is not None
         self.data.why_not = "" if self.case.edits.target is not None else "Segment a scan first."
         # What is decided while a segmentation runs would be lost with the history when it ends.
-        self.data.why_no_decision = self.tools.why_no_edit() or ("" if compared else "Compare with a reference first.")
+        self.data.why_no_decision = self.tools.why_no_edit() or ("" if compared else NOT_COMPARED)
         self._show_steps()
 
     def comparison_changed(self, changed: set[str]) -> None:
@@ -124,11 +125,13 @@ class CorrectLogic(SectionLogic[CorrectState]):
         self._take_changes(decided=True)
         self.update()
 
-    def _step(self, step: Callable[[], EditStep], word: str) -> None:
-        if self._segment.running:
-            self.page.say(self.tools.why_no_edit())  # keys know no buttons that cannot be pressed
-            return
+    def _step(self, name: str, possible: Callable[[], bool], step: Callable[[], EditStep], word: str) -> None:
         with self.page.reporting():
+            self.case.edits.poll()  # a stroke that has just ended is a step, too
+            why_not = self.tools.why_no_edit() or ("" if possible() else f"There is nothing to {name}.")
+            if why_not:
+                self.page.say(why_not)  # keys know no buttons that cannot be pressed
+                return
             done = step()
             self.tools.catch_up()  # before the next click, which is meant for what is there now
             self.page.say(f"{word}: {step_text(done)}.")

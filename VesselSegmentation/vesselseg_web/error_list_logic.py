@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vesselseg.error_components import ErrorComponent
-from vesselseg_web.compare_logic import css_colour
+from vesselseg_web.compare_logic import NOT_COMPARED, css_colour
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import ErrorListState
+from vesselseg_web.wording import counted
 from VesselSegmentationLib.component_marks import DECISION_WORDS
 from VesselSegmentationLib.review_logic import COMPONENTS
 
@@ -67,6 +68,7 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
     def _go(self, step: Callable[[ErrorNavigator], ErrorComponent | None]) -> None:
         navigator = self.case.review.navigator
         if navigator is None:
+            self.page.say(NOT_COMPARED)
             return
         with self.page.reporting():
             step(navigator)
@@ -95,7 +97,7 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
             elif listing.failed:
                 self.data.note = "The errors could not be listed: it is tried again after the next correction."
             else:
-                self.data.note = f"{len(shown):,} of {listing.count:,} errors" + (
+                self.data.note = f"{len(shown):,} of {counted(listing.count, 'error')}" + (
                     f", the first {_ROWS} are listed." if len(shown) > _ROWS else "."
                 )
         self._show_chosen()
@@ -112,7 +114,7 @@ def _decision(component: ErrorComponent, mark: Mark | None) -> str:
 
 
 def _details(component: ErrorComponent, navigator: ErrorNavigator) -> str:
-    parts = [f"{component.voxels:,} voxels", f"largest radius {component.radius_mm:.1f} mm"]
+    parts = [counted(component.voxels, "voxel"), f"largest radius {component.radius_mm:.1f} mm"]
     position = navigator.position_of(component)
     places = (f"{letters[value < 0]} {abs(value):.1f}" for letters, value in zip(("RL", "AP", "SI"), position))
     parts.append(f"at {', '.join(places)} mm")

@@ -23,6 +23,7 @@ _REST_SECONDS = 0.2
 _SAME = 1e-6
 _MASKS = {"auto": "Find the brain", "none": "None: whole scan"}
 _GIVEN_MASK = "given"
+NO_PROBABILITY = "The probability of these vessels is not there: segment the scan again."
 _WAIT = "Wait until the segmentation is done, or cancel it."
 _AUTOMATIC_DEVICE = {"title": "Automatic", "value": "auto"}
 
@@ -174,7 +175,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
         if running:
             data.why_no_threshold = _WAIT
         elif self.case.probability_node is None:
-            data.why_no_threshold = "Segment a scan first."
+            data.why_no_threshold = NO_PROBABILITY if self.case.has_vessels else "Segment a scan first."
         self._show_masks()
 
     def _on_scan(self) -> None:

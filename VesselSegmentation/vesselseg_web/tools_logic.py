@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from trame_server.utils.typed_state import TypedState
 
 from vesselseg.errors import VesselSegError
+from vesselseg_web.compare_logic import NOT_COMPARED
 from vesselseg_web.free_hand_logic import FreeHandLogic
 from vesselseg_web.page_logic import PageLogic, SectionLogic, sentence
 from vesselseg_web.page_tools import DecideError, PageToolSettings
+from vesselseg_web.segment_logic import NO_PROBABILITY
 from vesselseg_web.states import SegmentState, ToolsState
 from vesselseg_web.tool_list import (
     TOOLS,
@@ -24,6 +26,7 @@ from vesselseg_web.tool_list import (
     vessel_choices,
 )
 from vesselseg_web.view_clicks import ViewClicks
+from vesselseg_web.wording import counted
 from VesselSegmentationLib.edit_tools import EditTool
 from VesselSegmentationLib.scan_display import slab_thickness
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _REST_SECONDS = 0.1
 _NO_VESSELS = "Segment a scan first."
 _IN_THE_MIDDLE = "The slab is on: clicks in a slice act in its middle."
+_NOT_SHOWN = "Nothing is shown that could be applied: choose a tool and click."
 _RUNNING = "Wait until the segmentation is done, or cancel it."
 
 
@@ -138,11 +142,14 @@ class ToolsLogic(SectionLogic[ToolsState]):
         if self.why_no_edit():
             self._say(self.why_no_edit())  # keys know no buttons that cannot be pressed
             return
+        former = self.data.hint
         self.catch_up()
         if self._moved_at is not None:
             self._preview()
         offer = self._offer
         if offer is None:
+            if self.data.hint == former:  # else it says already what the last click was
+                self.page.say(_NOT_SHOWN)
             return
         self._withdraw()
         done = False
@@ -202,7 +209,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
             }
             for tool in TOOLS
         ]
-        waits = "" if self._offer is not None else "Nothing is shown that could be applied: choose a tool and click."
+        waits = "" if self._offer is not None else _NOT_SHOWN
         data.why_no_apply = self.why_no_edit() or waits
         data.why_no_cancel = "" if self._chosen is not None else "No tool is chosen."
 
@@ -218,9 +225,9 @@ class ToolsLogic(SectionLogic[ToolsState]):
             return reason
         errors = self.case.edits.errors
         if tool.kind.needs_probability and self.case.probability_node is None:
-            return "The probability of these vessels is not there: segment the scan again."
+            return NO_PROBABILITY
         if tool.kind.needs_comparison and (errors is None or not errors.applies):
-            return "Compare with a reference first."
+            return NOT_COMPARED
         return ""
 
     def _take_clicks(self) -> None:
@@ -274,7 +281,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
         only_notes = isinstance(tool, DecideError) and tool.only_notes(settings)
         self.case.edits.show_preview(edit, kept=only_notes)
         self._offer = _Offer(lambda: tool.commit(edit, points, settings), text, self._present())
-        counts = f" ({edit.voxels_added:,} voxels added, {edit.voxels_removed:,} removed)"
+        counts = f" ({counted(edit.voxels_added, 'voxel')} added, {edit.voxels_removed:,} removed)"
         if only_notes or tool.only_names:
             counts = ""
         self._say(f"{text[:1].upper()}{text[1:]}{counts}? Apply or Cancel.")

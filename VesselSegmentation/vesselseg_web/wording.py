@@ -48,6 +48,17 @@ def stage_text(message: str, *, preview: bool = False) -> str:
     return f"{text}. The preview is coarse." if preview else text
 
 
+def counted(number: int, what: str) -> str:
+    """Say how many there are of something.
+
+    Examples
+    --------
+    >>> counted(1, "voxel"), counted(2000, "voxel")
+    ('1 voxel', '2,000 voxels')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def step_text(step: EditStep) -> str:
     """Say what a step has done, with the names that the buttons of the page have."""
     decision = step.tool.removeprefix(_MARK)
