@@ -7,6 +7,7 @@ import slicer
 from vtkmodules.vtkCommonCore import vtkStringArray
 
 from vesselseg.volume import Volume
+from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.segment_voxels import oriented_image
 from VesselSegmentationLib.segmentation_nodes import set_segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
@@ -33,6 +34,14 @@ def add_segmentation(scene, scan, label, name, role="vessels"):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     segment_id = set_segment_label(node, scan, volume_from_node(scan).with_array(label), name=name, role=role)
     return node, segment_id
+
+
+def two_sources(scene, scan):
+    """Put both labels into a scene, as segmentations of the scan."""
+    return tuple(
+        LabelSource(*add_segmentation(scene, scan, label, name))
+        for label, name in zip(two_labels(), ("Vessels", "Truth"))
+    )
 
 
 def add_labelmap(scene, label, geometry, name="reference"):

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, exported, paint, two_labels
+from compared_labels import (
+    SHAPE,
+    add_labelmap,
+    add_segmentation,
+    expected_map,
+    exported,
+    paint,
+    two_labels,
+    two_sources,
+)
 from vesselseg.error_kinds import PALETTES, ErrorKind, wording_of_two
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
@@ -33,10 +42,7 @@ def scan(add_scan):
 
 @pytest.fixture
 def sources(scene, scan):
-    return tuple(
-        LabelSource(*add_segmentation(scene, scan, label, name))
-        for label, name in ((FOUND, "Vessels"), (TRUTH, "Truth"))
-    )
+    return two_sources(scene, scan)
 
 
 @pytest.fixture

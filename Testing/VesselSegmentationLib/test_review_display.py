@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels
+from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels, two_sources
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import COMPONENTS, MAP, ReviewLogic
@@ -24,10 +24,7 @@ def scan(add_scan):
 
 @pytest.fixture
 def sources(scene, scan):
-    return tuple(
-        LabelSource(*add_segmentation(scene, scan, label, name))
-        for label, name in ((FOUND, "Vessels"), (TRUTH, "Truth"))
-    )
+    return two_sources(scene, scan)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, paint, two_labels
+from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, paint, two_labels, two_sources
 from vesselseg.error_kinds import wording_of_two
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
@@ -41,10 +41,7 @@ def scan(add_scan):
 
 @pytest.fixture
 def sources(scene, scan):
-    return tuple(
-        LabelSource(*add_segmentation(scene, scan, label, name))
-        for label, name in ((FOUND, "Vessels"), (TRUTH, "Truth"))
-    )
+    return two_sources(scene, scan)
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ from PIL import Image
 
 pytest.importorskip("trame_slicer", reason="its views render without a display")
 
-from compared_labels import SHAPE, add_segmentation, two_labels
+from compared_labels import SHAPE, two_labels, two_sources
 from vesselseg.error_kinds import PALETTES, ErrorKind
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import set_kind_visible, set_outlined, set_palette
 from VesselSegmentationLib.error_map_nodes import ErrorMapNode
 from VesselSegmentationLib.error_navigator import ErrorNavigator
-from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import set_map_shown
 from VesselSegmentationLib.scan_display import (
     PROJECTION,
@@ -57,10 +56,7 @@ def scan(application):
 
 @pytest.fixture
 def sources(application, scan):
-    return tuple(
-        LabelSource(*add_segmentation(application.scene, scan, label, name))
-        for label, name in ((FOUND, "Vessels"), (TRUTH, "Truth"))
-    )
+    return two_sources(application.scene, scan)
 
 
 @pytest.fixture
