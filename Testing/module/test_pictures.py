@@ -85,7 +85,7 @@ def test_pictures_of_a_comparison(
     panel.ui.figureGroupBox.collapsed = False
     with themed(theme):
         check_layout(panel)
-        picture = grab(panel, 1950)
+        picture = grab(panel, 2060)
     save(picture, artefacts / f"panel-review-{theme}.png")
     assert (picture.mean() > 128) == (theme == "light")
     for color in ((230, 26, 26), (26, 204, 51), (38, 89, 255)):  # of the legend
