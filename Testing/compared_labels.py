@@ -44,6 +44,14 @@ def two_sources(scene, scan):
     )
 
 
+def follow(review):
+    """Do the quick steps of a comparison, all but the metrics, and say what they changed."""
+    changed = set()
+    while step := review.poll():
+        changed |= step
+    return changed
+
+
 def add_labelmap(scene, label, geometry, name="reference"):
     node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", name)
     set_node_volume(node, Volume(label, geometry))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels, two_sources
+from compared_labels import SHAPE, add_labelmap, add_segmentation, follow, paint, two_labels, two_sources
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import COMPONENTS, MAP, ReviewLogic
@@ -32,14 +32,6 @@ def logic(scene):
     logic = ReviewLogic(scene)
     yield logic
     logic.stop()
-
-
-def follow(logic):
-    """Do the quick steps, all but the metrics, and say what they changed."""
-    changed = set()
-    while step := logic.poll(metrics=False):
-        changed |= step
-    return changed
 
 
 def seen(source, segment_id=""):

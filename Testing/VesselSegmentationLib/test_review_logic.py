@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, paint, two_labels, two_sources
+from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, follow, paint, two_labels, two_sources
 from vesselseg.error_kinds import wording_of_two
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
@@ -49,16 +49,6 @@ def logic(scene):
     logic = ReviewLogic(scene)
     yield logic
     logic.stop()
-
-
-def follow(logic):
-    """Do the quick steps, all but the metrics, and say what they changed."""
-    changed = set()
-    while True:
-        step = logic.poll()
-        if not step:
-            return changed
-        changed |= step
 
 
 def assert_same(values, expected):

@@ -12,7 +12,7 @@ from vesselseg.baselines.frangi import vesselness
 from vesselseg.baselines.threshold import best_threshold
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.synthesis.scan import UNSURE
+from vesselseg.image_io import UNSURE
 from vesselseg.volume import Volume
 
 HAS_MAXFLOW = importlib.util.find_spec("maxflow") is not None

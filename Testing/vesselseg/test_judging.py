@@ -13,10 +13,9 @@ import SimpleITK as sitk
 from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import write_volume
+from vesselseg.image_io import UNSURE, write_volume
 from vesselseg.judging import read_drawn_case
 from vesselseg.metrics import evaluate
-from vesselseg.synthesis.scan import UNSURE
 from vesselseg.volume import Volume
 
 GEOMETRY = Geometry((48, 44, 40), (0.6, 0.6, 0.6))

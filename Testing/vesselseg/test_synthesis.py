@@ -14,6 +14,7 @@ from scipy.ndimage import label as label_pieces
 from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.image_io import UNSURE
 from vesselseg.synthesis.background import (
     Background,
     brain_box,
@@ -24,7 +25,7 @@ from vesselseg.synthesis.background import (
 from vesselseg.synthesis.dataset import grown_scene, synthesize, tree_number, write_drawn_scan
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.growth import grow_tree
-from vesselseg.synthesis.scan import UNSURE, Acquisition, take_scan
+from vesselseg.synthesis.scan import Acquisition, take_scan
 from vesselseg.synthesis.sinuses import with_sinuses
 from vesselseg.synthesis.tissue import random_field
 from vesselseg.synthesis.trees import (

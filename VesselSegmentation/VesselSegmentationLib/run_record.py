@@ -20,10 +20,10 @@ _SUMMARY_ATTRIBUTE = "vesselseg.summary"
 _RUN = "vesselseg.run"
 #: Attributes of a segmentation that tell of its run.
 RUN_ATTRIBUTES = (_SUMMARY_ATTRIBUTE, _RUN)
-_THRESHOLD_TAG = "vesselseg.threshold"
-_MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
+THRESHOLD_TAG = "vesselseg.threshold"
+MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
 #: Tags of a segment that say how it was made; they change only when it is made anew.
-RUN_TAGS = (WRITTEN_TAG, _THRESHOLD_TAG, _MIN_COMPONENT_TAG, _RUN)
+RUN_TAGS = (WRITTEN_TAG, THRESHOLD_TAG, MIN_COMPONENT_TAG, _RUN)
 
 #: What front ends show of a run, and what kind of value it is.
 _SHOWN: dict[str, type | tuple[type, ...]] = {
@@ -82,8 +82,8 @@ def record_threshold(segmentation_node: Any, threshold: float, min_component_mm3
     """Remember what made the vessel segment from the probability map."""
     segment_id = segment_with_role(segmentation_node)
     if segment_id is not None:
-        set_segment_tag(segmentation_node, segment_id, _THRESHOLD_TAG, repr(float(threshold)))
-        set_segment_tag(segmentation_node, segment_id, _MIN_COMPONENT_TAG, repr(float(min_component_mm3)))
+        set_segment_tag(segmentation_node, segment_id, THRESHOLD_TAG, repr(float(threshold)))
+        set_segment_tag(segmentation_node, segment_id, MIN_COMPONENT_TAG, repr(float(min_component_mm3)))
 
 
 def recorded_threshold(segmentation_node: Any) -> tuple[float, float] | None:
@@ -91,7 +91,7 @@ def recorded_threshold(segmentation_node: Any) -> tuple[float, float] | None:
     segment_id = segment_with_role(segmentation_node)
     if segment_id is None:
         return None
-    tags = [segment_tag(segmentation_node, segment_id, tag) for tag in (_THRESHOLD_TAG, _MIN_COMPONENT_TAG)]
+    tags = [segment_tag(segmentation_node, segment_id, tag) for tag in (THRESHOLD_TAG, MIN_COMPONENT_TAG)]
     try:
         threshold, min_component_mm3 = float(tags[0]), float(tags[1])
     except ValueError:

@@ -75,6 +75,15 @@ def without(volume: Volume, unsure: Volume | None) -> Volume:
     return volume.with_array(np.where(uncounted, volume.array.dtype.type(0), volume.array))
 
 
+def counted_mask(reference: Volume, unsure: Volume | None, mask: Volume | None) -> Volume | None:
+    """Return the mask inside which a reference can be counted: a given one without the unsure places; None for all."""
+    if unsure is None:
+        return mask
+    if mask is None:
+        return unsure.with_array(1 - unsure.array)
+    return without(on_grid_of(mask, reference, what="the mask"), unsure)
+
+
 def label_on_grid_of(
     label: Volume, target: Volume, *, what: str = "the segmentation", of: str = "the reference"
 ) -> NDArray[np.bool_]:

@@ -142,9 +142,8 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
             files, one_scale = _by_position(where, list(series.files))
             reader = sitk.ImageSeriesReader()
             reader.SetFileNames(files)
-            if (
-                not one_scale
-            ):  # ITK takes the type of voxels from the first slice, which may not hold the others' values
+            if not one_scale:
+                # ITK takes the type of voxels from the first slice, which may not hold the others' values.
                 reader.SetOutputPixelType(sitk.sitkFloat32)
             return reader.Execute()
     except RuntimeError as error:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from vesselseg.dicom_io import DicomSeries
 
+logger = logging.getLogger("vesselseg")
+
 _BLOCK_BYTES = 1 << 20
 #: How far products of two axes may be from those of axes at right angles: files round their directions.
 _LARGEST_SHEAR = 1e-3
 #: Endings of image files that can be written: of single files, so that a rename puts them in place.
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-logger = logging.getLogger("vesselseg")
-
 #: Value of label voxels that count neither as vessel nor as background, as `vesselseg.synthesis` writes them.
 UNSURE = 255
 #: What can be read, in words.

@@ -15,11 +15,11 @@ from vesselseg.baselines import find_baseline
 from vesselseg.case_matching import subject_of
 from vesselseg.engines import plan_run
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import read_label, read_volume
+from vesselseg.image_io import UNSURE, read_label, read_volume
 from vesselseg.models import find_model
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.resampling import AxialView
-from vesselseg.training.data import UNSURE, read_sure_label
+from vesselseg.training.data import read_sure_label
 from vesselseg.volume import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -34,7 +34,7 @@ class DrawnCase:
     name : str
     scan : Volume
     truth : Volume
-        1 vessel, 0 none, `vesselseg.training.data.UNSURE` not counted.
+        1 vessel, 0 none, `vesselseg.image_io.UNSURE` not counted.
     brain : Volume or None
         Mask of the brain, not dilated; None to look everywhere.
     radius : Volume or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from VesselSegmentationLib.component_marks import DECISION_WORDS
 from VesselSegmentationLib.edit_history import AUTOMATIC
 from VesselSegmentationLib.edit_steps import EditStep, TagChange
-from VesselSegmentationLib.run_record import RUN_TAGS
+from VesselSegmentationLib.run_record import MIN_COMPONENT_TAG, THRESHOLD_TAG
 
 #: Stages of workers.
 _STAGES = {
@@ -23,7 +23,6 @@ _STAGES = {
 }
 _PART = "part "
 _PREVIEW_SHOWN = "preview shown; "
-_WRITTEN, _THRESHOLD, _SMALLEST, _RUN = RUN_TAGS
 _MARK = "mark "
 
 
@@ -68,7 +67,7 @@ def step_text(step: EditStep) -> str:
     if step.tool == AUTOMATIC:
         # After a run, too, it is the threshold that has made the vessels; steps in a row are one.
         tags = next((each.after for each in reversed(step.companions) if isinstance(each, TagChange)), {})
-        if _THRESHOLD in tags and _SMALLEST in tags:
-            threshold, smallest = float(tags[_THRESHOLD]), float(tags[_SMALLEST])
+        if THRESHOLD_TAG in tags and MIN_COMPONENT_TAG in tags:
+            threshold, smallest = float(tags[THRESHOLD_TAG]), float(tags[MIN_COMPONENT_TAG])
             return f"threshold {threshold:.2f}, pieces of at least {smallest:.1f} mm³"
     return step.description

@@ -38,7 +38,7 @@ class Segmenter(Protocol):
         inside : ndarray of bool, shape (Z, Y, X)
             Where vessels are looked for.
         truth : ndarray, shape (Z, Y, X)
-            1 vessel, 0 none, `vesselseg.synthesis.scan.UNSURE` not counted. Only baselines whose `picks_on_truth` is
+            1 vessel, 0 none, `vesselseg.image_io.UNSURE` not counted. Only baselines whose `picks_on_truth` is
             set look at it.
 
         Returns

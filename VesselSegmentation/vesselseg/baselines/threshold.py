@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vesselseg.baselines import register
 from vesselseg.errors import VesselSegError
-from vesselseg.synthesis.scan import UNSURE
+from vesselseg.image_io import UNSURE
 from vesselseg.volume import Volume
 
 
@@ -29,7 +29,7 @@ def best_threshold(values: NDArray[Any], inside: NDArray[np.bool_], truth: NDArr
     inside : ndarray of bool, shape (Z, Y, X)
         Only these voxels count.
     truth : ndarray, shape (Z, Y, X)
-        1 vessel, 0 none, `vesselseg.synthesis.scan.UNSURE` not counted.
+        1 vessel, 0 none, `vesselseg.image_io.UNSURE` not counted.
 
     Returns
     -------

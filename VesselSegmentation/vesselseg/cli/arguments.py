@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from vesselseg.cli.reporter import PROGRESS_CHOICES
@@ -25,3 +27,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, *, keep: bool = False)
     )
     # For front ends that hold the other end of the pipe: the work ends when they do.
     parser.add_argument("--stop-with-stdin", action="store_true", default=stop, help=argparse.SUPPRESS)
+
+
+def check_files(files: Iterable[str]) -> None:
+    """Refuse files that are not there, where each would be read only after long work, or by somebody else."""
+    from vesselseg.errors import VesselSegError
+
+    for path in files:
+        if not Path(path).exists():
+            raise VesselSegError(f"there is no file {path}", "check the path")

@@ -92,17 +92,16 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
 
 def _regions(segmentation: Any, reference: Any, mask: Any, tolerance_mm: float) -> dict[str, dict[str, float]]:
     """Return the metrics by region, that of the mask first."""
-    from vesselseg.comparison import on_grid_of, without
+    from vesselseg.comparison import counted_mask
     from vesselseg.image_io import read_label, read_reference
     from vesselseg.metrics import evaluate
 
     found, (truth, unsure) = read_label(segmentation), read_reference(reference)
-    everywhere = None if unsure is None else unsure.with_array(1 - unsure.array)
-    regions = {"whole volume": evaluate(found, truth, mask=everywhere, nsd_tolerance_mm=tolerance_mm)}
-    if mask:
-        inside = without(on_grid_of(read_label(mask), truth, what="the mask"), unsure)
-        regions = {"inside mask": evaluate(found, truth, mask=inside, nsd_tolerance_mm=tolerance_mm)} | regions
-    return regions
+    masks = {"inside mask": read_label(mask)} if mask else {}
+    return {
+        name: evaluate(found, truth, mask=counted_mask(truth, unsure, each), nsd_tolerance_mm=tolerance_mm)
+        for name, each in {**masks, "whole volume": None}.items()
+    }
 
 
 def _values(regions: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 from vesselseg.baselines import baseline_names
+from vesselseg.cli.arguments import check_files
 from vesselseg.cli.reporter import Reporter
 from vesselseg.engines import PRECISION_CHOICES
 
@@ -84,9 +85,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         inputs=[file for files in args.real for file in files],
         overwrite=args.overwrite,
     )
-    for file in (file for files in args.real for file in files):
-        if not Path(file).exists():
-            raise VesselSegError(f"there is no file {file}", "check the path")
+    check_files(file for files in args.real for file in files)
     methods: list[Method] = [ModelMethod(name, args.device, args.precision) for name in dict.fromkeys(args.models)]
     methods += [BaselineMethod(name) for name in dict.fromkeys(args.baselines)]
     if not methods:

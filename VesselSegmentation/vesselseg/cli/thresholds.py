@@ -29,7 +29,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure a probability map at all thresholds."""
     import contextlib
 
-    from vesselseg.comparison import on_grid_of, without
+    from vesselseg.comparison import counted_mask
     from vesselseg.errors import VesselSegError
     from vesselseg.figure_parts import FigureStyle
     from vesselseg.figure_thresholds import draw_threshold_figure
@@ -51,10 +51,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     check_outputs((args.csv, args.json, args.figure), inputs=inputs, overwrite=args.overwrite)
     reporter.progress(0.0, "reading")
     reference, unsure = read_reference(args.reference)
-    mask = read_label(args.mask) if args.mask else None
-    if unsure is not None:
-        counted = unsure.with_array(1 - unsure.array)
-        mask = counted if mask is None else without(on_grid_of(mask, reference, what="the mask"), unsure)
+    mask = counted_mask(reference, unsure, read_label(args.mask) if args.mask else None)
     analysis = analyse_thresholds(
         read_volume(args.probability), reference, mask=mask,
         detailed=() if args.overlap_only else DETAILED_THRESHOLDS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
-from pathlib import Path
 
+from vesselseg.cli.arguments import check_files
 from vesselseg.cli.reporter import Reporter
 
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Serve the page until Ctrl-C."""
-    _check_files(args.files)
+    check_files(args.files)
     check_installed()
     if args.visit:
         from vesselseg_web.visit_server import serve_visit
@@ -71,15 +71,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         ready=ready,
     )
     return 0
-
-
-def _check_files(files: list[str]) -> None:
-    """Refuse files that are not there: each visitor would be told, but not who started the server."""
-    from vesselseg.errors import VesselSegError
-
-    for path in files:
-        if not Path(path).exists():
-            raise VesselSegError(f"there is no file {path}", "check the path")
 
 
 def check_installed() -> None:

@@ -89,10 +89,11 @@ def draw(tree: Tree, geometry: Geometry, *, step: float | None = None, supersamp
                 continue
             box = tuple(slice(low[a], high[a] + 1) for a in (2, 1, 0))
             ends, radii = points[k : k + 2], branch.radii[k : k + 2]
+            distance, wall = _distances(ends, radii, low, high, spacing, supersampling)
             if supersampling == 1:
-                filled, wall = _flat_share(*_distances(ends, radii, low, high, spacing), spacing)
+                filled = _flat_share(distance, wall, voxel)
             else:
-                inside, wall = _lumen_points(*_distances(ends, radii, low, high, spacing, supersampling), supersampling)
+                inside, wall = _by_voxel(distance <= wall, supersampling), _by_voxel(wall, supersampling).mean(axis=-1)
                 filled = inside.mean(axis=-1, dtype=np.float32)
                 lumen[box] |= np.packbits(inside, axis=-1)
             # Where several vessels fill a voxel alike, as at forks, it belongs to the widest.
@@ -114,7 +115,7 @@ def _distances(
     low: NDArray[np.int_],
     high: NDArray[np.int_],
     spacing: NDArray[np.float64],
-    supersampling: int = 1,
+    supersampling: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how far the points of a box lie from the axis of a cone, and its radius there, shape (Z, Y, X), in mm."""
     parts = (np.arange(supersampling) + 0.5) / supersampling - 0.5
@@ -126,21 +127,9 @@ def _distances(
     return distance, radii[0] + share * (radii[1] - radii[0])
 
 
-def _flat_share(
-    distance: NDArray[np.float64], wall: NDArray[np.float64], spacing: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how much of each voxel is lumen, by the distance of its centre, and the radius."""
-    voxel = float(np.prod(spacing) ** (1 / 3))
-    filled = np.clip(0.5 + (wall - distance) / voxel, 0.0, 1.0) * np.minimum(np.pi * (wall / voxel) ** 2, 1.0)
-    return filled, wall
-
-
-def _lumen_points(
-    distance: NDArray[np.float64], wall: NDArray[np.float64], supersampling: int
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return which points of each voxel are lumen, shape (Z, Y, X, points), and the mean radius, shape (Z, Y, X)."""
-    inside, walls = (_by_voxel(part, supersampling) for part in (distance <= wall, wall))
-    return inside, walls.mean(axis=-1)
+def _flat_share(distance: NDArray[np.float64], wall: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
+    """Return how much of each voxel is lumen, by the distance of its centre from the axis."""
+    return np.clip(0.5 + (wall - distance) / voxel, 0.0, 1.0) * np.minimum(np.pi * (wall / voxel) ** 2, 1.0)
 
 
 def _by_voxel(fine: NDArray[Any], supersampling: int) -> NDArray[Any]:

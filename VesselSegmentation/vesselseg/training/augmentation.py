@@ -7,8 +7,8 @@ import math
 import torch
 from torch.nn import functional
 
+from vesselseg.image_io import UNSURE
 from vesselseg.training.config import Augmentation
-from vesselseg.training.data import UNSURE
 
 
 def augment_shape(
@@ -34,7 +34,7 @@ def augment_shape(
     -------
     tuple of tensor
         Images, shape (N, Z, size, size), and labels, shape (N, Z', size, size); all slices are changed alike. Where a
-        patch reaches beyond its crop, its label is `vesselseg.training.data.UNSURE`.
+        patch reaches beyond its crop, its label is `vesselseg.image_io.UNSURE`.
     """
     count = images.shape[0]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import read_label, read_volume, write_volume
+from vesselseg.image_io import UNSURE, read_label, read_volume, write_volume
 from vesselseg.metrics import evaluate
 from vesselseg.models import Manifest, import_model, list_models
 from vesselseg.networks import build_network
@@ -22,7 +22,7 @@ from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.resampling import AxialView, network_spacing, resample
 from vesselseg.segmentation import segment
 from vesselseg.training.config import Augmentation, TrainingConfig
-from vesselseg.training.data import UNSURE, read_sure_label
+from vesselseg.training.data import read_sure_label
 from vesselseg.training.run_folder import RunFolder
 from vesselseg.training.trainer import train
 from vesselseg.volume import Volume

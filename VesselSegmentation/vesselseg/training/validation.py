@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vesselseg.training.data import UNSURE
+from vesselseg.image_io import UNSURE
 from vesselseg.training.losses import Loss
 
 #: Images and labels as `vesselseg.training.patches.PatchStream` gives them.
