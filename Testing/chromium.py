@@ -22,6 +22,8 @@ addEventListener("unhandledrejection", ({ reason }) => {
 """
 #: Milliseconds that a step may take on a machine that is busy with other things.
 _PATIENCE = 240_000
+#: Whether no section is on its way to being open or closed: between press and release a button would move away.
+_AT_REST = "() => !document.querySelector('.v-expansion-panels [class*=expand-transition]')"
 _ARTEFACTS = Path(__file__).parents[1] / "artefacts" / "web"
 
 
@@ -56,6 +58,7 @@ class Visit:
         self.page.goto(address)
 
     def click(self, selector):
+        self.page.wait_for_function(_AT_REST)
         self.page.click(selector)
 
     def double_click(self, selector):
@@ -66,7 +69,14 @@ class Visit:
         self.page.mouse.up(click_count=2)
 
     def see(self, selector):
-        return self.page.wait_for_selector(selector)
+        from playwright.sync_api import TimeoutError
+
+        try:
+            return self.page.wait_for_selector(selector)
+        except TimeoutError as error:
+            # Elsewhere and once in a hundred runs: whoever reads only what the test printed has to see what it saw.
+            error.add_note(f"The page at that time:\n{self.page.inner_text('body')}\nMistakes: {self.mistakes}")
+            raise
 
     def choose_layout(self, name):
         self.click(".v-app-bar .v-select")
@@ -74,6 +84,7 @@ class Visit:
 
     def open_section(self, name):
         self.click(f".vs-{name} .v-expansion-panel-title")
+        self.see(f".vs-{name}.v-expansion-panel--active")
 
     def segment_phantom(self):
         """Load the synthetic scan and segment it."""
