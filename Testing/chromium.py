@@ -63,7 +63,7 @@ class Visit:
 
     def double_click(self, selector):
         """Click twice as a hand does: what the first click changes is there when the second one comes."""
-        self.page.click(selector)
+        self.click(selector)
         self.page.wait_for_timeout(200)
         self.page.mouse.down(click_count=2)
         self.page.mouse.up(click_count=2)
