@@ -10,10 +10,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Resources/model_card.md"]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_to_files_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), f"{name} points to {target}"
+        assert (ROOT / name).parent.joinpath(target).exists(), f"{name} points to {target}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_tables_are_tables(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    for above, line in zip(lines, lines[1:]):
+        if re.fullmatch(r"\|( :?-+:? \|)+", line):
+            assert above.count("|") == line.count("|"), above  # else it is shown as text
 
 
 def test_the_readme_names_the_two_commands_and_every_subcommand() -> None:

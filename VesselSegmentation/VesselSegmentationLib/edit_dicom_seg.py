@@ -129,7 +129,10 @@ def write_dicom_seg(
         If highdicom is not installed, the images are not those of the scan, or they lack what an object needs.
     """
     if importlib.util.find_spec("highdicom") is None:
-        raise VesselSegError("DICOM segmentations need the package highdicom", "install it: pip install highdicom")
+        raise VesselSegError(
+            "DICOM segmentations need the package highdicom",
+            "install it: pip install highdicom (in 3D Slicer's Python console: slicer.util.pip_install('highdicom'))",
+        )
     import highdicom
     from pydicom.uid import ExplicitVRLittleEndian
 
