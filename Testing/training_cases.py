@@ -26,10 +26,10 @@ def tube_scan(seed: int = 0) -> tuple[Volume, Volume]:
     return Volume(array.astype(np.float32), GRID), Volume(tube.astype(np.uint8), GRID)
 
 
-def write_scans(folder: Path, count: int = 2) -> None:
+def write_scans(folder: Path, count: int = 2, first_seed: int = 0) -> None:
     for k in range(count):
         (folder / f"scan{k}").mkdir(parents=True)
-        scan, label = tube_scan(k)
+        scan, label = tube_scan(first_seed + k)
         write_volume(scan, folder / f"scan{k}" / "tof.nii.gz")
         write_volume(label, folder / f"scan{k}" / "label.nii.gz")
 
@@ -47,7 +47,7 @@ def make_config(folder: Path, **entries) -> TrainingConfig:
     """Write scans, unless they are there, and a configuration; return it."""
     if not (folder / "train").exists():
         write_scans(folder / "train", 2)
-        write_scans(folder / "held_out", 1)
+        write_scans(folder / "held_out", 1, first_seed=9)
     return TrainingConfig.read(write_config(folder / "c.json", **{"validation_scans": ["held_out"], **entries}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from training_cases import GRID, MEDIAN, curve, make_config, tube_scan, write_co
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, write_volume
-from vesselseg.training.config import Augmentation, TrainingConfig, shipped_configs
+from vesselseg.training.config import Augmentation, DrawnFolder, TrainingConfig, shipped_configs
 from vesselseg.training.data import PatchSampler, as_training_scan, load_scans, patch_statistics
+from vesselseg.training.drawing import draw_folder
 from vesselseg.training.evaluation import judge_on_real_scan
 from vesselseg.volume import Volume
 
@@ -57,6 +59,8 @@ def test_configuration_finds_scans_beside_itself(tmp_path: Path) -> None:
         ({"seed": 1.5}, "seed"),
         ({"workers": 1.5}, "workers"),
         ({"workers": True}, "workers cannot be true"),
+        ({"workers": 100_000}, "workers is more than"),
+        ({"threads": 100_000}, "threads is more than"),
         ({"choose_threshold": 1}, "choose_threshold"),
         ({"learning_rate": "0.1"}, "learning_rate"),
         ({"patch_size": 64.0}, "patch_size"),
@@ -108,6 +112,8 @@ def test_wrong_configuration_is_named(tmp_path: Path, entries: dict, message: st
     [
         {"options": {"channels": ["4", "8"]}},
         {"loss_options": {"smooth": -1}},
+        {"loss_options": {"smooth": 0}},
+        {"patch_size": 2, "batch_size": 1},
         {"loss": "soft_cldice", "loss_options": {"iterations": 2.5}},
         {"patch_size": 31},
     ],
@@ -287,7 +293,7 @@ def test_a_short_run_learns_a_tube_and_writes_a_model(tmp_path: Path) -> None:
     from vesselseg.training.trainer import train
 
     write_scans(tmp_path / "train", 2)
-    write_scans(tmp_path / "held_out", 1)
+    write_scans(tmp_path / "held_out", 1, first_seed=9)
     config = TrainingConfig.read(write_config(tmp_path / "c.json", validation_scans=["held_out"]))
     fractions: list[float] = []
     manifest = train(config, tmp_path / "out", progress=lambda fraction, message: fractions.append(fraction))
@@ -472,6 +478,28 @@ def test_scans_are_trained_as_the_network_is_given_them(tmp_path: Path) -> None:
     (turned,) = load_scans([str(tmp_path / "train")], tmp_path / "other", MEDIAN)
     np.testing.assert_array_equal(turned.label, expected.label)
     np.testing.assert_allclose(turned.scan, expected.scan, rtol=2e-3)
+
+
+def test_validation_on_a_scan_that_is_trained_on_is_refused(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    config = make_config(tmp_path)
+    shutil.copytree(tmp_path / "train" / "scan1", tmp_path / "held_out" / "another")
+    with pytest.raises(VesselSegError, match=r"scan1 and .*another are the same"):
+        train(config, tmp_path / "out")
+
+
+def test_values_beyond_half_precision_are_told(tmp_path: Path) -> None:
+    write_scans(tmp_path / "train", 1)
+    with pytest.raises(VesselSegError, match="half precision"):
+        load_scans([str(tmp_path / "train")], tmp_path / "cache", {"method": "zscore", "mean": 0, "std": 1e-20})
+
+
+def test_a_grid_too_small_for_an_artery_is_told(tmp_path: Path) -> None:
+    wanted = DrawnFolder(count=1, size=(48, 48, 32), spacing_mm=0.8)
+    with pytest.raises(VesselSegError, match="no artery fits"):
+        draw_folder(wanted, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ _LONGEST_NAME = 200
 _LARGEST_COUNT = 2**63 - 1
 #: In mm: on smaller grids no brain is left beside the air and the neck.
 _SMALLEST_HEAD = 16.0
+#: Processes or threads for each core that are surely a slip of the pen: thousands make a machine unusable.
+_MOST_PER_CORE, _MOST_ANYWHERE = 4, 16
 #: Entries that may change when a run goes on: they decide how fast it is, not what it makes.
 FREE_ENTRIES = ("workers", "threads", "checkpoint_every")
 
@@ -279,6 +281,10 @@ class TrainingConfig:
         least = ("workers", "threads", "patience", "seed", "weight_decay", "learning_rate", "positive_weight")
         if min(getattr(self, name) for name in least) < 0:
             raise VesselSegError(f"{', '.join(least)} must not be negative", "correct them")
+        most = max(_MOST_PER_CORE * (os.cpu_count() or 1), _MOST_ANYWHERE)
+        for name in ("workers", "threads"):
+            if getattr(self, name) > most:
+                raise VesselSegError(f"{name} is more than this machine has use for", f"take at most {most}")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise VesselSegError(f"{name} cannot be '{getattr(self, name)}'", f"choose {', '.join(choices)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import os
@@ -22,6 +23,8 @@ from vesselseg.volume import Volume
 
 #: Crops are this much larger than patches, so that they can be turned and scaled without empty corners.
 CROP_MARGIN = 1.5
+#: Name of the scan in the folder of a case.
+_SCAN = "tof.nii.gz"
 #: Files of a prepared scan, in the order of the fields of `TrainingScan`.
 _PARTS = ("scan", "label", "vessel", "head")
 #: Of the median of the head: tissue is brighter than this, air darker.
@@ -76,6 +79,32 @@ def scan_folders(folders: Sequence[str]) -> list[Path]:
             )
         paths += found
     return paths
+
+
+def refuse_shared_scans(training: Sequence[Path], validation: Sequence[Path]) -> None:
+    """Refuse to validate on a scan that is trained on as well: the same file, whatever its folder.
+
+    Parameters
+    ----------
+    training, validation : sequence of pathlib.Path
+        As `scan_folders` gives them.
+
+    Raises
+    ------
+    VesselSegError
+        If two scans are the same to the last bit.
+    """
+    of_size: dict[int, list[Path]] = {}
+    for path in training:
+        of_size.setdefault((path / _SCAN).stat().st_size, []).append(path)
+    for path in validation:
+        # Few are of one size, and only these have to be read.
+        for twin in of_size.get((path / _SCAN).stat().st_size, []):
+            if filecmp.cmp(twin / _SCAN, path / _SCAN, shallow=False):
+                raise VesselSegError(
+                    f"the scans in {twin} and {path} are the same",
+                    "validation needs scans of its own: draw them with another seed",
+                )
 
 
 def load_scans(
@@ -173,7 +202,13 @@ def as_training_scan(scan: Volume, label: Volume, normalisation: dict[str, Any])
     # Vessel voxels of the same kind are plenty; every third voxel of a coarse grid stands for the head.
     coarse = np.argwhere(relative[::3, ::3, ::3].astype(np.float16) > _HEAD_SIGNAL) * 3
     head = np.asarray(np.ravel_multi_index(tuple(coarse.T), array.shape), dtype=np.int64)
-    return TrainingScan(array.astype(np.float16), target, np.flatnonzero(target == 1), head)
+    with np.errstate(over="ignore"):
+        stored = array.astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise VesselSegError(
+            "normalised values of a scan are larger than half precision holds", "correct the normalisation"
+        )
+    return TrainingScan(stored, target, np.flatnonzero(target == 1), head)
 
 
 def patch_statistics(folders: Sequence[str], sampler_options: dict[str, Any], seed: int) -> dict[str, float]:

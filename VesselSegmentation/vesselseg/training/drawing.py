@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.synthesis.dataset import DrawnScan, grown_scene, scan_of, synthesize, write_drawn_scan
@@ -41,6 +42,11 @@ def draw_folder(wanted: DrawnFolder, folder: Path, progress: ProgressCallback = 
     for scan in drawn:
         index = int(scan.description["index"])
         if index in missing:
+            if not (scan.label.array == 1).any():
+                raise VesselSegError(
+                    f"no artery fits into the head of the seed {wanted.seed} (scan {index})",
+                    "make the grid larger, or take another seed",
+                )
             write_drawn_scan(scan, place(index), overwrite=True)
             missing.discard(index)
         progress(1 - len(missing) / wanted.count, f"drawing scan {wanted.count - len(missing)} of {wanted.count}")

@@ -30,8 +30,8 @@ def build_loss(config: TrainingConfig) -> Loss:
             f"the loss {config.loss} has no option {', '.join(unknown)}", f"it has {', '.join(known[config.loss])}"
         )
     smooth = float(config.loss_options.get("smooth", 1.0))
-    if smooth < 0:
-        raise VesselSegError("smooth must not be negative", "correct it")
+    if smooth <= 0:  # without it the loss of a batch without vessels is no number
+        raise VesselSegError("smooth must be above 0", "correct it")
     if config.loss == "dice":
         return partial(dice_loss, smooth=smooth)
     if config.loss == "dice_cross_entropy":

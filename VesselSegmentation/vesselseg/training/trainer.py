@@ -23,7 +23,13 @@ from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.training.backend import choose_precision, process_count, start_fabric
 from vesselseg.training.checkpoint import load_checkpoint, save_checkpoint
 from vesselseg.training.config import TrainingConfig
-from vesselseg.training.data import TrainingScan, load_scans, patch_statistics, scan_folders
+from vesselseg.training.data import (
+    TrainingScan,
+    load_scans,
+    patch_statistics,
+    refuse_shared_scans,
+    scan_folders,
+)
 from vesselseg.training.losses import build_loss
 from vesselseg.training.patches import PatchStream, sampler_options, validation_patches
 from vesselseg.training.run_folder import RunFolder, versions, without_paths
@@ -156,8 +162,8 @@ class _Run:
             options = sampler_options(config, self.bare)
             found = patch_statistics(folders["training"], options, config.seed) if fabric.is_global_zero else {}
             self.normalisation.update(fabric.broadcast(found))
-        for paths in folders.values():
-            scan_folders(paths)  # all of them are there, before long work
+        # All of them are there, before long work.
+        refuse_shared_scans(scan_folders(folders["training"]), scan_folders(folders["validation"]))
         training: list[TrainingScan] = []
         validation: list[TrainingScan] = []
         # The others then find the prepared scans in the cache.
@@ -383,6 +389,10 @@ def _check_patches(config: TrainingConfig, network: Any) -> None:
             raise VesselSegError(
                 f"{name} is {side}, and the poolings of the network need a multiple of {network.divisor}", "correct it"
             )
+    if any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in network.modules()):
+        deepest = config.batch_size * math.prod(side // network.divisor for side in sides.values())
+        if deepest < 2:  # of one value there is no spread
+            raise VesselSegError("the deepest level of the network sees one voxel only", "take larger or more patches")
 
 
 def _freeze(network: torch.nn.Module, config: TrainingConfig) -> None:
