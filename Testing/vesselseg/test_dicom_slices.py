@@ -146,3 +146,56 @@ def test_slices_of_several_kinds_are_refused(
     write_dicom(scan, tmp_path, leave_out=first, **tags)
     with pytest.raises(VesselSegError, match="several stacks"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (np.uint16, np.int16),
+        (np.uint8, np.uint16),
+    ],
+)
+def test_every_slice_has_its_own_type(
+    first: type, later: type, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    """ITK takes that of the first slice for all, in which other values wrap."""
+    scan = make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8)))
+    expected = np.random.default_rng(0).integers(0, 200, scan.array.shape).astype(np.float32)
+    expected[6:] += -1000 if later is np.int16 else 1000
+    for k, kind in enumerate([first] * 6 + [later] * 6):
+        bits = 8 * np.dtype(kind).itemsize
+        write_dicom(
+            scan,
+            tmp_path,
+            leave_out=tuple(i for i in range(12) if i != k),
+            BitsAllocated=bits,
+            BitsStored=bits,
+            HighBit=bits - 1,
+            PixelRepresentation=int(kind is np.int16),
+            PixelData=expected[k].astype(kind).tobytes(),
+        )
+    np.testing.assert_array_equal(read_volume(tmp_path).array, expected)
+
+
+@pytest.mark.parametrize("spacing", [None, ["0", "0"], ["0.5"], ["0.5", "-0.5"]], ids=["none", "0", "one", "negative"])
+@pytest.mark.parametrize("where", ["series", "slice"])
+def test_slices_that_do_not_say_how_large_their_pixels_are_are_refused(
+    spacing: list[str] | None, where: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    """ITK takes 1 mm for them, and gives no word."""
+    write_dicom(make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8))), tmp_path, ImagerPixelSpacing=["0.5", "0.5"])
+    for path in tmp_path.iterdir():
+        _changed(path, lambda data: data.__delattr__("PixelSpacing"))
+        if spacing is not None:
+            _changed(path, lambda data: setattr(data, "PixelSpacing", spacing))
+    with pytest.raises(VesselSegError, match="does not say how large its pixels are"):
+        read_volume(tmp_path if where == "series" else min(tmp_path.iterdir()))
+
+
+def test_enhanced_objects_of_one_slice_each_are_a_series(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan(OBLIQUE)
+    for k in range(OBLIQUE.size[2]):
+        write_enhanced_dicom(tmp_path / f"{k}.dcm", scan, [k])
+    again = read_volume(tmp_path)
+    assert again.geometry.same_grid(OBLIQUE)
+    np.testing.assert_array_equal(again.array, np.floor(scan.array))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,6 +175,31 @@ def test_a_packed_scan_with_a_wrong_sum_is_refused(tmp_path: Path) -> None:
     sitk.ReadImage(str(tmp_path / "scan.nii.gz"))
     with pytest.raises(VesselSegError, match="is not complete"):
         read_volume(tmp_path / "scan.nii.gz")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "wrong sum", "broken off", "too short", "unknown size"])
+def test_packed_voxels_of_mha_that_are_damaged_are_refused(
+    damage: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    """ITK takes whatever comes out of them."""
+    write_volume(make_scan(), tmp_path / "scan.mha")
+    content = (tmp_path / "scan.mha").read_bytes()
+    mark = b"ElementDataFile = LOCAL\n"
+    header, packed = content[: content.index(mark)], bytearray(content[content.index(mark) + len(mark) :])
+    size = f"CompressedDataSize = {len(packed)}\n".encode()
+    assert size in header
+    if damage == "flipped":
+        packed[len(packed) // 2] ^= 4
+    elif damage == "wrong sum":
+        packed[-1] ^= 1
+    elif damage == "broken off":
+        packed = packed[: len(packed) // 2]
+    elif damage == "too short":
+        packed = bytearray(zlib.compress(zlib.decompress(packed)[:-8]))
+    new_size = b"" if damage == "unknown size" else f"CompressedDataSize = {len(packed)}\n".encode()
+    (tmp_path / "scan.mha").write_bytes(header.replace(size, new_size) + mark + packed)
+    with pytest.raises(VesselSegError, match="cannot be read as an image"):
+        read_volume(tmp_path / "scan.mha")
 
 
 def test_the_same_probability_is_the_same_file(make_scan: Callable[..., Volume], tmp_path: Path) -> None:

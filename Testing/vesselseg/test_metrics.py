@@ -227,3 +227,10 @@ def test_a_straight_vessel_of_even_width_counts_where_it_is_missed_among_others(
     assert missed["topology_sensitivity"] == pytest.approx(0.5, abs=0.05)
     too_much = evaluate(Volume(truth, GEOMETRY), Volume(found, GEOMETRY))
     assert too_much["topology_precision"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_distance_of_the_tolerance_is_within_it_though_nifti_rounds_spacings() -> None:
+    spacing = float(np.float32(0.6))  # 0.60000002384
+    geometry = Geometry(GEOMETRY.size, (spacing,) * 3)
+    found, truth = (Volume(one(5, 5, column), geometry) for column in (4, 5))
+    assert evaluate(found, truth, nsd_tolerance_mm=0.6)["nsd"] == 1

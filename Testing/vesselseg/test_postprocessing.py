@@ -36,6 +36,15 @@ def test_a_piece_of_exactly_the_smallest_volume_stays() -> None:
     assert threshold_probability(Volume(array, geometry), 0.5, 0.0031).array.sum() == 0
 
 
+def test_a_piece_of_exactly_the_smallest_volume_stays_though_nifti_rounds_spacings() -> None:
+    spacing = float(np.float32(0.7))  # 0.69999998808
+    array = np.zeros((12, 12, 12), np.float32)
+    array[1, 1:11, 1:11] = 1.0
+    volume = Volume(array, Geometry((12, 12, 12), (spacing,) * 3))
+    assert threshold_probability(volume, 0.5, 100 * 0.7**3).array.sum() == 100
+    assert threshold_probability(volume, 0.5, 100.5 * 0.7**3).array.sum() == 0
+
+
 def test_diagonal_neighbours_hang_together() -> None:
     array = np.zeros((5, 5, 5), np.float32)
     array[1, 1, 1] = array[2, 2, 2] = array[3, 3, 3] = 1.0

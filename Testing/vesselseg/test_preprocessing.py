@@ -55,6 +55,9 @@ def test_a_box_is_what_it_is_in_the_whole_scan() -> None:
 
 
 def test_scans_that_cannot_be_normalised_are_refused() -> None:
+    flat = (1e6 + np.random.default_rng(0).random((20, 20, 20)) * 4).astype(np.float32)
+    with pytest.raises(VesselSegError, match="next to no contrast"):
+        normalise(flat, {"method": "foreground_median"})
     with pytest.raises(VesselSegError, match="no positive signal"):
         normalise(np.full((8, 8, 8), -3.0, np.float32), {"method": "foreground_median"})
     with pytest.raises(VesselSegError, match="lacks 'std'"):

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vesselseg.dicom_slices import check_directions, check_planes, read_frames, slice_order
+from vesselseg.dicom_slices import (
+    check_directions,
+    check_pixel_spacing,
+    check_planes,
+    has_frames,
+    read_frames,
+    slice_order,
+)
 from vesselseg.errors import VesselSegError
 from vesselseg.itk_messages import quiet_itk
 
@@ -22,8 +29,9 @@ logger = logging.getLogger("vesselseg")
 
 
 _MODALITY, _DESCRIPTION, _PROTOCOL = "0008|0060", "0008|103e", "0018|1030"
-_ORIENTATION = "0020|0037"
-_RESCALE = ("0028|1052", "0028|1053")
+_ORIENTATION, _PIXEL_SPACING = "0020|0037", "0028|0030"
+#: What the type of a slice's voxels follows from: rescale slope and intercept; bits allocated, bits stored, and sign.
+_VALUES = ("0028|1052", "0028|1053", "0028|0100", "0028|0101", "0028|0103")
 _IMAGE_TYPE, _ANGIO_FLAG, _FRAMES = "0008|0008", "0018|0025", "0028|0008"
 #: What operators and vendors call time-of-flight angiography.
 _TOF_NAMES = re.compile(r"tof|mra(?![a-z])|angio|time.?of.?flight", re.IGNORECASE)
@@ -139,10 +147,10 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
         with quiet_itk():
             if len(series.files) == 1:
                 return read_dicom_file(series.files[0])
-            files, one_scale = _by_position(where, list(series.files))
+            files, one_kind = _by_position(where, list(series.files))
             reader = sitk.ImageSeriesReader()
             reader.SetFileNames(files)
-            if not one_scale:
+            if not one_kind:
                 # ITK takes the type of voxels from the first slice, which may not hold the others' values.
                 reader.SetOutputPixelType(sitk.sitkFloat32)
             return reader.Execute()
@@ -167,7 +175,7 @@ def read_dicom_file(path: str) -> SimpleITK.Image:
     reader = sitk.ImageFileReader()
     reader.SetFileName(path)
     reader.ReadImageInformation()
-    _check_directions(reader, path)
+    _check_slice(reader, path)
     several = reader.GetDimension() == 3 and reader.GetSize()[2] > 1
     return read_frames(path) if several and reader.GetNumberOfComponents() == 1 else reader.Execute()
 
@@ -208,26 +216,30 @@ def _described(files: list[str]) -> DicomSeries:
 
 
 def _by_position(where: str, files: list[str]) -> tuple[list[str], bool]:
-    """Sort the files of single slices along their normal; tell, too, whether all have the same rescale slope."""
+    """Sort the files of single slices along their normal; tell, too, whether all hold values of one kind."""
     import SimpleITK as sitk
 
     where = f"the DICOM series in {where}"
     reader = sitk.ImageFileReader()
-    positions, planes, scales = [], [], set()
+    positions, planes, kinds = [], [], set()
     for name in files:
         reader.SetFileName(name)
         reader.ReadImageInformation()
-        _check_directions(reader, where)
+        _check_slice(reader, where)
         axes = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:3]
         positions.append(reader.GetOrigin()[:3])
-        scales.add(tuple(reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else "" for tag in _RESCALE))
+        kinds.add(tuple(reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else "" for tag in _VALUES))
         planes.append(np.concatenate([axes[:, :2].T.ravel(), reader.GetSpacing()[:2]]))
     check_planes(planes, where=where)
     order, _step = slice_order(np.array(positions), axes[:, 2], where=where)
-    return [files[index] for index in order], len(scales) == 1
+    return [files[index] for index in order], len(kinds) == 1
 
 
-def _check_directions(reader: SimpleITK.ImageFileReader, where: str) -> None:
-    """Refuse a slice whose directions ITK replaces; enhanced objects hold theirs elsewhere, see `read_frames`."""
+def _check_slice(reader: SimpleITK.ImageFileReader, where: str) -> None:
+    """Refuse a slice whose directions or pixel sizes ITK replaces; enhanced objects hold theirs elsewhere."""
     if reader.HasMetaDataKey(_ORIENTATION):
         check_directions(reader.GetMetaData(_ORIENTATION).split("\\"), where=where)
+    if reader.HasMetaDataKey(_PIXEL_SPACING):
+        check_pixel_spacing(reader.GetMetaData(_PIXEL_SPACING).split("\\"), where=where)
+    elif not has_frames(reader.GetFileName()):
+        check_pixel_spacing((), where=where)

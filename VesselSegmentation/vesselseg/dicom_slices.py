@@ -51,6 +51,38 @@ def check_directions(directions: Sequence[float | str], *, where: str) -> None:
         )
 
 
+def check_pixel_spacing(spacing: Sequence[float | str], *, where: str) -> None:
+    """Refuse sizes of pixels for which ITK takes 1 mm.
+
+    Parameters
+    ----------
+    spacing : sequence of float or str
+        Pixel Spacing, as the header has it: distances of rows and of columns, in mm.
+    where : str
+        What they belong to, for messages.
+
+    Raises
+    ------
+    VesselSegError
+        If they are not two finite numbers above 0.
+    """
+    try:
+        row, column = (float(value) for value in spacing)
+    except ValueError:
+        row = column = 0.0
+    # NaN fails both.
+    if not (0 < row < np.inf and 0 < column < np.inf):
+        raise VesselSegError(f"{where} does not say how large its pixels are", "export it again, or as NIfTI")
+
+
+def has_frames(path: str | Path) -> bool:
+    """Tell whether a file is an enhanced (multi-frame) object, which says of its frames where they lie."""
+    from pydicom import dcmread
+
+    tag = "SharedFunctionalGroupsSequence"
+    return tag in dcmread(path, stop_before_pixels=True, specific_tags=[tag], force=True)
+
+
 def check_planes(planes: Sequence[NDArray[np.float64]], *, where: str) -> None:
     """Refuse slices that do not all lie in the same way.
 

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.itk_messages import quiet_itk
+from vesselseg.meta_image import is_whole
 from vesselseg.nifti_io import check_nifti_geometry, nifti_header, no_numbers, read_nifti_voxels
 from vesselseg.output_files import atomic_output
 from vesselseg.volume import Volume
@@ -169,6 +170,8 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
         return _checked(path, read_dicom_folder(path), dtype)
     if size == 0:
         raise VesselSegError(f"{path} is empty", "copy or export it again")
+    if path.name.lower().endswith((".mha", ".mhd")) and not is_whole(path):
+        raise _unreadable(path)
     reader = sitk.ImageFileReader()
     try:
         with quiet_itk(), _name_for_itk(path) as name:
@@ -194,9 +197,7 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
     except (RuntimeError, MemoryError) as error:
         if "orthonormal" in str(error).lower():
             raise _sheared(path) from error
-        raise VesselSegError(
-            f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged"
-        ) from error
+        raise _unreadable(path) from error
     if header:
         check_nifti_geometry(path, header, volume.geometry)
     return volume
@@ -241,6 +242,10 @@ def _sheared(where: Path | str) -> VesselSegError:
     return VesselSegError(
         f"the axes of {where} are not at right angles", "resample it to a grid without shear, or correct its header"
     )
+
+
+def _unreadable(path: Path) -> VesselSegError:
+    return VesselSegError(f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged")
 
 
 def check_layout(path: Path | str, dimension: int, size: list[int], components: int) -> None:

@@ -132,8 +132,8 @@ def threshold_probability(
     label = np.zeros(found.shape, dtype=np.uint8)
     box = bounding_box(found)
     if box is not None:
-        # The tiny share keeps a piece of exactly the smallest volume despite rounding.
-        min_voxels = int(np.ceil(min_component_mm3 / probability.geometry.voxel_volume - 1e-6))
+        # The tiny share keeps a piece of exactly the smallest volume despite rounding: NIfTI holds spacings in 32 bits.
+        min_voxels = int(np.ceil(min_component_mm3 / probability.geometry.voxel_volume * (1 - 1e-6)))
         spared = None if region is None else _cut_faces(region, found.shape)[box]
         label[box] = remove_small_components(np.ascontiguousarray(found[box]), min_voxels, spared)
     return probability.with_array(label)

@@ -26,6 +26,11 @@ def foreground_threshold(array: NDArray[np.floating]) -> float:
     -------
     float
 
+    Raises
+    ------
+    VesselSegError
+        If the intensities lie too close together to be told apart.
+
     References
     ----------
     Otsu N. A threshold selection method from gray-level histograms. IEEE Trans Syst Man Cybern 1979;9:62-66.
@@ -38,7 +43,12 @@ def foreground_threshold(array: NDArray[np.floating]) -> float:
         return float(sample.flat[0])
     # What skimage.filters.threshold_otsu does, to the bit, as the models were trained with it: it takes a third of a
     # second to be imported, before the first slice can be computed.
-    counts, edges = np.histogram(sample, bins=_BINS)
+    try:
+        counts, edges = np.histogram(sample, bins=_BINS)
+    except ValueError as error:  # bins narrower than the steps between numbers of this size
+        raise VesselSegError(
+            "the scan has next to no contrast", "check that it is a TOF-MRA scan; if an offset was added, take it off"
+        ) from error
     counts, centres = counts.astype(np.float32), (edges[:-1] + edges[1:]) / 2
     below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
     mean_below = np.cumsum(counts * centres) / below

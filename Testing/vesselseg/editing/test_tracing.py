@@ -83,6 +83,21 @@ def test_a_path_follows_the_bend_and_not_the_shortcut() -> None:
         assert distances_from_axis(path.points, ISOTROPIC, corners).max() < 1.2
 
 
+@pytest.mark.parametrize("border", [0, 11])
+def test_a_vessel_at_the_border_of_the_scan_is_traced_whole(border: int) -> None:
+    geometry = Geometry((60, 60, 12), (0.5, 0.5, 0.6))
+    vessel = np.zeros(geometry.shape)
+    rows = np.linspace(5, 54, 300)
+    columns = 30 + 6 * np.sin(rows / 8)
+    vessel[border, np.rint(rows).astype(int), np.rint(columns).astype(int)] = 1
+    noise = np.random.default_rng(0).normal(100, 8, geometry.shape)
+    scan = (noise + 1000 * ndimage.gaussian_filter(vessel, 1.0)).astype(np.float32)
+    label = np.zeros(geometry.shape, np.uint8)
+    apply_edit(label, trace(label, geometry, [(border, 5, 34), (border, 54, 33)], scan=scan))
+    assert ndimage.label(label, CUBE)[1] == 1
+    assert np.mean(label[vessel != 0]) > 0.95
+
+
 def test_a_long_path_on_a_fine_grid_is_found_as_well() -> None:
     fine = Geometry((131, 131, 101), (0.3, 0.3, 0.35))
     corners = ((0.1, 0.1, 0.1), (0.1, 0.5, 0.8), (0.9, 0.5, 0.9), (0.9, 0.9, 0.9))

@@ -76,7 +76,8 @@ def measure_calibre(contrast: NDArray[np.floating], places: Numbers, spacing: Nu
         reach = np.linalg.norm(shift, axis=1, keepdims=True)
         shift *= np.minimum(1.0, float(spacing.max()) / np.maximum(reach, 1e-9))
         shift[[0, -1]] = 0.0
-        places = smoothed(places + shift, width / 2)
+        # Beyond the border the last slice seems to go on for ever: without a limit the path would leave the scan.
+        places = np.clip(smoothed(places + shift, width / 2), 0.0, (np.array(contrast.shape) - 1) * spacing)
     rays, _ = _rays(contrast, places, spacing)
     blur = _BLUR * float(np.prod(spacing) ** (1 / 3))
     # A blurred vessel is wider by about the root of the sum of squares; that counts for the thin ones only.
