@@ -156,7 +156,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic = VesselSegmentationLogic()
         self._segment = SegmentSection(self.ui, self.logic, self._update, self._takeSegmentation)
         self._review = ReviewSection(self.ui, self.logic)
-        correct = CorrectSection(self.ui, self.logic, self._showComparison)
+        correct = CorrectSection(self.ui, self.logic, self._showComparison, self._showRun)
         self._sections = (
             ScanSection(self.ui, self.logic),
             self._segment,
@@ -303,6 +303,11 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._review.show_threshold(*applied)
         else:
             self._review.forget_moves()
+
+    def _showRun(self) -> None:
+        """Show what made the vessels that are there again, after undo or redo."""
+        self._showThreshold()
+        self._update()
 
     def _takeSegmentation(self, job: Any) -> None:
         if job.volume_node is not self._parameterNode.inputVolume:

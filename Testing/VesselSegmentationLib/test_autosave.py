@@ -11,11 +11,13 @@ import pytest
 import slicer
 
 from compared_labels import SHAPE, add_segmentation, paint, two_labels
+from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.autosave import FOLDER_NAME, Autosave, discard, find_recoverable, restore
 from VesselSegmentationLib.edit_history import EditHistory
+from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.segmentation_nodes import segment_label, segment_with_role, set_segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
@@ -88,6 +90,35 @@ def test_transforms_of_scan_and_segmentation(scene, scan, vessels, saver, add_tr
     saver.save_now()
     crash(saver)
     back = restore(scene, find_recoverable(tmp_path)[0])
+    np.testing.assert_array_equal(segment_label(back, segment_with_role(back), scan).array, expected)
+
+
+@pytest.mark.parametrize("removed", ["segmentation", "scan"])
+def test_removed_nodes_keep_their_place(scene, scan, vessels, add_transform, tmp_path, removed):
+    node, segment_id = vessels
+    matrix = np.eye(4)
+    matrix[:3, 3] = 10.25, 3.1, 0.0
+    transform = add_transform(matrix)
+    if removed == "segmentation":
+        scan.SetAndObserveTransformNodeID(transform.GetID())
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    if removed == "scan":
+        node.HardenTransform()
+        scan.SetAndObserveTransformNodeID(transform.GetID())
+    logic = EditLogic(scene, autosave_folder=str(tmp_path))
+    logic.start(node, scan, segment_id=segment_id)
+    added = np.ones((1, 1, 2), bool)
+    logic.commit(edit_of(added, np.zeros_like(added), tool="grow", description="for a test", offset=(0, 0, 0)))
+    expected = segment_label(*vessels, scan).array
+    logic.leave()
+    volume = volume_from_node(scan)
+    scene.RemoveNode(node if removed == "segmentation" else scan)
+    logic.stop(keep_autosave=True)
+    if removed == "scan":
+        scan = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF")
+        set_node_volume(scan, volume)
+    (found,) = find_recoverable(tmp_path)
+    back = restore(scene, found, scan)
     np.testing.assert_array_equal(segment_label(back, segment_with_role(back), scan).array, expected)
 
 

@@ -11,7 +11,13 @@ from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.edit_history import AUTOMATIC, DONE, REDONE, UNDONE, EditHistory
 from VesselSegmentationLib.edit_segment import SegmentVoxels, change_voxels, read_voxels, replace_voxels, same_voxels
-from VesselSegmentationLib.run_record import probability_of, record_run, recorded_summary
+from VesselSegmentationLib.run_record import (
+    probability_of,
+    record_run,
+    record_threshold,
+    recorded_summary,
+    recorded_threshold,
+)
 from VesselSegmentationLib.segment_voxels import oriented_image
 from VesselSegmentationLib.segmentation_nodes import (
     changed_since_written,
@@ -267,6 +273,34 @@ def test_a_new_label_is_one_step_and_its_record_comes_back(scan, vessels, histor
     history.redo()
     np.testing.assert_array_equal(voxels(vessels, scan), np.roll(FOUND, 3, 0).astype(bool))
     assert not changed_since_written(node)
+
+
+@pytest.mark.parametrize("anew", ["another run", "another threshold", "the same threshold"])
+def test_voxels_of_before_that_are_made_anew_are_no_edit(scene, scan, vessels, history, anew):
+    node, _ = vessels
+    label = volume_from_node(scan).with_array(FOUND)
+    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    record_run(node, probability, ran("first"))
+    record_threshold(node, 0.5, 0.0)
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    history.settle()
+    set_segment_label(node, scan, label)
+    if anew == "another run":
+        record_run(node, probability, ran("second"))
+    record_threshold(node, 0.6 if anew == "another threshold" else 0.5, 0.0)
+    assert [step.tool for step in history.steps] == ["other editor", AUTOMATIC]
+    history.undo()
+    assert recorded_threshold(node) == (0.5, 0.0)
+
+
+def test_an_edit_after_a_run_that_changed_nothing_is_an_edit(scan, vessels, history):
+    node, _ = vessels
+    set_segment_label(node, scan, volume_from_node(scan).with_array(FOUND))
+    record_threshold(node, 0.6, 0.0)
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    assert [step.tool for step in history.steps] == ["other editor"]
+    history.undo()
+    assert recorded_threshold(node) == (0.6, 0.0)
 
 
 def test_an_undone_run_leaves_neither_its_probability_nor_its_report_to_the_former_one(scene, scan, vessels, history):

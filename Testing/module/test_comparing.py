@@ -317,6 +317,21 @@ def test_table_holds_no_values_of_before_where_they_could_not_be_measured(
     assert f"{values.GetValue(names.index('Dice')):.3f}" == metric(comparing, "Dice")
 
 
+def test_a_table_that_was_deleted_does_not_come_back(comparing: Any) -> None:
+    import slicer
+
+    ui, review = comparing.ui, comparing.logic.review
+    ui.metricsTableButton.click()
+    slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLTableNode"))
+    draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: review.metrics["whole volume"]["false_positives"] > 0, 2)
+    assert host.wait_for(lambda: review.metrics_current, 20)
+    rest()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
+    ui.metricsTableButton.click()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
+
+
 def test_a_removed_reference_ends_the_comparison_with_one_message(
     comparing: Any, reference: Any, slicer_host: host.Host, errors: list[BaseException]
 ) -> None:
@@ -399,6 +414,18 @@ def test_vessels_are_seen_again_when_the_shown_map_is_removed(
     assert host.wait_for(lambda: slicer_host.dialogs.shown, 3)
     assert node.GetDisplayNode().GetSegmentVisibility(vessels_id)
     errors.clear()
+
+
+def test_closing_the_scene_empties_the_list_of_segments(comparing: Any, reference: Any) -> None:
+    import slicer
+
+    combo_box = comparing.ui.referenceSegmentComboBox
+    reference.GetSegmentation().AddEmptySegment("other", "Other")
+    assert combo_box.count == 3
+    slicer.mrmlScene.Clear(False)
+    rest()
+    assert combo_box.count == 1
+    assert not combo_box.isVisibleTo(comparing.parent)
 
 
 def test_closing_the_scene_ends_the_comparison(comparing: Any, slicer_host: host.Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import host
 from correcting_case import BRANCH, MISSED, PIECE, drawn
 from module.correcting_actions import click, clicks_in_scene, label, placing, press
-from module.panel_actions import rest
+from module.panel_actions import rest, wait_until_idle
 from VesselSegmentationLib.segmentation_nodes import segment_label
 
 
@@ -92,6 +93,23 @@ def test_escape_takes_the_preview_back_and_then_the_tool(correcting: Any) -> Non
     assert not placing()
     assert clicks_in_scene() == 0
     np.testing.assert_array_equal(label(correcting), before)
+
+
+def test_a_segmentation_that_begins_puts_the_tool_down(correcting: Any, pretend: Callable[[str], None]) -> None:
+    ui = correcting.ui
+    ui.removePieceToolButton.click()
+    click(correcting, PIECE)
+    assert ui.applyButton.isEnabled()
+    pretend("sleep")
+    ui.segmentButton.click()
+    assert not ui.removePieceToolButton.checked
+    assert not placing()
+    assert clicks_in_scene() == 0
+    assert not correcting.logic.edits.preview.shown
+    ui.cancelButton.click()
+    wait_until_idle(correcting)
+    assert not ui.applyButton.isEnabled()
+    assert ui.removePieceToolButton.isEnabled()
 
 
 def test_a_click_beside_the_vessels_is_said_without_a_dialogue(correcting: Any, slicer_host: host.Host) -> None:

@@ -12,7 +12,7 @@ import pytest
 import host
 from correcting_case import drawn
 from module.correcting_actions import clicks_in_scene, label, placing, press, remove_piece
-from module.panel_actions import draw_by_hand, rest
+from module.panel_actions import draw_by_hand, rest, wait_until_idle
 
 
 def test_leaving_and_coming_back_keeps_everything(correcting: Any, slicer_host: host.Host) -> None:
@@ -97,6 +97,70 @@ def test_a_threshold_is_a_step_but_no_edit(correcting: Any, slicer_host: host.Ho
     assert label(correcting)[18, 8, 24]
     slicer.mrmlScene.Clear(False)
     assert slicer_host.dialogs.shown == []
+
+
+def test_a_threshold_beyond_the_slider_comes_back(correcting: Any, slicer_host: host.Host) -> None:
+    from VesselSegmentationLib.run_record import record_threshold
+
+    ui, node = correcting.ui, correcting._parameterNode.outputSegmentation
+    record_threshold(node, 0.005, 200.0)  # as a script may
+    ui.thresholdSlider.value = 0.3
+    rest(0.5)
+    ui.undoButton.click()
+    rest(0.5)
+    assert slicer_host.dialogs.shown == []
+    assert (ui.thresholdSlider.value, ui.minimumComponentSlider.value) == (0.01, 100.0)
+    assert correcting.logic.threshold(node) == (0.005, 200.0)
+
+
+def test_a_threshold_that_takes_an_edit_back_is_no_edit(correcting: Any) -> None:
+    ui = correcting.ui
+    node = correcting._parameterNode.outputSegmentation
+    remove_piece(correcting)
+    rest(0.4)
+    edited = label(correcting)
+    ui.thresholdSlider.value = 0.6  # makes the same vessels as 0.5
+    rest(0.5)
+    np.testing.assert_array_equal(label(correcting), drawn()[0])
+    assert correcting.logic.threshold(node) == (0.6, 0.0)
+    ui.undoButton.click()
+    rest(0.5)
+    np.testing.assert_array_equal(label(correcting), edited)
+    assert ui.thresholdSlider.value == 0.5
+    assert [step.tool for step in correcting.logic.edits.target.history.undone_steps] == ["segmentation"]
+
+
+def test_the_same_vessels_found_again_are_no_edit(segmented: Any) -> None:
+    node = segmented._parameterNode.outputSegmentation
+    rest(0.4)
+    draw_by_hand(node, segmented._parameterNode.inputVolume)
+    rest(0.4)
+    segmented.ui.segmentButton.click()
+    wait_until_idle(segmented)
+    rest(0.4)
+    history = segmented.logic.edits.target.history
+    assert [step.tool for step in history.steps] == ["other editor", "segmentation"]
+
+
+def test_an_undone_run_is_described_no_more(segmented: Any) -> None:
+    import slicer
+
+    ui, scan = segmented.ui, segmented._parameterNode.inputVolume
+    rest(0.4)
+    slicer.util.arrayFromVolume(scan)[5:9, 5:9, 5:9] = 250
+    slicer.util.arrayFromVolumeModified(scan)
+    ui.segmentButton.click()
+    wait_until_idle(segmented)
+    rest(0.4)
+    described = ui.statusLabel.text
+    ui.undoButton.click()
+    rest(0.4)
+    assert ui.statusLabel.text == "Not segmented yet."
+    assert not ui.thresholdSlider.isEnabled()
+    ui.redoButton.click()
+    rest(0.4)
+    assert ui.statusLabel.text == described != "Not segmented yet."
+    assert ui.thresholdSlider.isEnabled()
 
 
 def test_edits_that_slicer_has_saved_are_saved(correcting: Any, slicer_host: host.Host, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import host
 from VesselSegmentationLib.scan_display import shown_style, slab_thickness
 
 
@@ -29,6 +30,24 @@ def test_the_scan_in_3d(panel: Any, add_scan: Callable[..., Any]) -> None:
     assert (shown_style(first), shown_style(second)) == (None, "projection")
     choose(ui.scanDisplayComboBox, 0)
     assert shown_style(second) is None
+
+
+def test_a_scan_that_is_deleted_in_another_module(
+    panel: Any, add_scan: Callable[..., Any], slicer_host: host.Host
+) -> None:
+    import slicer
+
+    scan = add_scan()
+    view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLViewNode", "View1")
+    before = view.GetRaycastTechnique()
+    choose(panel.ui.scanDisplayComboBox, 1)
+    assert view.GetRaycastTechnique() == view.MaximumIntensityProjection != before
+    slicer_host.exit_module(panel)
+    slicer.mrmlScene.RemoveNode(scan)
+    slicer_host.enter_module(panel)
+    assert view.GetRaycastTechnique() == before
+    for kind in ("vtkMRMLVolumeRenderingDisplayNode", "vtkMRMLVolumePropertyNode"):
+        assert slicer.mrmlScene.GetNumberOfNodesByClass(kind) == 0
 
 
 def test_slabs(panel: Any, add_scan: Callable[..., Any]) -> None:

@@ -84,6 +84,7 @@ class Autosave:
         self._to_scan = np.eye(4)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+        self._note_place()
         parent = Path(folder) / FOLDER_NAME
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -104,11 +105,14 @@ class Autosave:
     def resume(self, history: EditHistory, volume_node: Any) -> None:
         """Go on after a pause, with another history of the same segmentation; it is saved as it is now."""
         self._history, self._volume_node = history, volume_node
+        self._note_place()
         history.listeners.append(self._on_step)
         self.note_edits(0)
 
     def catch_up(self) -> None:
         """Save once during a pause: others may have gone on editing. Waits until it is done, and raises as `poll`."""
+        if self._history.node.GetScene() is None and self.saved:
+            return
         history = EditHistory(self._history.node)
         try:
             self.resume(history, self._volume_node)
@@ -185,14 +189,23 @@ class Autosave:
     def _wait(self) -> None:
         if self._thread is not None:
             self._thread.join()
+        if self._error is not None:
+            self._unsaved_since = self._unsaved_since or time.monotonic()
         self._thread = self._error = None
+
+    def _note_place(self) -> None:
+        """Note how the segmentation lies on the scan."""
+        node, volume_node = self._history.node, self._volume_node
+        if node.GetScene() is None or volume_node.GetScene() is None:
+            return  # what is removed from the scene has lost its transform: it lay as it did before
+        try:
+            self._to_scan = matrix_between(node, volume_node)
+        except VesselSegError as error:
+            logger.warning("edits are saved where they were before: %s", error)
 
     def _start(self) -> None:
         node = self._history.node
-        try:
-            self._to_scan = matrix_between(node, self._volume_node)
-        except VesselSegError as error:
-            logger.warning("edits are saved where they were before: %s", error)
+        self._note_place()
         segments = saved_segments(self._history, self._to_scan)
         remark = {
             "scan": str(self._volume_node.GetName()),

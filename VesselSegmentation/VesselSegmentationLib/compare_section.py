@@ -48,6 +48,7 @@ class CompareSection(PanelSection):
         ui, parameters = self.ui, self.parameters
         ui.comparedSelector.setCurrentNode(parameters.comparedNode)
         ui.referenceSelector.setCurrentNode(parameters.referenceNode)
+        self._list_segments()  # those of a scene that was closed are gone
         ui.referenceLabel.text = _("Reference:") if parameters.referenceIsTruth else _("Other:")
         reason = ""
         if running:

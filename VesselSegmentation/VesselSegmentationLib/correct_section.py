@@ -47,11 +47,13 @@ class CorrectSection(PanelSection):
     logic : VesselSegmentationLogic
     tell : callable
         Called with what has changed in the comparison: see `PanelSection.comparison_changed`.
+    remade : callable
+        Called without arguments when vessels of another run or threshold are there again.
     """
 
-    def __init__(self, ui: Any, logic: Any, tell: Callable[[set[str]], None]) -> None:
+    def __init__(self, ui: Any, logic: Any, tell: Callable[[set[str]], None], remade: Callable[[], None]) -> None:
         super().__init__(ui, logic)
-        self._edits, self._review, self._tell = logic.edits, logic.review, tell
+        self._edits, self._review, self._tell, self._remade = logic.edits, logic.review, tell, remade
         self._running = self._stopping = False
         self._started: tuple[Any, ...] = ()
         self._reason = ""
@@ -93,7 +95,9 @@ class CorrectSection(PanelSection):
 
     def update(self, running: bool) -> None:
         """Edit what is to be edited now, and bring the widgets up to date."""
-        self._running = running
+        begins, self._running = running and not self._running, running
+        if begins:
+            self.choose("")  # what it shows would be done to other vessels, and Cancel is off meanwhile
         self._follow()
         self._show()
 
@@ -316,16 +320,10 @@ class CorrectSection(PanelSection):
             done = step()
             said = text.format(text=done.description)
             if done.tool == AUTOMATIC:
-                self._show_threshold()
+                self._remade()
             if self._review.error_map is not None:
                 self._tell({COMPONENTS})  # also where only a decision was taken back, which nothing else shows
         self._again(said)
-
-    def _show_threshold(self) -> None:
-        """Let the sliders of the section Review say what made the vessels that are there again."""
-        applied = self.logic.threshold(self._edits.target.node)
-        if applied is not None and self.parameters is not None:
-            self.parameters.threshold, self.parameters.minimumComponent = applied
 
     def _follow(self) -> None:
         """Begin to edit something else if something else is chosen."""

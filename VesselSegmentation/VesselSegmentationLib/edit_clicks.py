@@ -32,6 +32,7 @@ class EditClicks:
         self.node: Any = None
         self._changed = changed
         self._observed: list[tuple[Any, int]] = []
+        self._former: tuple[int, str | None, str | None] | None = None
 
     @property
     def placing(self) -> bool:
@@ -60,6 +61,9 @@ class EditClicks:
         if not self._exists():
             self._make_node()
         interaction, selection = self._singletons()
+        if self._former is None:
+            active = selection.GetActivePlaceNodeID(), selection.GetActivePlaceNodeClassName()
+            self._former = interaction.GetPlaceModePersistence(), *active
         selection.SetReferenceActivePlaceNodeClassName(_NODE_CLASS)
         selection.SetActivePlaceNodeID(self.node.GetID())
         # Only with one point at a time does no half-placed point stand in the way of what `keep_last` removes.
@@ -79,19 +83,23 @@ class EditClicks:
     def stop(self) -> None:
         """Give the mouse back to the views, and leave nothing in the scene."""
         placing = self.placing
-        for observed, tag in self._observed:
-            observed.RemoveObserver(tag)
-        self._observed = []
+        self._observe_no_more()
         if self._exists():
+            interaction, selection = self._singletons()
             if placing:
-                interaction, selection = self._singletons()
                 interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-                selection.SetActivePlaceNodeID(None)
+            if selection.GetActivePlaceNodeID() == self.node.GetID() and self._former is not None:
+                persistence, former, class_name = self._former
+                present = former is not None and self.scene.GetNodeByID(former) is not None
+                if present:
+                    selection.SetReferenceActivePlaceNodeClassName(class_name)
+                selection.SetActivePlaceNodeID(former if present else None)
+                interaction.SetPlaceModePersistence(persistence)
             display_node = self.node.GetDisplayNode()
             self.scene.RemoveNode(self.node)
             if display_node is not None and self.scene.IsNodePresent(display_node):
                 self.scene.RemoveNode(display_node)
-        self.node = None
+        self.node = self._former = None
 
     def _exists(self) -> bool:
         return self.node is not None and bool(self.scene.IsNodePresent(self.node))
@@ -103,7 +111,13 @@ class EditClicks:
             for name in ("vtkMRMLInteractionNode", "vtkMRMLSelectionNode")
         )
 
+    def _observe_no_more(self) -> None:
+        for observed, tag in self._observed:
+            observed.RemoveObserver(tag)
+        self._observed = []
+
     def _make_node(self) -> None:
+        self._observe_no_more()  # others may have removed the former one
         node = getattr(slicer, _NODE_CLASS)()
         node.SetName("Clicks")
         node.SetHideFromEditors(True)

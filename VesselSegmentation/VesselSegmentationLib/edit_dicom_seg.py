@@ -131,7 +131,7 @@ def write_dicom_seg(
     if importlib.util.find_spec("highdicom") is None:
         raise VesselSegError(
             "DICOM segmentations need the package highdicom",
-            "install it: pip install highdicom (in 3D Slicer's Python console: slicer.util.pip_install('highdicom'))",
+            "install it: pip install highdicom (in 3D Slicer's Python console: pip_install('highdicom'))",
         )
     import highdicom
     from pydicom.uid import ExplicitVRLittleEndian

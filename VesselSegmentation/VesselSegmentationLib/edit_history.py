@@ -38,7 +38,6 @@ from VesselSegmentationLib.edit_steps import (
     read_run_tags,
 )
 from VesselSegmentationLib.node_geometry import matrix_to_world
-from VesselSegmentationLib.segmentation_nodes import WRITTEN_TAG
 
 #: Steps that a history keeps, and how many bytes they may take; the youngest `_LEAST_STEPS` are always kept.
 MAX_STEPS = 1000
@@ -190,7 +189,7 @@ class EditHistory:
         automatic = any(
             before is not None
             and segment_id in self._known
-            and read_run_tags(self._known[segment_id].segment).get(WRITTEN_TAG) != before.tags.get(WRITTEN_TAG)
+            and read_run_tags(self._known[segment_id].segment) != before.tags
             for segment_id, before in self._before.items()
         )
         tool, description = (AUTOMATIC, "new segmentation or threshold") if automatic else self.describe_outside()
@@ -313,6 +312,8 @@ class EditHistory:
                 continue
             same_segment = known.segment is segmentation.GetSegment(segment_id)
             if same_segment and known.time == image_time(self.node, segment_id):
+                if segment_id not in self._before:
+                    known.tags = read_run_tags(known.segment)  # another run may have found the same voxels
                 continue
             now = _Known(self.node, segment_id)
             if same_voxels(known.voxels, now.voxels):

@@ -35,7 +35,7 @@ class MetricsSection(PanelSection):
     def __init__(self, ui: Any, logic: Any) -> None:
         super().__init__(ui, logic)
         self._review = logic.review
-        self._has_table = False
+        self._table: Any = None
         self._running = False
         self._job: Any = None
         self._take = False
@@ -74,7 +74,7 @@ class MetricsSection(PanelSection):
     def comparison_changed(self, changed: set[str]) -> None:
         """Show the metrics."""
         if ANOTHER in changed:
-            self._has_table = False
+            self._table = None
             self.close()
             say(self.ui.bestThresholdLabel, "")
             self.ui.metricsGroupBox.collapsed = self._review.error_map is None
@@ -82,14 +82,17 @@ class MetricsSection(PanelSection):
                 self.update(self._running)
         if changed & {MAP, METRICS}:
             self._show()
-            if self._has_table and (self._review.metrics_current or self._review.metrics_failed):
+            # A table that the user has deleted does not come back.
+            followed = self._table is not None and slicer.mrmlScene.IsNodePresent(self._table)
+            if followed and (self._review.metrics_current or self._review.metrics_failed):
                 self._review.metrics_table()
 
     def make_table(self) -> None:
         """Write the metrics into a table of the scene, and show it."""
         with slicer.util.tryWithErrorDisplay(_("The table could not be made.")):
-            show_table(self._review.metrics_table())
-            self._has_table = True
+            table = self._review.metrics_table()
+            show_table(table)
+            self._table = table
 
     def analyse(self) -> None:
         """Start to measure every threshold; plots follow."""

@@ -11,7 +11,13 @@ import math
 import uuid
 from typing import Any
 
-from VesselSegmentationLib.segmentation_nodes import WRITTEN_TAG, segment_tag, segment_with_role, set_segment_tag
+from VesselSegmentationLib.segmentation_nodes import (
+    WRITING_TAG,
+    WRITTEN_TAG,
+    segment_tag,
+    segment_with_role,
+    set_segment_tag,
+)
 
 _PROBABILITY_REFERENCE = "vesselseg.probability"
 _SUMMARY_ATTRIBUTE = "vesselseg.summary"
@@ -23,7 +29,7 @@ RUN_ATTRIBUTES = (_SUMMARY_ATTRIBUTE, _RUN)
 THRESHOLD_TAG = "vesselseg.threshold"
 MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
 #: Tags of a segment that say how it was made; they change only when it is made anew.
-RUN_TAGS = (WRITTEN_TAG, THRESHOLD_TAG, MIN_COMPONENT_TAG, _RUN)
+RUN_TAGS = (WRITTEN_TAG, WRITING_TAG, THRESHOLD_TAG, MIN_COMPONENT_TAG, _RUN)
 
 #: What front ends show of a run, and what kind of value it is.
 _SHOWN: dict[str, type | tuple[type, ...]] = {

@@ -11,6 +11,7 @@ from VesselSegmentationLib.panel_section import PanelSection, allow
 from VesselSegmentationLib.scan_display import (
     PROJECTION,
     VESSELS,
+    give_views_back,
     hide_volume_rendering,
     set_slab,
     show_volume_rendering,
@@ -65,6 +66,8 @@ class ScanSection(PanelSection):
         if former is not None and slicer.mrmlScene.IsNodePresent(former):
             style = shown_style(former)
             hide_volume_rendering(slicer.mrmlScene, former)
+        elif former is not None:
+            give_views_back(slicer.mrmlScene)  # it was deleted while another module was open
         with slicer.util.tryWithErrorDisplay(_("The scan could not be shown.")):
             if scan is not None and style is not None:
                 show_volume_rendering(slicer.mrmlScene, scan, style, opacity=self._opacity())

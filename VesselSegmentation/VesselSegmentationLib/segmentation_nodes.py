@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ ARTERY_PREFIX = "artery."
 ROLE_TAG = "vesselseg.role"
 #: Tag with the fingerprint of the voxels that were written last.
 WRITTEN_TAG = "vesselseg.written"
+#: Of that writing alone: a run or a threshold may make the same voxels again, after others were there.
+WRITING_TAG = "vesselseg.writing"
 
 _LABELMAP = "Binary labelmap"
 _SURFACE = "Closed surface"
@@ -76,6 +79,7 @@ def release_segment(segmentation_node: Any, role: str = VESSELS_ROLE) -> None:
         segment = find_segment(segmentation_node, segment_id)
         segment.RemoveTag(ROLE_TAG)
         segment.RemoveTag(WRITTEN_TAG)
+        segment.RemoveTag(WRITING_TAG)
 
 
 def set_segment_label(
@@ -149,6 +153,7 @@ def set_segment_label(
             f"the segment could not be written into '{segmentation_node.GetName()}'", "choose a new segmentation"
         )
     set_segment_tag(segmentation_node, segment_id, WRITTEN_TAG, segment_fingerprint(segmentation_node, role))
+    set_segment_tag(segmentation_node, segment_id, WRITING_TAG, uuid.uuid4().hex)
     return segment_id
 
 
