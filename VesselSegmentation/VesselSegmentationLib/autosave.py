@@ -138,10 +138,8 @@ class Autosave:
             self._thread.join(_YIELD_SECONDS)
             if self._thread.is_alive():
                 return
-            self._thread = None
-            error, self._error = self._error, None
+            error = self._take_error()
             if error is not None:
-                self._unsaved_since = self._unsaved_since or time.monotonic()
                 self._changed_at = time.monotonic() + self._longest  # not again at once
                 raise VesselSegError(f"the edits could not be saved in {self.folder}: {error}", "save the scene now")
         self._history.settle()
@@ -189,9 +187,15 @@ class Autosave:
     def _wait(self) -> None:
         if self._thread is not None:
             self._thread.join()
-        if self._error is not None:
+        self._take_error()
+
+    def _take_error(self) -> Exception | None:
+        """Return why the save that has ended failed, or None; what was not saved still has to be."""
+        self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
             self._unsaved_since = self._unsaved_since or time.monotonic()
-        self._thread = self._error = None
+        return error
 
     def _note_place(self) -> None:
         """Note how the segmentation lies on the scan."""

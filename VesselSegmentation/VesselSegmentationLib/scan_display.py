@@ -152,19 +152,19 @@ def show_volume_rendering(
 
 
 def hide_volume_rendering(scene: Any, volume_node: Any) -> None:
-    """Take the volume rendering of a scan away; the 3D views draw volumes again as they did before."""
+    """Take the volume rendering of a scan away; the 3D views draw volumes again as they did before.
+
+    Of scans that have left the scene it is taken away as well.
+    """
     display_node = volume_rendering_of(volume_node)
     if display_node is not None:
         volume_node.RemoveNthDisplayNodeID(_index_of(volume_node, display_node))
-        _remove_display_node(scene, display_node)
-    give_views_back(scene)
-
-
-def give_views_back(scene: Any) -> None:
-    """Let the 3D views draw volumes as they did before; volume renderings whose scans have left the scene go, too."""
     for node in _nodes(scene, "vtkMRMLVolumeRenderingDisplayNode"):
         if node.GetAttribute(_DISPLAY_ATTRIBUTE) and node.GetDisplayableNode() is None:
-            _remove_display_node(scene, node)
+            property_node = node.GetVolumePropertyNode()
+            for each in (node, property_node):
+                if each is not None:
+                    scene.RemoveNode(each)
     for node in _nodes(scene, "vtkMRMLViewNode"):
         former = node.GetAttribute(_FORMER_TECHNIQUE)
         if former:
@@ -310,13 +310,6 @@ def _add_display_node(scene: Any, volume_node: Any, on_cpu: bool) -> Any:
     display_node.SetAndObserveVolumePropertyNodeID(property_node.GetID())
     volume_node.AddAndObserveDisplayNodeID(display_node.GetID())
     return display_node
-
-
-def _remove_display_node(scene: Any, display_node: Any) -> None:
-    property_node = display_node.GetVolumePropertyNode()
-    for node in (display_node, property_node):
-        if node is not None:
-            scene.RemoveNode(node)
 
 
 def _set_technique(scene: Any, technique: int) -> None:

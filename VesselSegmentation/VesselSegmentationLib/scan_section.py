@@ -11,7 +11,6 @@ from VesselSegmentationLib.panel_section import PanelSection, allow
 from VesselSegmentationLib.scan_display import (
     PROJECTION,
     VESSELS,
-    give_views_back,
     hide_volume_rendering,
     set_slab,
     show_volume_rendering,
@@ -63,11 +62,9 @@ class ScanSection(PanelSection):
     def _change_scan(self, scan: Any) -> None:
         former, self._scan = self._scan, scan
         style = None
-        if former is not None and slicer.mrmlScene.IsNodePresent(former):
+        if former is not None:  # it may have been deleted while another module was open
             style = shown_style(former)
             hide_volume_rendering(slicer.mrmlScene, former)
-        elif former is not None:
-            give_views_back(slicer.mrmlScene)  # it was deleted while another module was open
         with slicer.util.tryWithErrorDisplay(_("The scan could not be shown.")):
             if scan is not None and style is not None:
                 show_volume_rendering(slicer.mrmlScene, scan, style, opacity=self._opacity())

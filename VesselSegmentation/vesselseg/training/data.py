@@ -23,8 +23,8 @@ from vesselseg.volume import Volume
 
 #: Crops are this much larger than patches, so that they can be turned and scaled without empty corners.
 CROP_MARGIN = 1.5
-#: Name of the scan in the folder of a case.
-_SCAN = "tof.nii.gz"
+#: Files in the folder of a case.
+_SCAN, _LABEL = "tof.nii.gz", "label.nii.gz"
 #: Files of a prepared scan, in the order of the fields of `TrainingScan`.
 _PARTS = ("scan", "label", "vessel", "head")
 #: Of the median of the head: tissue is brighter than this, air darker.
@@ -71,7 +71,7 @@ def scan_folders(folders: Sequence[str]) -> list[Path]:
     """
     paths: list[Path] = []
     for folder in folders:
-        found = sorted(path.parent for path in Path(folder).glob("*/tof.nii.gz"))
+        found = sorted(path.parent for path in Path(folder).glob(f"*/{_SCAN}"))
         if not found:
             raise VesselSegError(
                 f"the folder {folder} holds no scans",
@@ -140,7 +140,7 @@ def load_scans(
         key = f"axial {path.resolve()} {json.dumps(normalisation, sort_keys=True)}"
         stem = f"{path.name}_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         files = [cache / f"{stem}_{part}.npy" for part in _PARTS]
-        newest = max((path / name).stat().st_mtime for name in ("tof.nii.gz", "label.nii.gz") if (path / name).exists())
+        newest = max((path / name).stat().st_mtime for name in (_SCAN, _LABEL) if (path / name).exists())
         if not all(file.exists() and file.stat().st_mtime > newest for file in files):
             prepared = as_training_scan(*read_case(path), normalisation)
             for file, part in zip(files, _PARTS):
@@ -186,7 +186,7 @@ def read_sure_label(path: Path) -> Volume:
 
 def read_case(folder: Path) -> tuple[Volume, Volume]:
     """Read ``tof.nii.gz`` and ``label.nii.gz`` of a folder; raise `VesselSegError` if they are not on one grid."""
-    scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
+    scan, label = read_volume(folder / _SCAN), read_sure_label(folder / _LABEL)
     if not scan.geometry.same_grid(label.geometry):
         raise VesselSegError(f"scan and label in {folder} do not lie on the same grid", "draw them again")
     view = AxialView.of(scan.geometry)  # as the network will be given scans

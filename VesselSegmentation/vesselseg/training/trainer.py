@@ -23,13 +23,7 @@ from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.training.backend import choose_precision, process_count, start_fabric
 from vesselseg.training.checkpoint import load_checkpoint, save_checkpoint
 from vesselseg.training.config import TrainingConfig
-from vesselseg.training.data import (
-    TrainingScan,
-    load_scans,
-    patch_statistics,
-    refuse_shared_scans,
-    scan_folders,
-)
+from vesselseg.training.data import TrainingScan, load_scans, patch_statistics, refuse_shared_scans, scan_folders
 from vesselseg.training.losses import build_loss
 from vesselseg.training.patches import PatchStream, sampler_options, validation_patches
 from vesselseg.training.run_folder import RunFolder, versions, without_paths
@@ -157,13 +151,13 @@ class _Run:
                     part = (0.0, 0.4) if kind == "training" else (0.4, 0.5)
                     draw_folder(wanted, self.folder.drawn(kind), stage(progress, *part))
         fabric.barrier()
+        # All of them are there, and no scan is in both, before long work.
+        refuse_shared_scans(scan_folders(folders["training"]), scan_folders(folders["validation"]))
         self.normalisation = dict(saved["normalisation"] if saved else config.normalisation)
         if self.normalisation.get("method") == "zscore" and not {"mean", "std"} <= set(self.normalisation):
             options = sampler_options(config, self.bare)
             found = patch_statistics(folders["training"], options, config.seed) if fabric.is_global_zero else {}
             self.normalisation.update(fabric.broadcast(found))
-        # All of them are there, before long work.
-        refuse_shared_scans(scan_folders(folders["training"]), scan_folders(folders["validation"]))
         training: list[TrainingScan] = []
         validation: list[TrainingScan] = []
         # The others then find the prepared scans in the cache.
