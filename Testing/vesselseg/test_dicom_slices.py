@@ -192,6 +192,18 @@ def test_slices_that_do_not_say_how_large_their_pixels_are_are_refused(
         read_volume(tmp_path if where == "series" else min(tmp_path.iterdir()))
 
 
+@pytest.mark.parametrize("where", ["series", "slice"])
+def test_slices_that_do_not_say_how_they_lie_are_refused(
+    where: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    """ITK takes axial ones for them, and gives no word."""
+    write_dicom(make_scan(OBLIQUE), tmp_path)
+    for path in tmp_path.iterdir():
+        _changed(path, lambda data: data.__delattr__("ImageOrientationPatient"))
+    with pytest.raises(VesselSegError, match="does not say how its slices lie"):
+        read_volume(tmp_path if where == "series" else min(tmp_path.iterdir()))
+
+
 def test_enhanced_objects_of_one_slice_each_are_a_series(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
     scan = make_scan(OBLIQUE)
     for k in range(OBLIQUE.size[2]):

@@ -236,10 +236,10 @@ def _by_position(where: str, files: list[str]) -> tuple[list[str], bool]:
 
 
 def _check_slice(reader: SimpleITK.ImageFileReader, where: str) -> None:
-    """Refuse a slice whose directions or pixel sizes ITK replaces; enhanced objects hold theirs elsewhere."""
-    if reader.HasMetaDataKey(_ORIENTATION):
-        check_directions(reader.GetMetaData(_ORIENTATION).split("\\"), where=where)
-    if reader.HasMetaDataKey(_PIXEL_SPACING):
-        check_pixel_spacing(reader.GetMetaData(_PIXEL_SPACING).split("\\"), where=where)
-    elif not has_frames(reader.GetFileName()):
-        check_pixel_spacing((), where=where)
+    """Refuse a slice whose directions or pixel sizes ITK makes up or replaces."""
+    tags = (_ORIENTATION, _PIXEL_SPACING)
+    told = [reader.GetMetaData(tag).split("\\") if reader.HasMetaDataKey(tag) else [] for tag in tags]
+    if not all(told) and has_frames(reader.GetFileName()):
+        return  # which hold theirs elsewhere
+    check_directions(told[0], where=where)
+    check_pixel_spacing(told[1], where=where)

@@ -24,7 +24,7 @@ _RIGHT_ANGLE = 9e-4
 
 
 def check_directions(directions: Sequence[float | str], *, where: str) -> None:
-    """Refuse directions of rows and columns for which ITK takes others.
+    """Refuse directions of rows and columns that are missing, or for which ITK takes others.
 
     Parameters
     ----------
@@ -36,8 +36,10 @@ def check_directions(directions: Sequence[float | str], *, where: str) -> None:
     Raises
     ------
     VesselSegError
-        If they are not two directions at right angles.
+        If they are missing, or not two directions at right angles.
     """
+    if not directions:
+        raise VesselSegError(f"{where} does not say how its slices lie", "export it again, or as NIfTI")
     try:
         row, column = np.array([float(value) for value in directions]).reshape(2, 3)
     except ValueError:
@@ -52,7 +54,7 @@ def check_directions(directions: Sequence[float | str], *, where: str) -> None:
 
 
 def check_pixel_spacing(spacing: Sequence[float | str], *, where: str) -> None:
-    """Refuse sizes of pixels for which ITK takes 1 mm.
+    """Refuse sizes of pixels that are missing, or for which ITK takes 1 mm.
 
     Parameters
     ----------
