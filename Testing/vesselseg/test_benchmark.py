@@ -333,6 +333,10 @@ def test_an_untrained_model_gives_probabilities_that_spread(make_scan: Any, tmp_
     before = (tmp_path / "small-unet.safetensors").stat().st_mtime_ns
     untrained_model("small-unet", tmp_path / "scan.nii.gz", tmp_path)
     assert (tmp_path / "small-unet.safetensors").stat().st_mtime_ns == before
+    write_volume(make_scan(Geometry((64, 64, 8), (1.2, 1.2, 0.6))), tmp_path / "other.nii.gz")
+    assert untrained_model("small-unet", tmp_path / "other.nii.gz", tmp_path).spacing_mm == pytest.approx(
+        (1.2, 1.2, 0.6)
+    )
     with pytest.raises(VesselSegError, match="nonesuch"):
         untrained_model("nonesuch", tmp_path / "scan.nii.gz", tmp_path)
 

@@ -369,9 +369,24 @@ def test_what_was_measured_in_openvino_says_nothing_of_torch_on_the_cpu(
     assert plan_run(model, device="cuda", precision="bf16").notes == ()
 
 
-def test_numbers_of_other_weights_do_not_count(tiny: Manifest) -> None:
-    assert not measured(tiny, 1.0, sum_="of another model").passes("bf16")
+def test_numbers_of_other_weights_do_not_count(tiny: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = measured(tiny, 1.0, sum_="of another model")
+    assert not changed.passes("bf16")
     assert not tiny.passes("bf16")
+    monkeypatch.setattr(openvino_engine, "computes_natively", lambda precision: True)
+    for model in (tiny, changed):  # nor do they say that it suffers
+        assert any("was not measured" in note for note in plan_run(model, device="cpu", precision="bf16").notes)
+
+
+@pytest.mark.parametrize(("beside", "floats"), [("f32", "f32"), ("bf16", "bf16"), (None, "bf16")])
+def test_int8_runs_beside_nothing_less_than_it_was_measured_beside(
+    tiny: Manifest, monkeypatch: pytest.MonkeyPatch, beside: str | None, floats: str
+) -> None:
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda: True)
+    monkeypatch.setattr(openvino_engine, "computes_natively", lambda precision: True)
+    model = measured(tiny, 1.0)
+    checked = replace(model.precisions["int8"], versions={"beside_int8": beside} if beside else {})
+    assert choice.floats_of_int8(replace(model, precisions={**model.precisions, "int8": checked})) == floats
 
 
 def test_torch_knows_what_the_cpu_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:

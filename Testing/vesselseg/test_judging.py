@@ -58,6 +58,7 @@ def test_the_tables_of_a_model_card(cases: Path, tiny_model: str, capsys: pytest
     assert values["command"].startswith(f"vesselseg judge {cases} --models {tiny_model}")
     assert values["command"] in card
     assert values["methods"][0]["sha256"] in card
+    assert "no piece is dropped" in card
     mean = {(m["scans"], m["method"]): m["metrics"] for m in values["mean"]}
     assert {scans for scans, _ in mean} == {"all (2)", "arteries clear (1)", "arteries faint (1)"}
     best = mean["arteries clear (1)", "best threshold*"]
@@ -126,6 +127,37 @@ def test_a_missing_file_is_told_before_any_case_is_measured(
     assert "no file missing.nii.gz" in capsys.readouterr().err
 
 
+def test_a_case_that_cannot_be_measured_costs_no_other(cases: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = sitk.ReadImage(str(cases / "case_1" / "label.nii.gz")) * 0
+    sitk.WriteImage(nothing, str(cases / "case_1" / "label.nii.gz"))
+    out = cases.parent
+    arguments = ["judge", str(cases), "--models", "--baselines", "frangi", "threshold"]
+    assert main([*arguments, "--json", f"{out}/t.json", "--markdown", f"{out}/t.md"]) == 1
+    said = capsys.readouterr()
+    assert "1 of 2 cases could not be measured: case_1" in said.err
+    assert "case_1: the truth has no vessel inside the mask" in said.out
+    values = json.loads((out / "t.json").read_text())
+    assert "no vessel" in values["errors"]["case_1"]
+    assert {row["case"] for row in values["cases"]} == {"case_0"}  # Frangi's, too: means are over the same cases
+    assert {row["scans"] for row in values["mean"]} == {"all (1)"}
+    assert "Not measured: case_1" in (out / "t.md").read_text()
+
+
+def test_baselines_reach_whatever_is_counted_on_real_scans(tmp_path: Path) -> None:
+    """Voxels of another size than 0.6 mm: the margin around the brain falls between two of them."""
+    geometry = Geometry((40, 40, 40), (0.75, 0.75, 0.75))
+    label, mask = np.zeros(geometry.shape, np.uint8), np.zeros(geometry.shape, np.uint8)
+    mask[10:30, 10:30, 10:30] = 1
+    label[20, 20, 2:38] = 1
+    scan = (100.0 + 100 * label).astype(np.float32)
+    for name, array in (("tof", scan), ("label", label), ("mask", mask)):
+        write_volume(Volume(array, geometry), tmp_path / f"{name}.nii.gz")
+    real = [str(tmp_path / f"{name}.nii.gz") for name in ("tof", "label", "mask")]
+    assert main(["judge", "--real", *real, "--models", "--baselines", "threshold", "--json", f"{tmp_path}/r.json"]) == 0
+    (row,) = json.loads((tmp_path / "r.json").read_text())["cases"]
+    assert row["metrics"]["dice"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -169,8 +201,10 @@ def test_what_is_no_label_is_named(cases: Path, value: float) -> None:
         read_drawn_case(cases / "case_0")
 
 
-def test_nothing_is_written_where_a_case_is_broken(cases: Path) -> None:
-    (cases / "case_1" / "label.nii.gz").write_bytes(b"")
+def test_nothing_is_written_where_every_case_is_broken(cases: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("case_0", "case_1"):
+        (cases / name / "label.nii.gz").write_bytes(b"")
     out = cases.parent
     assert main(["judge", str(cases), "--models", "--baselines", "threshold", "--json", f"{out}/t.json"]) == 1
+    assert "error: case_0: " in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == ["cases"]

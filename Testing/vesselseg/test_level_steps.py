@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from vesselseg import level_steps
+from vesselseg.benchmark.flops import flops_per_voxel
 from vesselseg.engines import DeviceOutOfMemoryError, make_engine, plan_run
 from vesselseg.engines.interface import Engine
 from vesselseg.errors import Cancelled
 from vesselseg.inference import NetworkEffort, predict_probability
-from vesselseg.models import Manifest, save_model
+from vesselseg.models import Manifest, load_network, save_model
 from vesselseg.networks import build_network
 
 CHANNELS = [4, 8, 8, 12, 16]
@@ -95,6 +96,27 @@ def test_level_by_level_is_what_all_at_once_is(
         assert len(told.shares) > 3
         assert told.last == f"part {len(told.shares)} of {len(told.shares)}"
         assert effort.voxels >= inside.sum()
+
+
+def test_effort_is_what_the_whole_network_computes_with_the_same_work(
+    engine: Engine, model: Manifest, array: np.ndarray, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine.levels is not None
+    network = load_network(model)
+    assert 2 * level_steps.work_per_voxel(engine.levels) == pytest.approx(flops_per_voxel(network))
+    at_once = NetworkEffort()
+    predict_probability(engine, array, effort=at_once)
+    assert at_once.voxels == 112 * 96 * 80  # the scan and half a step on either side, in whole steps of 16
+    monkeypatch.setattr(level_steps, "_REST_BYTES", 4e5)
+    monkeypatch.setattr(level_steps, "_TILE_BYTES", 4e5)
+    everywhere, in_mask = NetworkEffort(), NetworkEffort()
+    predict_probability(engine, array, effort=everywhere)
+    box = np.zeros_like(mask)
+    box[np.ix_(*(np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)))] = True
+    predict_probability(engine, array, mask=box, effort=in_mask)
+    ball = NetworkEffort()
+    predict_probability(engine, array, mask=mask, effort=ball)
+    assert ball.voxels < 0.95 * in_mask.voxels < everywhere.voxels  # the same block, less of it at full resolution
 
 
 @pytest.mark.parametrize("error", [DeviceOutOfMemoryError, MemoryError])

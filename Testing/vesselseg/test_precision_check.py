@@ -148,6 +148,7 @@ def test_model_that_8_bits_change_gets_no_int8_form(
     own_model: Path, cases: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(quantising, "_WANTED_DICE", 1.1)
+    monkeypatch.setattr(openvino_engine, "_multiplies_bytes", lambda: True)  # right sums or wrong ones: never enough
     before = own_model.read_bytes()
     assert main(["models", "--progress", "none", "quantise", str(own_model), "--cases", str(cases)]) == 1
     assert "no convolution of this model can be computed in 8 bits" in capsys.readouterr().err
@@ -178,7 +179,10 @@ def test_wrong_int8_forms_are_refused(
         segment(make_scan(), model=model, brain_mask="none", precision="int8")
 
 
-def test_nothing_is_quantised_where_nothing_is_found(own_model: Path, tmp_path: Path, make_scan: MakeScan) -> None:
+def test_nothing_is_quantised_where_nothing_is_found(
+    own_model: Path, tmp_path: Path, make_scan: MakeScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_engine, "_multiplies_bytes", lambda: True)  # it does not come to that
     case = tmp_path / "empty" / "case"
     case.mkdir(parents=True)
     scan = make_scan()
@@ -198,6 +202,11 @@ def test_int8_needs_a_cpu_that_adds_bytes_rightly(
     monkeypatch.setattr(openvino_engine, "_multiplies_bytes", lambda: False)
     with pytest.raises(VesselSegError, match="does not compute in int8"):
         segment(make_scan(), model=model, brain_mask="none", precision="int8")
+    # Nor are ranges chosen by wrong sums.
+    before = own_model.read_bytes()
+    with pytest.raises(VesselSegError, match="does not compute in int8"):
+        quantise_model(Manifest.read(own_model), [Path("never read")])
+    assert own_model.read_bytes() == before
 
 
 def test_beside_8_bits_bfloat16_only_of_models_that_pass(own_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -390,6 +390,8 @@ def test_judgement_of_a_real_scan() -> None:
     assert perfect["dice"] == 1
     assert perfect["pieces"] == 1
     assert perfect["stands_out"] > 0.95
+    in_other_units = scan.with_array(scan.array / 10_000)
+    assert judge_on_real_scan(in_other_units, reference, reference, mask) == pytest.approx(perfect, nan_ok=True)
     half = reference.with_array(reference.array * (x < 40).astype(np.uint8))
     assert judge_on_real_scan(scan, half, reference, mask)["centreline_found"] == pytest.approx(0.5, abs=0.1)
     with pytest.raises(VesselSegError):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Levels, Traits
-from vesselseg.level_steps import compute_steps, level_steps
+from vesselseg.level_steps import compute_steps, level_steps, work_per_voxel
 from vesselseg.postprocessing import bounding_box
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.tiling import Box, Tiling
@@ -40,7 +40,8 @@ class NetworkEffort:
     Parameters
     ----------
     voxels : int
-        That it was given, those of margins and overlaps again and again; level by level, those of the whole box once.
+        That it was given, those of margins and overlaps again and again; level by level, as many as the whole network
+        computes with the same work.
     seconds : float
         From the first input to the last output.
     """
@@ -163,7 +164,8 @@ def _compute_levels(
             probability[_shifted(step.box, starts)] = _sigmoid(logits)
         done += step.work
         progress(done / whole, f"part {number} of {len(steps)}")
-    effort.voxels += block.size
+    # Not those of the block: the full resolution is left only where the mask is.
+    effort.voxels += round(whole / work_per_voxel(levels))
 
 
 def _shifted(box: Box, by: Sequence[int]) -> Box:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import vesselseg
@@ -38,12 +38,14 @@ REAL_COLUMNS = (
 _DRAWN_NOTE = (
     "Counted inside the brain mask dilated by 2 mm, where there is a mask; voxels that the drawing marks as unsure are "
     "left out. Found: share of the true centreline, by the true radius of the vessel where the case tells it, else by "
-    "the distance transform. HD95: 95 % Hausdorff distance of the surfaces. Pieces: 26-connected."
+    "the distance transform. HD95: 95 % Hausdorff distance of the surfaces. Pieces: 26-connected; only models drop small "
+    "ones, as said above."
 )
 _REAL_NOTE = (
     "The label is rough (thresholded, with dural sinuses, without thin arteries): Dice against it is no goal. Labelled "
     "centreline found: outside the sinuses, within one voxel. Found centreline stands out: share that is brighter than "
-    "its surroundings. Sinuses found: better low. Volume and Dice are those outside the sinuses."
+    "its surroundings. Sinuses found: better low. Volume and Dice are those outside the sinuses. Pieces: only models drop "
+    "small ones, as said above."
 )
 _STAR_NOTE = "\\* Threshold picked on the truth or label of each case itself, which no user can do."
 
@@ -61,12 +63,15 @@ class Judgement:
     measurements : sequence of Measurement
     group_by : str
         Entry of the cases' descriptions whose values have means of their own; empty for none.
+    errors : dict of str to str
+        Why cases could not be measured.
     """
 
     command: str
     methods: Sequence[Mapping[str, Any]]
     measurements: Sequence[Measurement]
     group_by: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
 
     def means(self) -> CaseTable:
         """Return the mean of every method over the drawn scans, and over each group of them."""
@@ -98,7 +103,12 @@ class Judgement:
             parts.append(self.means().text(DRAWN_COLUMNS))
         if any(m.is_real for m in self.measurements):
             parts.append(self.cases(real=True).text(REAL_COLUMNS))
+        if self.errors:
+            parts.append("\n".join(self._not_measured()))
         return "\n\n".join(parts)
+
+    def _not_measured(self) -> list[str]:
+        return [f"Not measured: {case}: {reason}" for case, reason in self.errors.items()]
 
     def markdown(self) -> str:
         """Return all tables in Markdown, with the command that made them, sums of weights and precisions."""
@@ -113,6 +123,7 @@ class Judgement:
             parts += ["### Real scans with a rough label", _REAL_NOTE, self.cases(real=True).markdown(REAL_COLUMNS)]
         if any(m.get("picks_on_truth") for m in self.methods):
             parts.append(_STAR_NOTE)
+        parts += self._not_measured()
         return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:
@@ -143,6 +154,7 @@ class Judgement:
             "methods": [dict(method) for method in self.methods],
             "mean": means,
             "cases": cases,
+            **({"errors": dict(self.errors)} if self.errors else {}),
         }
 
     def json(self) -> str:
@@ -151,9 +163,11 @@ class Judgement:
 
 
 def _identity(model: Mapping[str, Any]) -> str:
-    """Return the line that tells which weights a model has, and in which precision they ran."""
+    """Return the line that tells which weights a model has, in which precision they ran, and what it drops."""
     ran_in = f", computed in {', '.join(model['precisions'])}" if model.get("precisions") else ""
-    return f"- `{model['title']}`: weights SHA-256 `{model['sha256']}`{ran_in}"
+    smallest = model["min_component_mm3"]
+    dropped = f"pieces below {smallest:g} mm³ are dropped" if smallest else "no piece is dropped"
+    return f"- `{model['title']}`: weights SHA-256 `{model['sha256']}`{ran_in}; {dropped}"
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

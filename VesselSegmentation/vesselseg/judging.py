@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,6 +66,22 @@ class RealCase:
     scan: Volume
     truth: Volume
     brain: Volume
+
+
+@dataclass(frozen=True)
+class CaseReader:
+    """Reads a case when its turn comes.
+
+    Parameters
+    ----------
+    name : str
+        What the case is called where it cannot be read.
+    read : callable
+        Returns the case.
+    """
+
+    name: str
+    read: Callable[[], DrawnCase | RealCase]
 
 
 @dataclass(frozen=True)
@@ -301,45 +317,60 @@ def measure(case: DrawnCase | RealCase, found: BoolArray, inside: BoolArray) -> 
 
 
 def judge(
-    readers: Sequence[Callable[[], DrawnCase | RealCase]],
-    methods: Sequence[Method],
-    *,
-    progress: ProgressCallback = no_progress,
-) -> list[Measurement]:
+    readers: Sequence[CaseReader], methods: Sequence[Method], *, progress: ProgressCallback = no_progress
+) -> tuple[list[Measurement], dict[str, VesselSegError]]:
     """Measure every method on every case.
 
     Parameters
     ----------
-    readers : sequence of callable
-        Each reads a case; one case at a time is held in memory.
+    readers : sequence of CaseReader
+        One case at a time is held in memory.
     methods : sequence of Method
     progress : callable
         Told the share of the work done.
 
     Returns
     -------
-    list of Measurement
+    measurements : list of Measurement
         Case by case.
+    errors : dict of str to VesselSegError
+        Why cases could not be measured. Of these there is no measurement, so that means are over the same cases for all
+        methods.
+
+    Raises
+    ------
+    VesselSegError
+        If no case could be measured.
     """
-    result = []
-    steps = len(readers) * max(len(methods), 1)
-    for number, read in enumerate(readers):
-        progress(number / max(len(readers), 1), "reading")
-        case = read()
-        inside = region_of(case)
-        for place, method in enumerate(methods):
-            done = number * len(methods) + place
-            part = stage(progress, done / steps, (done + 1) / steps)
-            part(0.0, f"{case.name}: {method.title}")
-            found = method.segment(case, inside, stage(part, 0.0, 0.8))
-            result.append(
-                Measurement(
-                    method.title,
-                    case.name,
-                    isinstance(case, RealCase),
-                    case.description if isinstance(case, DrawnCase) else {},
-                    measure(case, found, inside),
-                )
-            )
+    result: list[Measurement] = []
+    errors: dict[str, VesselSegError] = {}
+    for number, reader in enumerate(readers):
+        part = stage(progress, number / len(readers), (number + 1) / len(readers))
+        part(0.0, f"{reader.name}: reading")
+        try:
+            result += _measured(reader.read(), methods, part)
+        except VesselSegError as error:
+            # Hours of work on the others are not lost.
+            errors[reader.name] = error
+    if errors and not result:
+        name, error = next(iter(errors.items()))
+        raise VesselSegError(f"{name}: {error.message}", error.advice)
     progress(1.0, "done")
-    return result
+    return result, errors
+
+
+def _measured(
+    case: DrawnCase | RealCase, methods: Sequence[Method], progress: ProgressCallback
+) -> Iterator[Measurement]:
+    inside = region_of(case)
+    for place, method in enumerate(methods):
+        part = stage(progress, place / len(methods), (place + 1) / len(methods))
+        part(0.0, f"{case.name}: {method.title}")
+        found = method.segment(case, inside, stage(part, 0.0, 0.8))
+        yield Measurement(
+            method.title,
+            case.name,
+            isinstance(case, RealCase),
+            case.description if isinstance(case, DrawnCase) else {},
+            measure(case, found, inside),
+        )

@@ -35,7 +35,7 @@ class Step:
     box : tuple of slice
         What is computed, along z, y, x of the level.
     work : float
-        How much there is to compute, in any unit.
+        How much there is to compute, as `work_per_voxel` counts it.
     """
 
     part: str
@@ -179,11 +179,22 @@ def _halved(box: Box) -> Box:
     return z, y, x
 
 
+def work_per_voxel(levels: Levels) -> float:
+    """Return how many products of features and weights the network has for a voxel of the full resolution."""
+    return _work(levels, "rest", 0)
+
+
 def _work(levels: Levels, part: str, level: int) -> float:
-    """Return about how much there is to compute for a voxel of a level."""
-    convolution = float(levels.channels[level] ** 2)
+    """Return the products of a part for each voxel of its level."""
+    above = levels.channels[level - 1] if level else 1
+    here = levels.channels[level]
+    enter = 27.0 * (above * here + here**2)
     if part == "enter":
-        return 2 * convolution
-    if part == "leave":
-        return 4 * convolution
-    return sum(4 * count**2 / 8**below for below, count in enumerate(levels.channels[level:]))
+        return enter
+    if level + 1 == len(levels.channels):
+        return enter
+    # What comes up has been narrowed on its own level; the logits are one number more.
+    below = levels.channels[level + 1]
+    leave = enter + here * below / 8 + 27 * 2 * here**2 + (0 if level else here)
+    # "leave" enters its level once more, which is cheaper than to keep what "enter" found there.
+    return leave if part == "leave" else leave + _work(levels, "rest", level + 1) / 8

@@ -13,6 +13,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume, write_volume
 from vesselseg.models import Manifest, find_model, save_model
+from vesselseg.models.weights import file_sha256
 from vesselseg.volume import Volume
 
 #: 384 x 448 x 160 voxels: a slab of 96 mm through a head, its middle at the circle of Willis and above.
@@ -110,7 +111,7 @@ def check_untrained(name: str) -> None:
 
 
 def untrained_model(name: str, scan: Path, folder: Path) -> Manifest:
-    """Return a model with random weights whose probabilities on a scan spread over [0, 1]; made where it is not there.
+    """Return a model with random weights whose probabilities on a scan spread over [0, 1]; kept for the next run on it.
 
     Parameters
     ----------
@@ -127,18 +128,20 @@ def untrained_model(name: str, scan: Path, folder: Path) -> Manifest:
         If there is no such network.
     """
     check_untrained(name)
-    path = folder / f"{name}.json"
-    if path.is_file():
-        return Manifest.read(path)
+    path, made_for = folder / f"{name}.json", {"scan_sha256": file_sha256(scan)}
+    if path.is_file() and (kept := Manifest.read(path)).training == made_for:
+        return kept
     import torch
 
     from vesselseg.networks import build_network
     from vesselseg.preprocessing import normalise
+    from vesselseg.resampling import AxialView
 
     architecture, options = UNTRAINED[name]
     normalisation = {"method": "foreground_median", "clip": 4.0}
     volume = read_volume(scan)
-    image = normalise(volume.array, normalisation)[volume.array.shape[0] // 2]
+    axial = AxialView.of(volume.geometry).apply(volume)
+    image = normalise(axial.array, normalisation)[axial.array.shape[0] // 2]
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
         network: Any = build_network(architecture, **options).eval()
@@ -153,10 +156,11 @@ def untrained_model(name: str, scan: Path, folder: Path) -> Manifest:
         architecture=architecture,
         options=options,
         normalisation=normalisation,
-        spacing_mm=volume.geometry.spacing,
+        spacing_mm=axial.geometry.spacing,
         threshold=0.5,
         sha256="",
         licence="MIT",
+        training=made_for,
     )
     return save_model(network, manifest, folder, overwrite=True)
 

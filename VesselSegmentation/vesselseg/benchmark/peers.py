@@ -264,12 +264,17 @@ def _free_memory() -> float | None:
         return None
 
 
-_SLIDING = f"MONAI SlidingWindowInferer, {_WINDOW} x {_WINDOW}, overlap 0.25, on whole slices"
-_MIRRORING = "nnU-Net v2 predictor, whole slices, mirroring"
-
 #: Name -> peer.
 PEERS = {
-    "monai": Peer(_SLIDING, "monai.inferers", monai_probability),
-    "torch-eager": Peer("torch eager, whole slices", "torch", eager_probability),
-    "nnunet": Peer(_MIRRORING, "nnunetv2.inference.predict_from_raw_data", nnunet_probability),
+    "monai": Peer(
+        f"MONAI SlidingWindowInferer, windows of {_WINDOW} voxels a side, overlap 0.25",
+        "monai.inferers",
+        monai_probability,
+    ),
+    "torch-eager": Peer("torch eager, the whole scan", "torch", eager_probability),
+    "nnunet": Peer(
+        "nnU-Net v2 predictor, the whole scan, mirroring",
+        "nnunetv2.inference.predict_from_raw_data",
+        nnunet_probability,
+    ),
 }

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.judge_report import Judgement
     from vesselseg.judging import (
         BaselineMethod,
+        CaseReader,
         Method,
         ModelMethod,
         drawn_case_folders,
@@ -94,14 +95,21 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     if len(set(titles)) < len(titles):
         raise VesselSegError("two models have the same name", "judge one after the other")
     folders = drawn_case_folders(Path(args.cases)) if args.cases else []
-    readers = [functools.partial(read_drawn_case, folder, brain_mask=args.brain_mask) for folder in folders]
-    real = [functools.partial(read_real_case, *map(Path, files)) for files in args.real]
-    measurements = judge([*readers, *real], methods, progress=reporter.progress)
+    drawn = [
+        CaseReader(folder.name, functools.partial(read_drawn_case, folder, brain_mask=args.brain_mask))
+        for folder in folders
+    ]
+    real = [
+        CaseReader(subject, functools.partial(read_real_case, *map(Path, files)))
+        for subject, files in zip(subjects, args.real)
+    ]
+    measurements, errors = judge([*drawn, *real], methods, progress=reporter.progress)
     judgement = Judgement(
         command=_command(args),
         methods=[method.describe() for method in methods],  # now that they know what they ran in
         measurements=measurements,
         group_by=args.group_by,
+        errors={case: str(error) for case, error in errors.items()},
     )
     texts = ((args.markdown, judgement.markdown()), (args.csv, judgement.csv()), (args.json, judgement.json()))
     with contextlib.ExitStack() as stack:
@@ -110,6 +118,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
                 output = stack.enter_context(atomic_output(path, overwrite=args.overwrite))
                 output.write_text(text, encoding="utf-8")
     reporter.result(judgement.as_dict(), judgement.text())
+    if errors:
+        raise VesselSegError(
+            f"{len(errors)} of {len(drawn) + len(real)} cases could not be measured: {', '.join(errors)}",
+            "see the reasons above",
+        )
     return 0
 
 

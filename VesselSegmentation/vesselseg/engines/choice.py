@@ -86,8 +86,9 @@ def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", 
         raise VesselSegError(f"unknown precision '{precision}'", f"choose one of: {', '.join(PRECISION_CHOICES)}")
     if precision == "int8" and engine == "auto":
         engine = "openvino"  # no other has it
-    chosen = choose_device("cpu" if device == "auto" and engine in ("openvino", "onnx") else device)
     notes: list[str] = []
+    # Not logged here: this may run beside others, and while ITK is kept quiet nobody would see it.
+    chosen = choose_device("cpu" if device == "auto" and engine in ("openvino", "onnx") else device, notes)
     if engine == "auto":
         engine = _best_engine(manifest, chosen, precision, notes)
     else:
@@ -97,7 +98,7 @@ def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", 
     if precision == "auto":
         precision = _best_precision(manifest, engine, chosen)
     else:
-        _check_precision(engine, chosen, precision)
+        check_precision(engine, chosen, precision)
         notes += _gate(manifest, engine, chosen, precision)
     return Plan(engine, chosen, precision, tuple(notes))
 
@@ -140,8 +141,12 @@ def make_engine(plan: Plan, manifest: Manifest) -> Engine:
 def floats_of_int8(manifest: Manifest) -> str:
     """Return in which precision is computed what the int8 form of a model leaves out: "bf16" or "f32".
 
-    bfloat16 where the model was measured not to suffer from it and this CPU is faster in it.
+    bfloat16 where the model was measured not to suffer from it and this CPU is faster in it, unless int8 was measured
+    beside single precision.
     """
+    measured = manifest.precisions.get("int8")
+    if measured is not None and measured.versions.get("beside_int8") == "f32":
+        return "f32"
     return _best_precision(manifest, "openvino", choose_device("cpu"))
 
 
@@ -182,7 +187,8 @@ def _best_precision(manifest: Manifest, engine: str, device: Device) -> str:
     return "bf16" if bfloat16_pays() else "f32"
 
 
-def _check_precision(engine: str, device: Device, precision: str) -> None:
+def check_precision(engine: str, device: Device, precision: str) -> None:
+    """Refuse a precision that an engine does not have on a device, or would get wrong there."""
     if precision == "f32" or _is_native(engine, device, precision):
         return
     # Said of what is not there as much as of what would be emulated: that would be many times slower.
@@ -212,7 +218,7 @@ def _gate(manifest: Manifest, engine: str, device: Device, precision: str) -> li
             return []
         return [f"what {precision} changes was measured for the model '{manifest.name}' in OpenVINO only"]
     measured = manifest.precisions.get(precision)
-    if measured is None:
+    if measured is None or measured.model_sha256 != manifest.sha256:
         return [f"what {precision} changes was not measured for the model '{manifest.name}'"]
     raise VesselSegError(
         f"the model '{manifest.name}' suffers from {precision}: Dice {measured.dice_to_f32:.4f} against f32, "

@@ -63,15 +63,16 @@ def quantise_model(
     Raises
     ------
     VesselSegError
-        If OpenVINO is missing, the architecture is not known to it, no convolution can be computed in 8 bits without
-        loss, or a file cannot be read or written.
+        If OpenVINO is missing, the architecture is not known to it, this CPU does not compute rightly in 8 bits, no
+        convolution can be computed so without loss, or a file cannot be read or written.
 
     References
     ----------
     Jacob B, et al. Quantization and training of neural networks for efficient integer-arithmetic-only inference. CVPR
     2018:2704-2713. doi:10.1109/CVPR.2018.00286
     """
-    from vesselseg.engines.choice import is_installed
+    from vesselseg.devices import choose_device
+    from vesselseg.engines.choice import check_precision, is_installed
     from vesselseg.engines.graphs import graph_traits, has_graph
     from vesselseg.output_files import atomic_output, check_output
 
@@ -86,6 +87,8 @@ def quantise_model(
             f"the model '{manifest.name}' has an int8 form already", "allow it to be replaced with --overwrite"
         )
     check_output(manifest.path, overwrite=True)  # before the work, not at its end
+    # Wrong sums would decide which ranges are taken, on this CPU and on all others.
+    check_precision("openvino", choose_device("cpu"), "int8")
     traits = graph_traits(manifest.architecture, manifest.options)
     samples: list[NDArray[np.float32]] = []
     for number, folder in enumerate(folders):
@@ -93,7 +96,8 @@ def quantise_model(
         samples += _samples(manifest, traits, folder, -(-_SAMPLES // len(folders)))
     if not samples:
         raise VesselSegError("there is nothing to be seen in these scans", "give scans as the model was trained on")
-    ranges = _Trials(manifest, samples).best_ranges(stage(progress, 0.2, 1.0))
+    others = {name: check for name, check in manifest.precisions.items() if name != "int8"}  # without the form before
+    ranges = _Trials(replace(manifest, precisions=others), samples).best_ranges(stage(progress, 0.2, 1.0))
 
     def put(values: dict[str, Any]) -> None:
         values["int8"] = {"model_sha256": manifest.sha256, "ranges": ranges}

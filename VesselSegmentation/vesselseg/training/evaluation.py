@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.brain_mask import dilated
 from vesselseg.centreline import centreline
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.postprocessing import pieces
-from vesselseg.synthesis.background import find_sinuses, grown, local_contrast
+from vesselseg.synthesis.background import find_sinuses, local_contrast
 from vesselseg.volume import Volume
 
 #: The brain mask is widened by this much for the comparison, in mm, so that the circle of Willis lies inside.
@@ -50,14 +51,16 @@ def judge_on_real_scan(scan: Volume, found: Volume, reference: Volume, brain: Vo
     if not all(geometry.same_grid(other.geometry) for other in (found, reference, brain)):
         raise VesselSegError("the images do not lie on one grid", "resample them to that of the scan")
     mask = brain.array > 0
-    region = grown(mask, BRAIN_MARGIN_MM, geometry)
+    # As `vesselseg.judging.region_of` does it: those who pick their threshold on the truth pick it there.
+    region = dilated(brain, BRAIN_MARGIN_MM).array > 0
     wanted, got = (reference.array > 0) & region, (found.array > 0) & region
     sinuses = find_sinuses((reference.array > 0).astype(np.float32), mask, geometry)
     cube = np.ones((3, 3, 3), bool)
     near = binary_dilation(got, cube)
     line = centreline(wanted)
     arteries = line & ~sinuses
-    image = np.asarray(scan.array, np.float32)
+    # In shares of its tissue: scans come in any unit.
+    image = np.asarray(scan.array, np.float32) / np.median(scan.array[mask])
     contrast, _ = local_contrast(image, region)
     # The line of a thin vessel may run beside its brightest voxel.
     bright = binary_dilation(contrast > STANDS_OUT, cube)
