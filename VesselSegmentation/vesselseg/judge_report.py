@@ -38,14 +38,14 @@ REAL_COLUMNS = (
 _DRAWN_NOTE = (
     "Counted inside the brain mask dilated by 2 mm, where there is a mask; voxels that the drawing marks as unsure are "
     "left out. Found: share of the true centreline, by the true radius of the vessel where the case tells it, else by "
-    "the distance transform. HD95: 95 % Hausdorff distance of the surfaces. Pieces: 26-connected; only models drop small "
-    "ones, as said above."
+    "the distance transform. HD95: 95 % Hausdorff distance of the surfaces. Pieces: 26-connected; only models "
+    "drop small ones, as said above."
 )
 _REAL_NOTE = (
     "The label is rough (thresholded, with dural sinuses, without thin arteries): Dice against it is no goal. Labelled "
     "centreline found: outside the sinuses, within one voxel. Found centreline stands out: share that is brighter than "
-    "its surroundings. Sinuses found: better low. Volume and Dice are those outside the sinuses. Pieces: only models drop "
-    "small ones, as said above."
+    "its surroundings. Sinuses found: better low. Volume and Dice are those outside the sinuses. Pieces: only "
+    "models drop small ones, as said above."
 )
 _STAR_NOTE = "\\* Threshold picked on the truth or label of each case itself, which no user can do."
 

@@ -353,8 +353,8 @@ def judge(
             # Hours of work on the others are not lost.
             errors[reader.name] = error
     if errors and not result:
-        name, error = next(iter(errors.items()))
-        raise VesselSegError(f"{name}: {error.message}", error.advice)
+        name, first = next(iter(errors.items()))
+        raise VesselSegError(f"{name}: {first.message}", first.advice)
     progress(1.0, "done")
     return result, errors
 
