@@ -10,7 +10,7 @@ from vesselseg.benchmark.timing import Timing
 
 _NONE = "-"
 _DIFFERENCES = (
-    "diff.: largest difference of the probability. torch eager sees whole slices, this program what lies around the\n"
+    "diff.: largest difference of the probability. torch eager sees the whole scan, this program what lies around the\n"
     "brain; torch-f32 is this program with torch, which sees the same as its other engines (--only torch)."
 )
 
