@@ -32,12 +32,12 @@ def flat(geometry: Geometry = GRID, **options) -> Background:
     return Background(np.ones(geometry.shape, np.float32), np.ones(geometry.shape, bool), geometry, **options)
 
 
-def test_ghosts_are_weak_copies_along_the_phase_direction_and_reproducible() -> None:
+@pytest.mark.parametrize("axis", [1, 2])
+def test_ghosts_are_weak_copies_along_the_phase_direction_and_reproducible(axis: int) -> None:
     image = np.zeros((4, 60, 80), np.float32)
     image[:, 28:32, 38:42] = 1.0
-    axes = set()
     for seed in range(6):
-        one, two = (ghosted(image, np.random.default_rng(seed)) for _ in range(2))
+        one, two = (ghosted(image, axis, np.random.default_rng(seed)) for _ in range(2))
         np.testing.assert_array_equal(one, two)
         assert one.dtype == np.float32
         assert one.min() >= 0
@@ -47,16 +47,28 @@ def test_ghosts_are_weak_copies_along_the_phase_direction_and_reproducible() -> 
         ghost = np.where(image == 0, one, 0)
         assert 0.002 < ghost.max() < 0.25
         rows, columns = ghost.max(axis=(0, 2)) > 0.002, ghost.max(axis=(0, 1)) > 0.002
-        beside, above = columns.sum() > 8, rows.sum() > 8
-        assert beside != above
-        axes.add(beside)
-    assert axes == {True, False}
+        assert (rows.sum() > 8, columns.sum() > 8) == (axis == 1, axis == 2)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_ghosts_and_blur_of_a_scan_lie_in_the_same_direction(axis: int) -> None:
+    background = flat()
+    background.image[:] = 0.05
+    background.image[:, 22:28, 17:23] = 1.0
+    settings = replace(QUIET, phase_axis=axis, levels=65535, ceiling=2.0)
+    plain, ghosted_ = (
+        take_scan(background, draw([], GRID), replace(settings, ghosts=wanted), np.random.default_rng(3))[0].array
+        for wanted in (False, True)
+    )
+    changed = np.abs(ghosted_.astype(np.float32) - plain).max(axis=0) > 20
+    rows, columns = np.count_nonzero(changed.any(axis=1)), np.count_nonzero(changed.any(axis=0))
+    assert (rows > 14, columns > 14) == (axis == 1, axis == 2)
 
 
 @pytest.mark.parametrize("side", [61, 80])
 def test_ghosts_keep_odd_and_even_sizes_and_need_no_torch(side: int) -> None:
     image = np.random.default_rng(0).random((3, side, side + 1), dtype=np.float32)
-    assert ghosted(image, np.random.default_rng(0)).shape == image.shape
+    assert ghosted(image, 1, np.random.default_rng(0)).shape == image.shape
 
 
 def test_slabs_darken_towards_their_ends() -> None:

@@ -34,12 +34,14 @@ def with_laminar_cortex(background: Background, rng: np.random.Generator) -> Bac
     return replace(background, image=image)
 
 
-def ghosted(image: Image, rng: np.random.Generator) -> Image:
+def ghosted(image: Image, axis: int, rng: np.random.Generator) -> Image:
     """Add ghosts along the phase direction, as pulsation and motion leave them: every few lines of k-space are weaker.
 
     Parameters
     ----------
     image : ndarray, shape (Z, Y, X), float32
+    axis : {1, 2}
+        The phase direction: 1 for y, 2 for x.
     rng : numpy.random.Generator
 
     Returns
@@ -49,7 +51,7 @@ def ghosted(image: Image, rng: np.random.Generator) -> Image:
     """
     from scipy.fft import irfft, rfft
 
-    ghosts, axis, strength = int(rng.integers(2, 8)), int(rng.integers(1, 3)), rng.uniform(0.05, 0.3)
+    ghosts, strength = int(rng.integers(2, 8)), rng.uniform(0.05, 0.3)
     length = image.shape[axis]
     # Only the phase direction is concerned, so that a transform along it does.
     lines = np.arange(length // 2 + 1)

@@ -160,7 +160,7 @@ def take_scan(
         slab = acquisition.slab_mm / spacing[0]
         image *= slab_steps(shape[0], slab, acquisition.slab_step, slab_offset / spacing[0])
     if acquisition.ghosts:
-        image = ghosted(image, rng)
+        image = ghosted(image, acquisition.phase_axis, rng)
     image *= 1 + np.float32(acquisition.bias) * random_field(shape, 60.0 / spacing[2], rng)
     noise = np.full(shape, acquisition.noise, np.float32)
     if background.noise > 0:  # drawn lumen has none of the tissue's noise left: give it back
