@@ -15,7 +15,13 @@ from VesselSegmentationLib.edit_tools import ToolSettings
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import ReviewLogic
 from VesselSegmentationLib.run_record import record_probability
-from VesselSegmentationLib.segmentation_nodes import segment_label, set_surface_shown, surface_shown
+from VesselSegmentationLib.segmentation_nodes import (
+    release_segment,
+    segment_label,
+    set_segment_label,
+    set_surface_shown,
+    surface_shown,
+)
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
 WAS, TRUTH = two_labels()
@@ -207,3 +213,67 @@ def test_a_step_that_moves_shows_both_surfaces(vessels, logic, scan):
     logic.undo()
     assert surface_shown(node)
     assert node.GetClosedSurfaceInternalRepresentation(vessels[1]).GetNumberOfPoints() > 0
+
+
+def drawn_beside(vessels, scan, label):
+    """A label that a reader drew, as a segment beside the vessels."""
+    drawn = volume_from_node(scan).with_array(label)
+    return set_segment_label(vessels[0], scan, drawn, name="By hand", role="manual")
+
+
+@pytest.fixture
+def by_hand(vessels, scan, logic, review, mca):
+    """The reader's label of the MCA and more is edited, and compared with the truth."""
+    label = np.maximum(mca, np.roll(mca, 2, axis=2))
+    segment_id = drawn_beside(vessels, scan, label)
+    review.start(LabelSource(vessels[0], segment_id), review.error_map.sources[1], volume_node=scan)
+    logic.start(vessels[0], scan, segment_id=segment_id, review=review)
+    return label
+
+
+def test_named_arteries_are_no_part_of_another_segment_than_the_vessels(scan, vessels, logic, review, mca, by_hand):
+    artery = logic.arteries.segment_of("MCA left")
+    np.testing.assert_array_equal(logic.arteries.whole_label().array, by_hand)
+    np.testing.assert_array_equal(logic.arteries.all_vessels(), by_hand)
+    hits = int((by_hand & TRUTH).sum())
+    assert logic.target.metrics()["dice"] == pytest.approx(2 * hits / int(by_hand.sum() + TRUTH.sum()))
+    assert logic.arteries.segments() == {}
+    assert logic.arteries.segment_at(at(scan, *INSIDE)) == logic.target.segment_id
+    assert logic.errors.applies
+    logic.commit(logic.preview_remove_piece(at(scan, *INSIDE)))
+    for component in logic.errors.components():
+        step = logic.errors.decide(component.component_id, "accepted", "Dr. Reader")
+        assert set(step.counts()) == {logic.target.segment_id}
+    np.testing.assert_array_equal(logic.target.label(), TRUTH)
+    np.testing.assert_array_equal(logic.target.label_of(artery), mca)
+
+
+def test_branches_of_another_segment_than_the_vessels_get_no_names(scan, logic, mca, by_hand):
+    with pytest.raises(VesselSegError, match="'By hand' cannot be named"):
+        edit_tools.NameVessel(logic).preview([at(scan, *INSIDE)], ToolSettings(vessel="basilar"))
+    np.testing.assert_array_equal(logic.target.label(), by_hand)
+
+
+def test_a_run_that_keeps_an_edited_label_takes_the_names_over(scan, vessels, logic, mca):
+    node, segment_id = vessels
+    artery = logic.arteries.segment_of("MCA left")
+    release_segment(node)
+    assert logic.target.parts() == [artery]  # no other segment holds vessels yet
+    found = set_segment_label(node, scan, volume_from_node(scan).with_array(WAS))
+    assert logic.target.segment_id == segment_id
+    np.testing.assert_array_equal(logic.arteries.whole_label().array, WAS & ~mca)
+    logic.start(node, scan)
+    assert logic.target.segment_id == found
+    assert logic.target.parts() == [artery]
+
+
+def test_a_label_from_elsewhere_keeps_the_branches_that_are_named(scene, scan):
+    node, segment_id = add_segmentation(scene, scan, WAS, "Imported", role="imported")
+    logic = EditLogic(scene)
+    logic.start(node)
+    logic.arteries.move(logic.arteries.preview(at(scan, *INSIDE), whole_piece=True), "MCA left")
+    for source in (LabelSource(node), LabelSource(node, segment_id)):
+        np.testing.assert_array_equal(source.label_on(scan, "label")[0].array, WAS)
+    logic.start(node)
+    np.testing.assert_array_equal(logic.arteries.whole_label().array, WAS)
+    logic.stop()

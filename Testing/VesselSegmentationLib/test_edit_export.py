@@ -23,7 +23,7 @@ from VesselSegmentationLib.edit_export import export_signed
 from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.edit_surfaces import label_surface
 from VesselSegmentationLib.run_record import record_summary
-from VesselSegmentationLib.segmentation_nodes import segment_label
+from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
 from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node, volume_geometry
 
 WAS, TRUTH = two_labels()
@@ -286,3 +286,18 @@ def test_dicom_without_highdicom_is_said(scene, tmp_path, monkeypatch):
         signed(logic, tmp_path / "case.dcm", dicom_folder=tmp_path / "images")
     assert not (tmp_path / "case_edits.json").exists()
     logic.stop()
+
+
+def test_a_segment_beside_the_vessels_is_written_without_their_arteries(scene, scan, logic, tmp_path):
+    node = logic.target.node
+    logic.arteries.move(logic.arteries.preview(at(scan, 10, 9, 9), whole_piece=True), "basilar")
+    by_hand = set_segment_label(node, scan, volume_from_node(scan).with_array(TRUTH), name="By hand", role="manual")
+    logic.start(node, scan, segment_id=by_hand)
+    output = signed(logic, tmp_path / "case.nii.gz", tmp_path / "case.seg.nrrd")
+    np.testing.assert_array_equal(read_label(output.files[0]).array, TRUTH)
+    written = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(output.files[1]))
+    assert storage.ReadData(written)
+    assert list(written.GetSegmentation().GetSegmentIDs()) == [by_hand]
+    assert [each.name for each in edit_export._dicom_segments(logic.target)] == ["By hand"]

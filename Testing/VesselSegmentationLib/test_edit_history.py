@@ -447,3 +447,38 @@ def test_surface_follows_when_it_is_shown(scan, vessels, history):
     history.undo()
     surface = node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface")
     assert surface.GetNumberOfPolys() == before
+
+
+@pytest.mark.parametrize("gone", [("B",), ("A", "B"), ("B", "A")])
+def test_a_segment_comes_back_where_it_was_and_as_it_was_shown(vessels, history, gone):
+    node, _ = vessels
+    segmentation, display_node = node.GetSegmentation(), node.GetDisplayNode()
+    for name in "ABC":
+        segmentation.AddEmptySegment(name, name)
+    segmentation.SetSegmentIndex("A", 0)  # no event tells of voxels
+    history.settle()
+    order = list(segmentation.GetSegmentIDs())
+    display_node.SetSegmentVisibility("B", False)
+    display_node.SetSegmentVisibility2DFill("B", False)
+    for name, value in (("3D", 0.25), ("2DFill", 0.5), ("2DOutline", 0.75)):
+        getattr(display_node, f"SetSegmentOpacity{name}")("B", value)
+    for segment_id in gone:
+        segmentation.RemoveSegment(segment_id)
+    history.undo()
+    assert list(segmentation.GetSegmentIDs()) == order
+    assert not display_node.GetSegmentVisibility("B")
+    assert not display_node.GetSegmentVisibility2DFill("B")
+    assert display_node.GetSegmentVisibility2DOutline("B")
+    opacities = [getattr(display_node, f"GetSegmentOpacity{name}")("B") for name in ("3D", "2DFill", "2DOutline")]
+    assert opacities == [0.25, 0.5, 0.75]
+
+
+def test_a_segment_that_is_added_again_is_shown_as_before_it_was_undone(vessels, history):
+    node, _ = vessels
+    segmentation, display_node = node.GetSegmentation(), node.GetDisplayNode()
+    segmentation.AddEmptySegment("B", "B")
+    history.settle()
+    display_node.SetSegmentOpacity3D("B", 0.25)
+    history.undo()
+    history.redo()
+    assert display_node.GetSegmentOpacity3D("B") == 0.25

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, read_marks
 from VesselSegmentationLib.edit_log import export_log, read_log
 from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.edit_original import AUTOMATIC, FOUND, kept_original, original_kind, original_label
+from VesselSegmentationLib.edit_tools import CorrectError, ToolSettings
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import WHOLE_VOLUME, ReviewLogic
 from VesselSegmentationLib.run_record import record_probability, record_threshold
@@ -606,3 +608,48 @@ def test_preview_shows_and_is_not_saved(scene, scan, vessels, logic):
     logic.commit(edit)
     assert not logic.preview.shown
     assert scene.GetNodeByID(node.GetID() or "") is None
+
+
+def test_only_the_error_that_was_shown_is_corrected(scan, vessels, logic, review):
+    paint(*vessels, scan, [(2, 5, 5)], 1)  # beside the piece that is too much, 1.5 mm away
+    place = at(scan, 2, 2, 5)
+    tool = CorrectError(logic)
+    edit = tool.preview([place], ToolSettings())
+    (shown,) = [each for each in logic.errors.components() if each.voxels == edit.voxels_removed]
+    logic.errors.decide(shown.component_id, ACCEPTED, "A")
+    now = voxels(vessels, scan)
+    with pytest.raises(VesselSegError, match="has changed since"):
+        tool.commit(edit, [place], ToolSettings())
+    np.testing.assert_array_equal(voxels(vessels, scan), now)
+    assert list(read_marks(review.error_map.node)) == [shown.component_id]
+    logic.undo()
+    paint(*vessels, scan, [(2, 3, 2), (2, 3, 3)], 1)  # it has grown: the voxels that were shown are all there
+    with pytest.raises(VesselSegError, match="another one than was shown"):
+        tool.commit(edit, [place], ToolSettings())
+    assert tool.commit(tool.preview([place], ToolSettings()), [place], ToolSettings()) is not None
+
+
+def test_nothing_is_marked_as_corrected_that_was_not(logic, review):
+    component = logic.errors.components()[0]
+    batch = logic.errors.preview_batch()
+    nothing = np.zeros(batch.edit.added.shape, bool)
+    with pytest.raises(VesselSegError, match="as it is"):
+        logic.errors.commit_batch(replace(batch, edit=replace(batch.edit, added=nothing, removed=nothing)), "A")
+    assert read_marks(review.error_map.node) == {}
+    assert component in logic.errors.components()
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (20, 24, 24)])
+def test_errors_of_another_scan_are_not_corrected(scan, add_scan, vessels, logic, review, shape):
+    component = logic.errors.components()[0]
+    assert logic.errors.applies
+    moved = _MM.copy()
+    moved[0, 3] = 4 * moved[0, 0]  # by whole voxels: the label can be edited on it
+    logic.start(vessels[0], add_scan(shape, moved), review=review)
+    assert not logic.errors.applies
+    for decision in (ACCEPTED, REJECTED):
+        with pytest.raises(VesselSegError, match="another scan"):
+            logic.errors.decide(component.component_id, decision, "A")
+    np.testing.assert_array_equal(voxels(vessels, scan), WAS)
+    logic.start(vessels[0], scan, review=review)
+    assert logic.errors.applies

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,11 +9,15 @@ from PIL import Image
 from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
 from vesselseg.error_kinds import PALETTES, wording_of_two
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.review_files import FigureSettings, start_figure, start_report
+from vesselseg.report import _run_facts, read_run
+from VesselSegmentationLib.edit_history import EditHistory
+from VesselSegmentationLib.edit_log import log_document
+from VesselSegmentationLib.review_files import FigureSettings, _what_ran, start_figure, start_report
 from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
-from VesselSegmentationLib.run_record import record_summary
+from VesselSegmentationLib.run_record import record_run, record_summary, record_threshold
+from VesselSegmentationLib.segmentation_logic import SegmentationLogic
 from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
 FOUND, TRUTH = two_labels()
 _RAN = {
@@ -83,3 +89,26 @@ def test_two_results_are_named(review, tmp_path):
     job = start_report(review, [tmp_path / "report.html"])
     assert job.wait(240) == "done", job.message
     assert "only reader 1" in (tmp_path / "report.html").read_text(encoding="utf-8").lower()
+
+
+def test_report_and_log_tell_the_threshold_in_use(scene, review, tmp_path):
+    node, scan = review.error_map.sources[0].node, review.error_map.volume_node
+    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
+    set_node_volume(probability, volume_from_node(scan).with_array(FOUND * np.float32(0.6) + TRUTH * np.float32(0.3)))
+    record_run(node, probability, {**_RAN, "min_component_mm3": 0.0})
+    record_threshold(node, 0.5, 0.0)
+    history = EditHistory(node)
+
+    def told():
+        arguments = _what_ran(review.error_map.sources[0], tmp_path)
+        facts = dict(_run_facts(read_run(Path(arguments[1]))))
+        logged = log_document(node, scan)["automatic_run"]
+        assert (facts["threshold"], facts["model"]) == (str(logged["threshold"]), "half-unet")
+        return facts["threshold"], facts["smallest component"]
+
+    assert told() == ("0.5", "0.0 mm³")
+    SegmentationLogic(scene).apply_threshold(probability, node, 0.2, 3.0)
+    assert told() == ("0.2", "3.0 mm³")
+    history.undo()
+    assert told() == ("0.5", "0.0 mm³")
+    history.close()

@@ -146,3 +146,39 @@ def test_many_errors_by_size_and_rims(comparing: Any) -> None:
     ui.batchRimsComboBox.currentIndex = 2
     ui.previewBatchButton.click()
     assert "1 false positives to remove, 1 false negatives" in ui.toolHintLabel.text
+
+
+@pytest.fixture
+def two_near(comparing: Any) -> Any:
+    """Another false positive lies two voxels beside the loose piece."""
+    import slicer
+
+    from compared_labels import paint
+
+    node, scan = comparing._parameterNode.outputSegmentation, comparing._parameterNode.inputVolume
+    paint(node, comparing.logic.edits.target.segment_id, scan, [(4, 10, 10)], 1)
+    slicer.app.processEvents()
+    settle(comparing)
+    return comparing
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_apply_corrects_no_other_error_than_the_one_shown(two_near: Any, waits: bool) -> None:
+    ui, navigator = two_near.ui, two_near.logic.review.navigator
+    ui.errorToolButton.click()
+    click(two_near, (4, 7, 10))
+    assert "108 removed" in ui.toolHintLabel.text
+    sizes = [component.voxels for component in navigator.shown()]
+    ui.errorsTable.setCurrentCell(sizes.index(108), 0)
+    ui.acceptButton.click()
+    if waits:
+        settle(two_near)
+        assert not two_near.logic.edits.preview.shown
+        assert not ui.applyButton.isEnabled()
+    ui.applyButton.click()
+    settle(two_near)
+    assert label(two_near)[4, 10, 10]
+    assert [mark.decision for mark in navigator.marks()] == ["accepted"]
+    assert not two_near.logic.edits.preview.shown
+    click(two_near, (4, 10, 10))  # the tool is still in the hand
+    assert "1 removed" in ui.toolHintLabel.text

@@ -33,6 +33,7 @@ class _Offer:
 
     commit: Callable[[], Any]
     text: str
+    present: object  #: as `CorrectSection._present` was when it was shown
 
 
 class CorrectSection(PanelSection):
@@ -103,9 +104,7 @@ class CorrectSection(PanelSection):
 
     def comparison_changed(self, changed: set[str]) -> None:
         """Measure edits against what the vessels are compared with; take back what was shown of a former comparison."""
-        if ANOTHER in changed and self._offer is not None:
-            self._withdraw()  # Apply would correct another error than the one that is shown
-            self._again("")
+        self._catch_up()
         if ANOTHER in changed and self._edits.target is not None:
             errors, error_map = self._edits.errors, self._review.error_map
             reference = error_map.sources[1] if errors is not None and errors.applies else None
@@ -149,6 +148,7 @@ class CorrectSection(PanelSection):
         changed = self._edits.errors.take_changes() if self._edits.errors is not None else set()
         if changed:
             self._tell(changed)
+        self._catch_up()
         state = (*self._edits.state, self._edits.unsaved_edits)
         if state != self._state:
             self._state = state
@@ -190,12 +190,13 @@ class CorrectSection(PanelSection):
             Does it.
         """
         self._edits.show_preview(edit)
-        self._offer = _Offer(commit, text)
+        self._offer = _Offer(commit, text, self._present())
         say(self.ui.toolHintLabel, text)
         self._show()
 
     def apply(self) -> None:
         """Do what is shown; the tool stays in the hand."""
+        self._catch_up()
         if self._rest_timer.isActive():
             self._preview()
         offer = self._offer
@@ -302,6 +303,15 @@ class CorrectSection(PanelSection):
         self._offer, self._points = None, []
         self._edits.preview.remove()
         self._clicks.clear()
+
+    def _catch_up(self) -> None:
+        """Take back what was shown of another label or another comparison than there are now."""
+        if self._offer is not None and self._offer.present != self._present():
+            self._withdraw()  # Apply would do something else than what is shown
+            self._again("")
+
+    def _present(self) -> object:
+        return self._edits.state, self._review.error_map
 
     def _again(self, text: str) -> None:
         if self._tool is not None and self._choice is not None:

@@ -15,10 +15,16 @@ from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.edit_target import EditTarget
+from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.segment_voxels import find_segment
-from VesselSegmentationLib.segmentation_nodes import ARTERY_PREFIX, ROLE_TAG, named_arteries, segment_with_role
+from VesselSegmentationLib.segmentation_nodes import (
+    ARTERY_PREFIX,
+    ROLE_TAG,
+    VEIN_PREFIX,
+    segment_with_role,
+    vessel_segment,
+)
 
-_VEIN_PREFIX = "vein."
 _REGIONS = "Anatomic codes - DICOM master list"
 #: 3D Slicer's list, category and type; only the DICOM list has a side for veins, there as a structure of the body.
 _ARTERY = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^51114001^Artery"
@@ -66,7 +72,7 @@ class NamedVessel:
     @property
     def role(self) -> str:
         """Value of the role tag of its segment."""
-        return (_VEIN_PREFIX if self.is_vein else ARTERY_PREFIX) + self.key
+        return (VEIN_PREFIX if self.is_vein else ARTERY_PREFIX) + self.key
 
 
 def _pair(
@@ -113,14 +119,20 @@ class ArteryEditor:
 
     def __init__(self, target: EditTarget) -> None:
         self._target = target
-        target.parts = lambda: named_arteries(target.node)
+        whole = LabelSource(target.node, target.segment_id)
+        target.parts = lambda: [each for each in whole.segment_ids() if each != target.segment_id]
 
     def segment_of(self, key: str) -> str | None:
         """Return the ID of the segment of a vessel, by its key; None if there is none yet."""
         return segment_with_role(self._target.node, named_vessel(key).role)
 
     def segments(self) -> dict[str, str]:
-        """Return the IDs of the segments of all named vessels that there are, by their keys."""
+        """Return the IDs of the segments of all named vessels that there are, by their keys.
+
+        None where another segment holds the vessels: they were taken out of that one.
+        """
+        if not self._has_names:
+            return {}
         found = {vessel.key: self.segment_of(vessel.key) for vessel in NAMED_VESSELS}
         return {key: segment_id for key, segment_id in found.items() if segment_id is not None}
 
@@ -208,7 +220,16 @@ class ArteryEditor:
         return self._move(edit, name, source_id, self._target.segment_id, None)
 
     def check_move(self, key: str | None, source_id: str) -> None:
-        """Refuse to move a branch to the segment in which it is; None: to the one that is edited."""
+        """Refuse to move a branch to the segment in which it is, or out of a label of which named vessels are no part.
+
+        None: to the segment that is edited.
+        """
+        if not self._has_names:
+            name = find_segment(self._target.node, self._target.segment_id).GetName()
+            raise VesselSegError(
+                f"branches of '{name}' cannot be named: it is not the segment with the vessels",
+                "edit the vessels, or move the segment to a segmentation of its own",
+            )
         if key is None and source_id == self._target.segment_id:
             raise VesselSegError("the branch has no name yet", "click on a branch that has one")
         if key is not None and source_id == self.segment_of(key):
@@ -221,6 +242,11 @@ class ArteryEditor:
         """
         self._target.history.settle()
         return Volume(self._target.whole_label(), self._target.geometry)
+
+    @property
+    def _has_names(self) -> bool:
+        # Asked each time: a run that keeps an edited label gives the role of the vessels to another segment.
+        return vessel_segment(self._target.node) == self._target.segment_id
 
     def _move(
         self, edit: Edit, name: str, source_id: str, there: str | None, vessel: NamedVessel | None

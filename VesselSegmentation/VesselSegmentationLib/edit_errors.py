@@ -99,9 +99,16 @@ class ErrorEditor:
 
     @property
     def applies(self) -> bool:
-        """Whether what is compared is what is edited."""
+        """Whether what is compared is what is edited, on the same scan."""
         error_map = self._review.error_map
-        if error_map is None or error_map.sources[0].node is not self._target.node:
+        return error_map is not None and self._on_this_scan(error_map) and self._of_this_label(error_map)
+
+    def _on_this_scan(self, error_map: ErrorMapNode) -> bool:
+        # Indices of its voxels would mean other places, where they do not lie outside.
+        return error_map.volume_node is self._target.volume_node
+
+    def _of_this_label(self, error_map: ErrorMapNode) -> bool:
+        if error_map.sources[0].node is not self._target.node:
             return False
         compared, edited = error_map.sources[0].segment_ids(), self._target.segment_id
         return {edited} <= {*compared} <= {edited, *self._target.parts()}
@@ -162,9 +169,30 @@ class ErrorEditor:
         )
         return self._commit(edit, [component], decision, reader)
 
-    def correct_at(self, point: tuple[float, float, float], reader: str) -> EditStep | None:
-        """Accept the error at a click and correct it; one step. Raises as `preview`."""
+    def correct_at(
+        self, point: tuple[float, float, float], reader: str, *, previewed: Edit | None = None
+    ) -> EditStep | None:
+        """Accept the error at a click and correct it; one step.
+
+        Parameters
+        ----------
+        point : tuple of float
+            The click, in mm, RAS of the world.
+        reader : str
+            Name of the reader.
+        previewed : Edit, optional
+            What `preview_at` returned for the click, and was shown: nothing else is done.
+
+        Raises
+        ------
+        VesselSegError
+            As `preview`; also if correcting the error that is there now would do something else than was shown.
+        """
         edit = self.preview_at(point)
+        if previewed is not None:
+            self._target.check_whole(previewed)
+            if not _same_voxels(edit, previewed):
+                raise VesselSegError("the error at the click is another one than was shown", "click on it again")
         box = tuple((part.start, part.stop - 1) for part in edit.box[::-1])
         kind = ErrorKind.FALSE_POSITIVE if edit.removed.any() else ErrorKind.FALSE_NEGATIVE
         voxels = edit.voxels_added + edit.voxels_removed
@@ -234,6 +262,9 @@ class ErrorEditor:
 
     def _commit(self, edit: Edit, components: Sequence[ErrorComponent], decision: str, reader: str) -> EditStep | None:
         self._target.check_whole(edit)
+        if decision == ACCEPTED and edit.is_empty:
+            # It would be marked as corrected, and still be there.
+            raise VesselSegError("correcting this would leave the label as it is", "compare the segment that you edit")
         node = self._map().node
         before = read_marks(node)
         old = {component.component_id: before.get(component.component_id) for component in components}
@@ -262,10 +293,12 @@ class ErrorEditor:
         error_map = self._review.error_map
         if error_map is None:
             raise VesselSegError("nothing is compared", "choose a reference first")
-        if not self.applies:
+        if not self._of_this_label(error_map):
             raise VesselSegError(
                 "the label that is compared is not the one that is edited", "compare the segment that you edit"
             )
+        if not self._on_this_scan(error_map):
+            raise VesselSegError("the labels are compared on another scan", "compare them on the one that you edit on")
         return error_map
 
     def _find(self, component_id: str) -> ErrorComponent:
@@ -273,3 +306,9 @@ class ErrorEditor:
             if component.component_id == component_id:
                 return component
         raise VesselSegError(f"there is no component '{component_id}' any more", "choose one from the list")
+
+
+def _same_voxels(one: Edit, other: Edit) -> bool:
+    return (
+        one.box == other.box and np.array_equal(one.added, other.added) and np.array_equal(one.removed, other.removed)
+    )

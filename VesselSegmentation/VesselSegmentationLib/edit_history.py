@@ -31,6 +31,7 @@ from VesselSegmentationLib.edit_steps import (
     Companion,
     EditStep,
     GridChange,
+    SegmentAppearance,
     SegmentPresence,
     TagChange,
     VoxelChange,
@@ -61,6 +62,7 @@ class _Known:
         self.time = image_time(node, segment_id)
         self.voxels = read_voxels(node, segment_id)
         self.tags = read_run_tags(self.segment)
+        self.appearance = SegmentAppearance(node, segment_id)
 
 
 class EditHistory:
@@ -104,6 +106,8 @@ class EditHistory:
         self._observed = [self.node.AddObserver(event, self._on_event) for event in _events()]
         transformed = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         self._observed.append(self.node.AddObserver(transformed, self._on_transform))
+        for event in (slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, slicer.vtkSegmentation.SegmentsOrderModified):
+            self._observed.append(self.node.AddObserver(event, lambda caller, event: self._read_appearances()))
 
     def close(self) -> None:
         """Let go of the segmentation; the steps are forgotten."""
@@ -275,6 +279,10 @@ class EditHistory:
             self._known = self._read_all()
         self._collect()
 
+    def _read_appearances(self) -> None:
+        for known in self._known.values():
+            known.appearance.read(self.node)
+
     def _on_transform(self, caller: Any, event: Any) -> None:
         self._on_event(caller, event)
         self._to_world = _to_world(self.node)
@@ -327,6 +335,7 @@ class EditHistory:
         for segment_id, known, now in changed:
             self._before.setdefault(segment_id, known)
             self._known[segment_id] = now
+        self._read_appearances()
 
     def _ends_action(self, takes_only: Mapping[str, bool]) -> bool:
         """Tell whether changes cannot belong to the open step.
@@ -359,7 +368,8 @@ class EditHistory:
             elif was is not None or now is not None:
                 held = was if was is not None else now
                 if held is not None:
-                    changes.append(SegmentPresence(segment_id, held.segment, held.voxels.packed(), added=was is None))
+                    packed, appearance = held.voxels.packed(), held.appearance
+                    changes.append(SegmentPresence(segment_id, held.segment, packed, was is None, appearance))
         if not changes and not companions:
             return None
         self._number += 1

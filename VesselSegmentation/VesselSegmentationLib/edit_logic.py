@@ -36,7 +36,7 @@ from VesselSegmentationLib.edit_steps import EditStep
 from VesselSegmentationLib.edit_target import EditTarget
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.run_record import present_probability
-from VesselSegmentationLib.segmentation_nodes import segment_with_role
+from VesselSegmentationLib.segmentation_nodes import vessel_segment
 from VesselSegmentationLib.volume_nodes import volume_from_node
 
 if TYPE_CHECKING:
@@ -505,10 +505,7 @@ def scan_of(segmentation_node: Any) -> Any:
 
 
 def _segment_to_edit(segmentation_node: Any) -> str:
-    segment_id = segment_with_role(segmentation_node)
-    segmentation = segmentation_node.GetSegmentation()
-    if segment_id is None and segmentation.GetNumberOfSegments() == 1:
-        segment_id = str(segmentation.GetNthSegmentID(0))
+    segment_id = vessel_segment(segmentation_node)
     if segment_id is None:
         raise VesselSegError(
             f"it is not known which segment of '{segmentation_node.GetName()}' to edit", "choose a segment"

@@ -20,6 +20,12 @@ from VesselSegmentationLib.edit_segment import (
 from VesselSegmentationLib.run_record import RUN_TAGS
 from VesselSegmentationLib.segment_voxels import find_segment
 
+#: What vtkMRMLSegmentationDisplayNode holds of each segment, by the names of its methods.
+_DISPLAY_PROPERTIES = (
+    *("Visibility", "Visibility2DFill", "Visibility2DOutline", "Visibility3D"),
+    *("Opacity2DFill", "Opacity2DOutline", "Opacity3D", "Pickable"),
+)
+
 
 class Companion(Protocol):
     """Something beside voxels that is undone and redone with a step."""
@@ -92,6 +98,47 @@ class GridChange:
         return replace(self, before=self.before.moved(matrix), after=self.after.moved(matrix))
 
 
+class SegmentAppearance:
+    """Where a segment lies in the list of all, and how it is shown: neither is known any more once it has gone.
+
+    Parameters
+    ----------
+    segmentation_node : vtkMRMLSegmentationNode
+    segment_id : str
+    """
+
+    def __init__(self, segmentation_node: Any, segment_id: str) -> None:
+        self._segment_id = segment_id
+        self._following: list[str] = []
+        self._shown: dict[str, Any] = {}
+        self.read(segmentation_node)
+
+    def read(self, node: Any) -> None:
+        """Take note of it as it is now; nothing happens if the segment is not there."""
+        segmentation, display_node = node.GetSegmentation(), node.GetDisplayNode()
+        index = segmentation.GetSegmentIndex(self._segment_id)
+        if index < 0:
+            return
+        count = segmentation.GetNumberOfSegments()
+        self._following = [str(segmentation.GetNthSegmentID(each)) for each in range(index + 1, count)]
+        if display_node is not None:
+            self._shown = {
+                name: getattr(display_node, f"GetSegment{name}")(self._segment_id) for name in _DISPLAY_PROPERTIES
+            }
+
+    def next_segment(self, node: Any) -> str:
+        """Return the ID of the first segment after it that is still there; empty if there is none."""
+        segmentation = node.GetSegmentation()
+        return next((each for each in self._following if segmentation.GetSegmentIndex(each) >= 0), "")
+
+    def show(self, node: Any) -> None:
+        """Show the segment as it was shown."""
+        display_node = node.GetDisplayNode()
+        if display_node is not None:
+            for name, value in self._shown.items():
+                getattr(display_node, f"SetSegment{name}")(self._segment_id, value)
+
+
 @dataclass(frozen=True)
 class SegmentPresence:
     """A segment that came or went.
@@ -105,12 +152,15 @@ class SegmentPresence:
         When it came, or before it went.
     added : bool
         Whether it came.
+    appearance : SegmentAppearance
+        When it was there last.
     """
 
     segment_id: str
     segment: Any
     voxels: PackedVoxels
     added: bool
+    appearance: SegmentAppearance
 
     @property
     def nbytes(self) -> int:
@@ -132,12 +182,14 @@ class SegmentPresence:
     def _set(self, node: Any, present: bool) -> None:
         segmentation = node.GetSegmentation()
         if not present:
+            self.appearance.read(node)
             segmentation.RemoveSegment(self.segment_id)
         elif segmentation.GetSegment(self.segment_id) is None:
             # Its voxels may have been in a layer that others have changed since.
             self.segment.RemoveAllRepresentations()
-            segmentation.AddSegment(self.segment, self.segment_id)
+            segmentation.AddSegment(self.segment, self.segment_id, self.appearance.next_segment(node))
             replace_voxels(node, self.segment_id, self.voxels.unpacked())
+            self.appearance.show(node)
 
 
 @dataclass(frozen=True)

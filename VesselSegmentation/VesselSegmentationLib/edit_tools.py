@@ -248,7 +248,7 @@ class CorrectError(EditTool):
 
     def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
         """Correct it, and mark it as accepted."""
-        return _needed(self.edits.errors).correct_at(points[-1], self.edits.reader)
+        return _needed(self.edits.errors).correct_at(points[-1], self.edits.reader, previewed=edit)
 
 
 def _branch(extent: str) -> dict[str, bool]:

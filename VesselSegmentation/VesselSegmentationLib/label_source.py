@@ -13,7 +13,7 @@ from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.node_geometry import grid_offset, matrix_between
 from VesselSegmentationLib.segment_voxels import find_segment, on_grid, segment_voxels
-from VesselSegmentationLib.segmentation_nodes import named_arteries, segment_with_role
+from VesselSegmentationLib.segmentation_nodes import named_arteries, vessel_segment
 from VesselSegmentationLib.volume_nodes import volume_from_node, volume_geometry
 
 _NODE_CLASSES = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
@@ -53,7 +53,7 @@ class LabelSource:
         """Return the IDs of the segments that make up the label; none for a volume."""
         if not self.is_segmentation:
             return []
-        vessels = segment_with_role(self.node)
+        vessels = vessel_segment(self.node)
         if vessels and self.segment_id in ("", vessels):
             return [vessels, *named_arteries(self.node)]
         if self.segment_id:

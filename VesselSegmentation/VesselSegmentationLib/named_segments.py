@@ -9,7 +9,7 @@ import numpy as np
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.node_geometry import matrix_between
 from VesselSegmentationLib.segment_voxels import segment_voxels
-from VesselSegmentationLib.segmentation_nodes import segment_with_role
+from VesselSegmentationLib.segmentation_nodes import vessel_segment
 
 
 class NamedSegments:
@@ -54,7 +54,7 @@ class NamedSegments:
             if not source.is_segmentation:
                 continue
             compared, segmentation = source.segment_ids(), source.node.GetSegmentation()
-            vessels = segment_with_role(source.node)
+            vessels = vessel_segment(source.node)
             for index in range(segmentation.GetNumberOfSegments()):
                 segment_id = str(segmentation.GetNthSegmentID(index))
                 named = compared != [segment_id] and segment_id != vessels

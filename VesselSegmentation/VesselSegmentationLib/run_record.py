@@ -111,7 +111,10 @@ def record_summary(segmentation_node: Any, summary: dict[str, Any]) -> None:
 
 
 def recorded_summary(segmentation_node: Any) -> dict[str, Any]:
-    """Return what the run reported that made the vessels; empty if there was none, or it is not known any more."""
+    """Return what the run reported that made the vessels; empty if there was none, or it is not known any more.
+
+    Threshold and smallest component are those that have made them since, if there were others.
+    """
     if not _of_same_run(segmentation_node, segmentation_node):
         return {}
     try:
@@ -122,4 +125,7 @@ def recorded_summary(segmentation_node: Any) -> dict[str, Any]:
     if isinstance(summary, dict):
         summary.setdefault("engine", "torch")
     fits = isinstance(summary, dict) and all(isinstance(summary.get(key), kind) for key, kind in _SHOWN.items())
-    return summary if fits else {}
+    if not fits:
+        return {}
+    in_use = recorded_threshold(segmentation_node)
+    return summary if in_use is None else {**summary, **dict(zip(("threshold", "min_component_mm3"), in_use))}

@@ -26,8 +26,8 @@ ARTERY_TERMINOLOGY = (
 ARTERY_COLOR = (216 / 255, 101 / 255, 79 / 255)
 #: Value of the role tag of the segment that holds the vessels found.
 VESSELS_ROLE = "vessels"
-#: How the roles of segments begin that hold arteries taken out of the vessels by name.
-ARTERY_PREFIX = "artery."
+#: How the roles of segments begin that hold arteries, and veins, taken out of the vessels by name.
+ARTERY_PREFIX, VEIN_PREFIX = "artery.", "vein."
 
 # Tags of a segment travel with it into files, copies and the undo history; attributes of the node would not.
 #: Tag with the role of a segment.
@@ -51,6 +51,18 @@ def segment_with_role(segmentation_node: Any, role: str = VESSELS_ROLE) -> str |
         if segment_tag(segmentation_node, segmentation.GetNthSegmentID(index), ROLE_TAG) == role:
             return str(segmentation.GetNthSegmentID(index))
     return None
+
+
+def vessel_segment(segmentation_node: Any) -> str | None:
+    """Return the ID of the segment of which named vessels are parts: the vessels found, else the only unnamed one."""
+    vessels = segment_with_role(segmentation_node)
+    if vessels is not None:
+        return vessels
+    segmentation = segmentation_node.GetSegmentation()
+    ids = [str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments())]
+    names = (ARTERY_PREFIX, VEIN_PREFIX)
+    unnamed = [each for each in ids if not segment_tag(segmentation_node, each, ROLE_TAG).startswith(names)]
+    return unnamed[0] if len(unnamed) == 1 else None
 
 
 def named_arteries(segmentation_node: Any) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vesselseg.editing import Edit, edit_between
+from vesselseg.editing import Edit, edit_between, remove_piece
 from vesselseg.error_components import ErrorComponent
 from vesselseg.error_kinds import ErrorKind
 from vesselseg.errors import VesselSegError
@@ -46,11 +47,14 @@ class KeepPiece(EditTool):
 
     def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
         """Return the edit that removes everything else."""
-        piece = self.edits.preview_remove_piece(points[-1])
-        label = _target(self).label()
+        target = _target(self)
+        label = target.label()
+        piece = remove_piece(_all_vessels(self), target.geometry, target.voxel_of(points[-1]))
         kept = np.zeros(label.shape, bool)
         kept[piece.box] = piece.removed
-        return edit_between(label, kept, tool="keep piece", description="remove everything but one connected piece")
+        return edit_between(
+            label, kept & (label != 0), tool="keep piece", description="remove everything but one connected piece"
+        )
 
 
 class RemoveSmallPieces(EditTool):
@@ -63,13 +67,13 @@ class RemoveSmallPieces(EditTool):
         """Return the edit that removes them."""
         target = _target(self)
         smallest = _page_settings(settings).volume_mm3
-        found = target.label() != 0
+        found, label = _all_vessels(self) != 0, target.label() != 0
         box = bounding_box(found) or (slice(0, 1), slice(0, 1), slice(0, 1))
         # The tiny share keeps a piece of exactly the smallest volume despite rounding.
         voxels = int(np.ceil(smallest / target.geometry.voxel_volume - 1e-6))
         return edit_between(
-            found[box],
-            remove_small_components(found[box], voxels),
+            label[box],
+            label[box] & remove_small_components(found[box], voxels),
             tool="remove small pieces",
             description=f"remove connected pieces below {smallest:.1f} mm³",
             offset=(box[0].start, box[1].start, box[2].start),
@@ -115,6 +119,12 @@ def _kind(edit: Edit) -> ErrorKind:
 
 def _page_settings(settings: ToolSettings) -> PageToolSettings:
     return settings if isinstance(settings, PageToolSettings) else PageToolSettings()
+
+
+def _all_vessels(tool: EditTool) -> NDArray[np.uint8]:
+    """Return what pieces are pieces of: a branch that hangs on a named vessel is no piece of its own."""
+    arteries = tool.edits.arteries
+    return _target(tool).label() if arteries is None else arteries.all_vessels()
 
 
 def _target(tool: EditTool) -> EditTarget:
