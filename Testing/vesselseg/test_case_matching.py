@@ -132,6 +132,39 @@ def test_evaluate_compares_folders(folders: tuple[Path, Path], capsys: pytest.Ca
     assert [line.split()[:2] for line in shown[1:]] == [["s0", "0.750"], ["s1", "0.500"], ["mean", "0.625"]]
 
 
+@pytest.mark.parametrize("unreadable", ["s0", "s1"])
+def test_evaluate_goes_on_after_a_case_that_cannot_be_read(
+    unreadable: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, truth = folders
+    out = found.parent
+    (truth / f"{unreadable}_label.nii.gz").write_bytes(b"")
+    assert main(["evaluate", str(found), str(truth), "--json", f"{out}/m.json", "--csv", f"{out}/m.csv"]) == 1
+    values = json.loads((out / "m.json").read_text())
+    (subject,) = values["cases"]
+    assert subject != unreadable
+    assert values["mean"] == values["cases"][subject]
+    assert list(values["errors"]) == [unreadable]
+    assert "is empty" in values["errors"][unreadable]
+    assert [line["case"] for line in csv.DictReader((out / "m.csv").open())] == [subject, "mean"]
+    shown, said = capsys.readouterr()
+    assert [line.split()[0] for line in shown.splitlines()] == ["case", subject, "mean", f"{unreadable}:"]
+    assert f"error: 1 of 2 cases could not be compared: {unreadable};" in said.splitlines()[-1]
+
+
+def test_evaluate_writes_nothing_where_no_case_can_be_read(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, truth = folders
+    for path in truth.iterdir():
+        path.write_bytes(b"")
+    assert main(["evaluate", str(found), str(truth), "--json", str(found.parent / "m.json")]) == 1
+    shown, said = capsys.readouterr()
+    assert shown == ""
+    assert "error: s0: " in said
+    assert not (found.parent / "m.json").exists()
+
+
 def test_evaluate_counts_inside_the_masks_of_a_folder(folders: tuple[Path, Path]) -> None:
     found, truth = folders
     out = found.parent

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,59 @@ def test_interruption_leaves_nothing(
     assert process.returncode == 130
     assert errors.count("\n") == 1
     assert names(tmp_path / "out") == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a system without hang-ups")
+@pytest.mark.parametrize("ignored", [True, False])
+def test_nohup_is_heeded(ignored: bool) -> None:
+    listens = "from vesselseg.cli.main import main; import signal; main(['models', 'list']); signal.raise_signal(1)"
+    done = subprocess.run(
+        [sys.executable, "-c", listens], capture_output=True, text=True, timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL),
+    )  # fmt: skip
+    assert (done.returncode == 0) == ignored
+    assert ("KeyboardInterrupt" in done.stderr) != ignored
+
+
+@pytest.fixture
+def label(make_scan: Callable[..., Volume], tmp_path: Path) -> Path:
+    truth = make_scan()
+    write_volume(truth.with_array((truth.array > 180).astype(np.uint8)), tmp_path / "label é.nii.gz")
+    return tmp_path / "label é.nii.gz"
+
+
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2), (0, 2)])
+def test_closed_streams_are_no_hindrance(closed: tuple[int, ...], label: Path, tmp_path: Path) -> None:
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    command = [*COMMAND, "evaluate", label, label, "--json", tmp_path / "metrics.json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, preexec_fn=close)
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "metrics.json").read_text())["dice"] == 1
+    assert ("Dice" in done.stdout) == (1 not in closed)
+    command = [*COMMAND, "evaluate", label, tmp_path / "no.nii", "--progress", "json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, preexec_fn=close)
+    assert done.returncode == 1
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ([] if 1 in closed else ["error"])
+
+
+def test_names_that_the_output_cannot_encode_are_no_hindrance(label: Path, tiny_model: str, make_scan: Any) -> None:
+    scan = label.parent / "scan.nii"
+    write_volume(make_scan(), scan)
+    command = [*COMMAND, "segment", scan, "--model", tiny_model, "--brain-mask", "none", "--output"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for name, progress in (("é1.nii", "none"), ("é2.nii", "json")):
+        done = subprocess.run(
+            [*command, label.parent / name, "--progress", progress], capture_output=True, env=environment, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert (label.parent / name).is_file()
+        if progress == "json":
+            assert json.loads(done.stdout.splitlines()[-1])["event"] == "result"
+        else:
+            assert b"\\xe91.nii: " in done.stdout
 
 
 @pytest.mark.parametrize("progress", ["plain", "json"])

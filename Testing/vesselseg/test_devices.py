@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +13,8 @@ import torch
 from vesselseg import devices
 from vesselseg.devices import Device, available_devices, choose_device
 from vesselseg.errors import VesselSegError
+from vesselseg.segmentation import segment
+from vesselseg.volume import Volume
 
 GPUS = [Device("cuda:0", "First", 8 << 30), Device("cuda:1", "Second", 16 << 30)]
 CPU = Device("cpu", "The CPU", 32 << 30)
@@ -26,32 +31,58 @@ def test_the_cpu_is_always_there_and_comes_last() -> None:
     ("wish", "name"), [("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")]
 )
 def test_a_wish_is_granted(wish: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "available_devices", lambda: [*GPUS, CPU])
+    monkeypatch.setattr(devices, "available_devices", lambda *_: [*GPUS, CPU])
     assert choose_device(wish).name == name
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """No GPU is at hand, so that torch's answers are played; this one is too old."""
+    card = SimpleNamespace(name="Card", total_memory=1 << 33, major=6, minor=1)
+    monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_90a", "compute_120"])
+    return card
 
 
 @pytest.mark.parametrize(
     ("capability", "usable"), [((8, 6), True), ((12, 1), True), ((6, 1), False), ((7, 0), False), ((7, 5), True)]
 )
 def test_a_gpu_for_which_torch_has_no_code_is_left_out(
-    capability: tuple[int, int], usable: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    capability: tuple[int, int], usable: bool, card: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No GPU is at hand, so that torch's answers are played."""
-    major, minor = capability
-    card = SimpleNamespace(name="Card", total_memory=1 << 33, major=major, minor=minor)
-    monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
-    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_90a", "compute_120"])
+    card.major, card.minor = capability
     names = [device.name for device in available_devices()]
     assert names == (["cuda:0", "cpu"] if usable else ["cpu"])
     assert ("no code for it" in caplog.text) != usable
 
 
+@pytest.mark.usefixtures("card")
+def test_a_gpu_that_is_left_out_is_said_once_and_noted(make_scan: Callable[..., Volume], tiny_model: str) -> None:
+    """Not while the model is loaded: then messages of ITK are kept off the screen, and others with them."""
+    threads = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "no code for it" in record.getMessage():
+                threads.append(threading.current_thread())
+
+    listener = Listener()
+    logging.getLogger("vesselseg").addHandler(listener)
+    try:
+        run = segment(make_scan(), model=tiny_model, brain_mask="none").run
+    finally:
+        logging.getLogger("vesselseg").removeHandler(listener)
+    assert run.device == "cpu"
+    assert sum("Card is left out" in note for note in run.notes) == 1
+    assert threads == [threading.main_thread()]
+
+
 @pytest.mark.parametrize("wish", ["cuda", "cuda:0", "mps", "tpu", ""])
 def test_nothing_is_taken_in_the_stead_of_what_is_not_there(wish: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "available_devices", lambda: [CPU])
+    monkeypatch.setattr(devices, "available_devices", lambda *_: [CPU])
     with pytest.raises(VesselSegError, match="choose auto or one of: cpu"):
         choose_device(wish)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,3 +212,80 @@ def test_enhanced_objects_of_one_slice_each_are_a_series(make_scan: Callable[...
     again = read_volume(tmp_path)
     assert again.geometry.same_grid(OBLIQUE)
     np.testing.assert_array_equal(again.array, np.floor(scan.array))
+
+
+def test_rounded_positions_do_not_add_up(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    write_enhanced_dicom(tmp_path / "enhanced.dcm", make_scan(Geometry((12, 10, 40), (0.5, 0.5, 0.625))))
+    heights = [round(0.625 * k, 2) for k in range(40)]
+
+    def rounded(data: Any) -> None:
+        for item, height in zip(data.PerFrameFunctionalGroupsSequence, heights):
+            item.PlanePositionSequence[0].ImagePositionPatient = ["0", "0", f"{height:.2f}"]
+
+    _changed(tmp_path / "enhanced.dcm", rounded)
+    last = (read_volume(tmp_path / "enhanced.dcm").geometry.ijk_to_lps() @ [0, 0, 39, 1])[2]
+    assert last == pytest.approx(heights[-1], abs=0.01)
+
+
+def _cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def _without_pixels(path: Path) -> None:
+    def change(data: Any) -> None:
+        del data.PixelData
+
+    _changed(path, change)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: _cut(path, -300), lambda path: _cut(path, 200), lambda path: _cut(path, 0), _without_pixels],
+    ids=["pixels cut", "header cut", "empty", "no pixels"],
+)
+@pytest.mark.parametrize("number", [0, 7, 19])
+def test_a_damaged_slice_is_named(
+    number: int, damage: Callable[[Path], None], make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    write_dicom(make_scan(OBLIQUE), tmp_path)
+    path = sorted(tmp_path.iterdir())[number]
+    damage(path)
+    with pytest.raises(VesselSegError, match=rf"{path.name} cannot be read, and may be a slice"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("size", [-300, 200, 0])
+def test_a_damaged_slice_of_another_series_is_no_hindrance(
+    size: int, apart: bool, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    """Unless it lies beside the slices of this one and does not tell of which it is."""
+    scan = make_scan(OBLIQUE)
+    write_dicom(scan, tmp_path, series="1.2.3.4", SeriesDescription="TOF")
+    other = tmp_path / "other" if apart else tmp_path
+    write_dicom(scan, other, series="1.2.3.56")
+    _cut(other / "1.2.3.56_019.dcm", size)
+    if apart or size == -300:
+        np.testing.assert_array_equal(read_volume(tmp_path).array, np.floor(scan.array))
+    else:
+        with pytest.raises(VesselSegError, match=r"1.2.3.56_019.dcm cannot be read"):
+            read_volume(tmp_path)
+
+
+def test_what_is_no_slice_may_lie_beside_a_series(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan(OBLIQUE)
+    write_dicom(scan, tmp_path)
+    (tmp_path / "notes.txt").write_text("the patient moved")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "done").touch()
+    for name, kind in (("report", "1.2.840.10008.5.1.4.1.1.88.11"), ("state", "1.2.840.10008.5.1.4.1.1.11.1")):
+        path = tmp_path / name
+        path.write_bytes(next(tmp_path.glob("*.dcm")).read_bytes())
+        _without_pixels(path)
+
+        def other(data: Any, kind: str = kind) -> None:
+            data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = kind
+
+        _changed(path, other)
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM cut")
+    np.testing.assert_array_equal(read_volume(tmp_path).array, np.floor(scan.array))

@@ -282,7 +282,7 @@ def tiny(tiny_model: str) -> Manifest:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "available_devices", lambda: [GPU, devices.cpu_device()])
+    monkeypatch.setattr(devices, "available_devices", lambda *_: [GPU, devices.cpu_device()])
 
 
 @pytest.mark.usefixtures("gpu")

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import read_volume, write_volume
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_volume, write_image, write_volume
 from vesselseg.output_files import atomic_output, check_output, check_outputs
 from vesselseg.volume import Volume
 
@@ -92,3 +98,64 @@ def test_check_output_names_a_missing_folder_and_a_folder_in_place_of_a_file(tmp
         check_output(tmp_path)
     with pytest.raises(VesselSegError, match="cannot be written"):
         check_output(Path("/proc/out.nii.gz"))
+
+
+#: Writes a volume of a type into a file that may hold 100 kB only, and says what comes of it.
+_FULL_DISK = """
+import resource, sys
+import numpy as np
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.image_io import write_volume
+from vesselseg.volume import Volume
+path, dtype = sys.argv[1:]
+voxels = (np.random.default_rng(0).random((40, 100, 100)) * 250).astype(dtype)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+for compress in (True, False):
+    try:
+        write_volume(Volume(voxels, Geometry((100, 100, 40))), path, overwrite=True, compress=compress)
+        print("written")
+    except VesselSegError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of files")
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_a_full_disk_is_said_and_keeps_what_was_there(suffix: str, dtype: str, tmp_path: Path) -> None:
+    path = tmp_path / f"mine{suffix}"
+    path.write_bytes(b"precious")
+    done = subprocess.run([sys.executable, "-c", _FULL_DISK, str(path), dtype], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line.startswith(f"{path} cannot be written: ") for line in done.stdout.splitlines()] == [True, True]
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"precious"
+
+
+def test_of_outputs_that_are_written_together_the_one_that_fails_is_named(
+    make_scan: Callable[..., Volume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(sitk, "WriteImage", full)
+    names = [tmp_path / "first.nii.gz", tmp_path / "second.nii.gz"]
+    for number, name in enumerate(names):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(pytest.raises(VesselSegError, match=f"{name} cannot be written"))
+            paths = [stack.enter_context(atomic_output(each)) for each in names]
+            write_image(make_scan(), paths[number])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_the_same_image_is_the_same_file(dtype: type, tmp_path: Path) -> None:
+    voxels = np.zeros((20, 30, 40), dtype)
+    voxels[5:9, 10:20, 10:30] = 1
+    files = []
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_volume(Volume(voxels, Geometry((40, 30, 20))), tmp_path / name)
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+    assert files[0][3:8] == bytes(5)  # neither a name nor a time

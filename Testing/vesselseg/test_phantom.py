@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy.ndimage import label as label_pieces
 
 from vesselseg.cli.main import main
@@ -75,3 +76,16 @@ def test_command_writes_both_images_once(tmp_path: Path, phantom: tuple[Volume, 
     np.testing.assert_array_equal(label.array, phantom[1].array)
     assert scan.geometry.same_grid(PHANTOM_GEOMETRY)
     assert main(arguments) == 1  # nothing is replaced unasked
+
+
+def test_command_writes_both_images_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = sitk.WriteImage
+
+    def scans_only(image: sitk.Image, name: str, **options: object) -> None:
+        if image.GetPixelID() == sitk.sitkUInt8:
+            raise RuntimeError("the disk is full")
+        write(image, name, **options)
+
+    monkeypatch.setattr(sitk, "WriteImage", scans_only)
+    assert main(["phantom", "--output", str(tmp_path), "--progress", "none"]) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -207,7 +207,7 @@ def test_going_to_the_cpu_is_said(
 ) -> None:
     """A GPU whose memory is full: no GPU is at hand, so that the device's answer alone is played."""
     gpu = devices.Device("cuda:0", "Full GPU", 1 << 30)
-    monkeypatch.setattr(devices, "available_devices", lambda: [gpu, devices.cpu_device()])
+    monkeypatch.setattr(devices, "available_devices", lambda *_: [gpu, devices.cpu_device()])
 
     def full(plan: Plan, manifest: Manifest) -> Engine:
         if plan.device.name != "cpu":

@@ -22,7 +22,14 @@ from vesselseg.synthesis.background import (
     find_sinuses,
     without_arteries,
 )
-from vesselseg.synthesis.dataset import grown_scene, synthesize, tree_number, write_drawn_scan
+from vesselseg.synthesis.dataset import (
+    DRAWN_FILES,
+    DrawnScan,
+    grown_scene,
+    synthesize,
+    tree_number,
+    write_drawn_scan,
+)
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.growth import grow_tree
 from vesselseg.synthesis.scan import Acquisition, take_scan
@@ -289,6 +296,26 @@ def test_synthesis_writes_whole_folders(tmp_path: Path) -> None:
     }  # fmt: skip
     with pytest.raises(VesselSegError, match="exists"):
         write_drawn_scan(drawn, tmp_path / "one")
+
+
+def test_a_drawn_scan_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = Volume(np.ones(GRID.shape, np.uint8), GRID)
+    drawn = DrawnScan(volume, volume, volume, volume, {"index": 0})
+    writes: list[str] = []
+    write = sitk.WriteImage
+
+    def interrupted(image: sitk.Image, name: str, **options: object) -> None:
+        writes.append(name)
+        if len(writes) == 3:
+            raise KeyboardInterrupt
+        write(image, name, **options)
+
+    monkeypatch.setattr(sitk, "WriteImage", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_drawn_scan(drawn, tmp_path / "one")
+    assert list((tmp_path / "one").iterdir()) == []
+    write_drawn_scan(drawn, tmp_path / "one")
+    assert {path.name for path in (tmp_path / "one").iterdir()} == set(DRAWN_FILES)
 
 
 def test_unknown_subject_is_named(tmp_path: Path) -> None:

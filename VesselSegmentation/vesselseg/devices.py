@@ -42,9 +42,22 @@ class Device:
         return f"{self.name} ({self.label}, {self.memory_bytes / 2**30:.0f} GiB)"
 
 
-def available_devices() -> list[Device]:
-    """Return what this machine can run networks on, the fastest first; the last is always the CPU."""
-    return [*_gpus(), cpu_device()]
+def available_devices(notes: list[str] | None = None) -> list[Device]:
+    """Return what this machine can run networks on, the fastest first; the last is always the CPU.
+
+    Parameters
+    ----------
+    notes : list of str, optional
+        What is left out, and why, is added here; unless it is given, that is logged.
+    """
+    left_out: list[str] = []
+    devices = [*_gpus(left_out), cpu_device()]
+    if notes is not None:
+        notes += left_out
+    else:
+        for note in left_out:
+            logger.warning("%s", note)
+    return devices
 
 
 def cpu_device() -> Device:
@@ -52,7 +65,7 @@ def cpu_device() -> Device:
     return Device("cpu", _cpu_name(), _machine_memory())
 
 
-def _gpus() -> list[Device]:
+def _gpus(left_out: list[str]) -> list[Device]:
     # torch takes seconds to import: it is not asked where there is plainly no GPU.
     if not _may_have_gpu() or importlib.util.find_spec("torch") is None:
         return []
@@ -63,8 +76,8 @@ def _gpus() -> list[Device]:
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
             if torch.version.hip is None and not _has_kernels(properties.major, properties.minor):
-                logger.warning(
-                    "%s is left out: the installed torch %s has no code for it", properties.name, torch.__version__
+                left_out.append(
+                    f"{properties.name} is left out: the installed torch {torch.__version__} has no code for it"
                 )
                 continue
             devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
@@ -100,13 +113,15 @@ def _may_have_gpu() -> bool:
     return True
 
 
-def choose_device(wish: str = "auto") -> Device:
+def choose_device(wish: str = "auto", notes: list[str] | None = None) -> Device:
     """Return the device for a wish.
 
     Parameters
     ----------
     wish : str
         "auto" takes CUDA, then MPS, then the CPU; a device's name, or "cuda" for the first GPU, takes that one.
+    notes : list of str, optional
+        As `available_devices` takes it.
 
     Raises
     ------
@@ -115,7 +130,7 @@ def choose_device(wish: str = "auto") -> Device:
     """
     if wish == "cpu":
         return cpu_device()
-    devices = available_devices()
+    devices = available_devices(notes)
     if wish == "auto":
         return devices[0]
     for device in devices:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,8 @@ class DicomSeries:
         Whether it can be a three-dimensional scan, rather than projections or a scout.
     is_tof : bool
         Whether it also says that it is a time-of-flight angiogram.
+    damaged : tuple of str
+        Files that cannot be read, and are of this series or do not tell of which one they are.
     """
 
     files: tuple[str, ...]
@@ -70,6 +73,7 @@ class DicomSeries:
     size: tuple[int, int]
     is_scan: bool
     is_tof: bool
+    damaged: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -119,7 +123,8 @@ def find_dicom_series(folder: Path) -> list[DicomSeries]:
         Time-of-flight angiograms first, then other scans, then the rest; of each, those with most slices first.
     """
     with quiet_itk():
-        series = [_described(files) for files in _files_by_series(folder).values()]
+        by_series, damaged = _files_by_series(folder)
+        series = [replace(_described(files), damaged=tuple(damaged[key])) for key, files in by_series.items()]
     return sorted(series, key=lambda each: (each.is_tof, each.is_scan, each.slices), reverse=True)
 
 
@@ -139,10 +144,17 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
     Raises
     ------
     VesselSegError
-        If a slice is missing or does not lie where an image can have it, or the series cannot be read.
+        If a slice is missing, damaged or does not lie where an image can have it, or the series cannot be read.
     """
     import SimpleITK as sitk
 
+    if series.damaged:
+        first, *others = series.damaged
+        more = f" and {len(others)} more" if others else ""
+        raise VesselSegError(
+            f"{first}{more} cannot be read, and may be a slice of the scan",
+            "copy or export the series again; what is no slice has to be moved out of the folder",
+        )
     try:
         with quiet_itk():
             if len(series.files) == 1:
@@ -180,16 +192,56 @@ def read_dicom_file(path: str) -> SimpleITK.Image:
     return read_frames(path) if several and reader.GetNumberOfComponents() == 1 else reader.Execute()
 
 
-def _files_by_series(folder: Path) -> dict[str, list[str]]:
+def _files_by_series(folder: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return the files of every series, and the damaged ones, of which ITK says nothing."""
     import SimpleITK as sitk
 
     series: dict[str, list[str]] = {}
+    damaged: list[tuple[str, Iterable[str]]] = []
     for directory, _, names in os.walk(folder):
         if names:
-            for series_id in sitk.ImageSeriesReader.GetGDCMSeriesIDs(directory):
-                files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(directory, series_id)
+            here = {
+                series_id: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(directory, series_id)
+                for series_id in sitk.ImageSeriesReader.GetGDCMSeriesIDs(directory)
+            }
+            for series_id, files in here.items():
                 series.setdefault(series_id, []).extend(files)
-    return series
+            readable = {os.path.basename(file) for files in here.values() for file in files}
+            for name in sorted(set(names) - readable):
+                path = os.path.join(directory, name)
+                told = _series_if_damaged(path, beside=bool(here))
+                if told is not None:
+                    # What does not tell its series is of one beside it; alone, of any.
+                    damaged.append((path, [told] if told else here or series))
+    return series, {key: [path for path, of in damaged if key in of] for key in series}
+
+
+def _series_if_damaged(path: str, *, beside: bool) -> str | None:
+    """Return of which series a slice is that ITK cannot read: "" if it does not tell, None if it is no slice.
+
+    What is empty or may not be opened is taken for one only beside slices.
+    """
+    name = os.path.basename(path)
+    if name.startswith(".") or name.upper() == "DICOMDIR" or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            start = file.read(132)
+    except OSError:
+        start = b""
+    if start[128:] != b"DICM":
+        return "" if beside and not start else None
+    from pydicom import dcmread  # which takes time, and is needed for damaged files only
+    from pydicom.uid import UID
+
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SeriesInstanceUID"])
+        kind = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+        # Reports, presentation states and the like have no pixels, and are not damaged.
+        is_image = not kind or "Image" in UID(kind).name
+        return str(header.get("SeriesInstanceUID", "")) if is_image else None
+    except Exception:  # pydicom raises all kinds where a file is damaged
+        return ""
 
 
 def _described(files: list[str]) -> DicomSeries:

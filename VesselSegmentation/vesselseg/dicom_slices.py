@@ -125,7 +125,7 @@ def slice_order(
     order : ndarray of int, shape (N,)
         The slices by rising position.
     step : float
-        Distance between neighbours, in mm.
+        Mean distance between neighbours, in mm: the rounding of positions does not add up in it.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def slice_order(
         raise VesselSegError(
             f"the slices of {where} do not lie straight above each other", "resample them to a grid without shear"
         )
-    return order, typical
+    return order, float(heights.max() - heights.min()) / (len(heights) - 1)
 
 
 def read_frames(path: str | Path) -> SimpleITK.Image:

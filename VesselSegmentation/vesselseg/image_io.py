@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gzip
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vesselseg")
 
 _BLOCK_BYTES = 1 << 20
+#: Of the header that ITK writes into NIfTI files, up to the voxels.
+_NIFTI_HEADER_BYTES = 352
 #: How far products of two axes may be from those of axes at right angles: files round their directions.
 _LARGEST_SHEAR = 1e-3
 #: Endings of image files that can be written: of single files, so that a rename puts them in place.
@@ -308,28 +313,35 @@ def write_volume(
 
 
 def write_image(volume: Volume, path: Path, *, compress: bool = True) -> None:
-    """Write an image to a place that `atomic_output` gave."""
+    """Write an image to a place that `atomic_output` gave, which says what is wrong where this raises `OSError`."""
     import SimpleITK as sitk
 
-    # ITK packs probabilities seven times as slowly for two per cent less; labels take it no time.
-    packed = compress and image_suffix(path) == ".nii.gz" and volume.array.dtype.kind == "f"
+    suffix = image_suffix(path)
+    is_nifti, packed = suffix in (".nii.gz", ".nii"), suffix == ".nii.gz"
     written = path.with_name("unpacked.nii") if packed else path
     try:
-        sitk.WriteImage(volume.to_sitk(), str(written), useCompression=compress and not packed)
-    except RuntimeError as error:
-        raise VesselSegError(f"{path.name} cannot be written", "check the space left on the disk") from error
-    if packed:
-        _pack(written, path)
-        written.unlink()
+        sitk.WriteImage(volume.to_sitk(), str(written), useCompression=compress and not is_nifti)
+        # Where the disk is full, ITK cuts NIfTI files short and gives no word: neither may it pack them.
+        if is_nifti and written.stat().st_size != _NIFTI_HEADER_BYTES + volume.array.nbytes:
+            raise OSError(errno.ENOSPC, "the disk took a part of it only")
+        if packed:
+            _pack(written, path, is_label=volume.array.dtype.itemsize == 1)
+            written.unlink()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        # The name tells which of several outputs it is.
+        raise OSError(getattr(error, "errno", None) or errno.EIO, reason, str(path)) from error
 
 
-def _pack(source: Path, target: Path) -> None:
+def _pack(source: Path, target: Path, *, is_label: bool) -> None:
     from isal import igzip
 
+    # igzip is many times as fast for about the same size, but leaves labels, which take no time, half as large again.
+    packer: Callable[..., gzip.GzipFile] = partial(gzip.GzipFile, compresslevel=6) if is_label else igzip.IGzipFile
     with (
         open(source, "rb") as unpacked,
         open(target, "wb") as file,
         # Without a name and a time, so that the same image is the same file.
-        igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+        packer(filename="", mode="wb", fileobj=file, mtime=0) as packed,
     ):
         shutil.copyfileobj(unpacked, packed, _BLOCK_BYTES)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from vesselseg.errors import VesselSegError
 
+#: Begins the names of the folders in which outputs are written.
+_TEMPORARY = ".vesselseg-"
+
 
 def check_outputs(
     outputs: Iterable[str | os.PathLike[str] | None],
@@ -151,14 +154,18 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
+    folder = ""
     try:
-        with tempfile.TemporaryDirectory(prefix=".vesselseg-", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=path.parent) as folder:
             # Some writers know only names in UTF-8, of moderate length: the real one comes with the rename.
             suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
             temporary = Path(folder) / f"output{suffix}"
             yield temporary
             _put(temporary, path, overwrite)
     except OSError as error:
+        failed = Path(str(error.filename)).parent
+        if failed.name.startswith(_TEMPORARY) and failed != Path(folder):
+            raise  # to the one of several outputs, written together, that it is about
         raise _unwritable(path, error) from error
 
 

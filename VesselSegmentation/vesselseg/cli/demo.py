@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         check_outputs([folder / name for name in _FILES], overwrite=args.overwrite)
     # Before the scan is drawn, which takes seconds.
     find_model(args.model)
-    choose_device(args.device)
+    choose_device(args.device, [])  # what is left out, the run tells
     reporter.progress(0.0, "synthetic scan")
     scan, truth, radius = make_phantom_with_radii(args.seed)
     result = segment(

@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
         "SEG and REFERENCE may be two folders: files with the same name but for a last word (A_seg.nii.gz and "
-        "A_label.nii.gz), or in subfolders with the same name, are compared; the mean comes last."
+        "A_label.nii.gz), or in subfolders with the same name, are compared; the mean comes last. A case that cannot "
+        "be compared is told at the end, with the exit code 1, and does not stop the others."
     )
     parser.add_argument("segmentation", metavar="SEG", help="label to judge, or a folder of them")
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with, or a folder of them")
@@ -70,23 +71,37 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     inputs = [path for case in cases for path in (case.segmentation, case.reference, case.mask)]
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
     measured: dict[str, dict[str, dict[str, float]]] = {}
+    errors: dict[str, VesselSegError] = {}
     for number, case in enumerate(cases):
         reporter.progress(number / len(cases), case.subject)
         try:
             measured[case.subject] = _regions(case.segmentation, case.reference, case.mask, args.nsd_tolerance)
         except VesselSegError as error:
-            raise VesselSegError(f"{case.subject}: {error.message}", error.advice) from error
+            errors[case.subject] = error
+    if not measured:
+        subject, first = next(iter(errors.items()))
+        raise VesselSegError(f"{subject}: {first.message}", first.advice) from first
     reporter.progress(1.0, "done")
-    names = list(measured[cases[0].subject])
+    names = list(next(iter(measured.values())))
     mean = {region: mean_of([of_case[region] for of_case in measured.values()]) for region in names}
     table = CaseTable(
         ("case", "region"),
         [((c, r), values) for c, of_case in [*measured.items(), (MEAN, mean)] for r, values in of_case.items()],
     )
-    values = {"cases": {subject: _values(of_case) for subject, of_case in measured.items()}, "mean": _values(mean)}
-    _write(args, metrics_json(values), table.csv())
+    compared = {subject: _values(of_case) for subject, of_case in measured.items()}
+    values = json.loads(metrics_json({"cases": compared, "mean": _values(mean)}))
+    if errors:
+        values["errors"] = {subject: str(error) for subject, error in errors.items()}
+    _write(args, json.dumps(values, indent=2) + "\n", table.csv())
     shown = CaseTable(("case",), [((c,), values) for (c, r), values in table.rows if r == names[0]])
-    reporter.result(json.loads(metrics_json(values)), shown.text(METRICS if args.all else MAIN_COLUMNS))
+    lines = [shown.text(METRICS if args.all else MAIN_COLUMNS)]
+    lines += [f"{subject}: not compared: {error}" for subject, error in errors.items()]
+    reporter.result(values, "\n".join(lines))
+    if errors:
+        raise VesselSegError(
+            f"{len(errors)} of {len(cases)} cases could not be compared: {', '.join(errors)}",
+            "the mean is that of the others",
+        )
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 done, 1 a named error, 2 wrong usage, 130 cancelled.
     """
+    _open_streams()
     # Before NumPy is imported. By default it asks for memory in pages of 2 MB, which virtual machines first have to get
     # from their host: that made segmenting a scan half a second slower, and gained nothing.
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
@@ -123,14 +125,29 @@ def _run(options: argparse.Namespace, reporter: Reporter) -> int:
         return int(command.run(options, reporter))
 
 
+def _open_streams() -> None:
+    """See to it that whatever is written goes where it belongs, or nowhere, and cannot fail for its characters."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: the next file that is opened, an output say, would take its number
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _listen_to_signals() -> None:
     """End by an exception on Ctrl-C and on a request to terminate, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         return
     # Set even for Ctrl-C: a shell starts background programs with that signal ignored.
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):  # Windows knows no hang-up
-            signal.signal(getattr(signal, name), _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    # Windows knows no hang-up; nohup has it ignored, so that the work goes on when its user logs out.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(number: int, frame: Any) -> None:

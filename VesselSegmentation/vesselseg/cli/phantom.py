@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the phantom."""
-    from vesselseg.image_io import write_volume
-    from vesselseg.output_files import check_output, check_output_folder, make_output_folder
+    from vesselseg.image_io import write_image
+    from vesselseg.output_files import atomic_output, check_output, check_output_folder, make_output_folder
     from vesselseg.phantom import make_phantom
 
     scan_path, label_path = args.output / "tof.nii.gz", args.output / "label.nii.gz"
@@ -33,8 +34,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     reporter.progress(0.0, "drawing")
     scan, label = make_phantom(args.seed)
     make_output_folder(args.output)
-    write_volume(scan, scan_path, overwrite=args.overwrite)
-    write_volume(label, label_path, overwrite=args.overwrite)
+    with contextlib.ExitStack() as stack:
+        # Left together: either is written only once both are complete.
+        paths = [stack.enter_context(atomic_output(path, overwrite=args.overwrite)) for path in (scan_path, label_path)]
+        for volume, path in zip((scan, label), paths):
+            write_image(volume, path)
     reporter.progress(1.0, "written")
     reporter.result({"scan": str(scan_path), "label": str(label_path)})
     return 0

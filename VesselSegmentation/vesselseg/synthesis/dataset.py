@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import read_label, read_volume, write_volume
+from vesselseg.image_io import read_label, read_volume, write_image
 from vesselseg.output_files import atomic_output, make_output_folder
 from vesselseg.synthesis.artefacts import with_laminar_cortex
 from vesselseg.synthesis.background import Background, Mask, brain_box, grown, without_arteries
@@ -318,7 +319,7 @@ def tree_number(k: int, heads: int, trees: int, seed: int) -> int:
 def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False) -> None:
     """Write a drawn scan into a folder, which is made.
 
-    The files are `DRAWN_FILES`.
+    The files are `DRAWN_FILES`, all of them or none.
 
     Raises
     ------
@@ -329,11 +330,14 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
     # Whole numbers: as few bits as hold them compress well.
     kind = np.uint8 if drawn.scan.array.max() <= 255 else np.uint16
     scan = drawn.scan.with_array(drawn.scan.array.astype(kind))
-    *images, description = DRAWN_FILES
-    for name, volume in zip(images, (scan, drawn.label, drawn.radius, drawn.artery)):
-        write_volume(volume, folder / name, overwrite=overwrite)
-    with atomic_output(folder / description, overwrite=overwrite) as path:
-        path.write_text(json.dumps(drawn.description, indent=2) + "\n", encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        # The last one takes its place first: the scan and the label, by which a case is known, complete it.
+        *images, description = [
+            stack.enter_context(atomic_output(folder / name, overwrite=overwrite)) for name in DRAWN_FILES
+        ]
+        for path, volume in zip(images, (scan, drawn.label, drawn.radius, drawn.artery)):
+            write_image(volume, path)
+        description.write_text(json.dumps(drawn.description, indent=2) + "\n", encoding="utf-8")
 
 
 def _mask_of(head: str, masks: Path) -> Path:
