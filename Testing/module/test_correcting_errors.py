@@ -57,6 +57,18 @@ def test_nothing_is_decided_while_a_segmentation_runs(comparing: Any, pretend: C
     assert not np.array_equal(label(comparing), drawn()[0])
 
 
+def test_buttons_tell_whether_the_vessels_are_corrected(comparing: Any) -> None:
+    ui = comparing.ui
+    settle(comparing)
+    assert "correct it" in ui.acceptButton.toolTip
+    assert "reference is wrong" in ui.rejectButton.toolTip
+    ui.referenceIsTruthCheckBox.click()
+    ui.compareButton.click()
+    settle(comparing)
+    assert "stay as they are" in ui.acceptButton.toolTip
+    assert "reference" not in ui.rejectButton.toolTip
+
+
 def test_an_error_is_corrected_by_a_click(comparing: Any) -> None:
     comparing.ui.errorToolButton.click()
     click(comparing, MISSED)

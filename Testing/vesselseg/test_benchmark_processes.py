@@ -146,6 +146,10 @@ def test_a_missing_program_and_wrong_usage_are_told(tmp_path: Path) -> None:
     assert "nonesuch" in done.stderr
     assert "openvino-f32" in done.stderr
     assert run("engines", "--rounds", "0").returncode == 2
+    for subject, option in (("startup", "--only"), ("metrics", "--scan"), ("edit", "--brain-mask")):
+        done = run(subject, option, "something")
+        assert done.returncode == 1
+        assert f"{option} does nothing for 'bench {subject}'" in done.stderr
     (tmp_path / "there.json").write_text("precious")
     done = run("metrics", "--json", tmp_path / "there.json")
     assert done.returncode == 1

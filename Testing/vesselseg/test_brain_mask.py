@@ -128,7 +128,7 @@ def test_deepbet_not_installed(head: Volume, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "deepbet", None)
     with pytest.raises(VesselSegError, match="deepbet, which is not installed") as error:
         brain_mask(head)
-    assert "--brain-mask none" in error.value.advice
+    assert "brain mask none" in error.value.advice
 
 
 def test_other_networks_are_refused(head: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

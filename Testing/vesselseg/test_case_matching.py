@@ -149,7 +149,7 @@ def test_evaluate_goes_on_after_a_case_that_cannot_be_read(
     assert [line["case"] for line in csv.DictReader((out / "m.csv").open())] == [subject, "mean"]
     shown, said = capsys.readouterr()
     assert [line.split()[0] for line in shown.splitlines()] == ["case", subject, "mean", f"{unreadable}:"]
-    assert f"error: 1 of 2 cases could not be compared: {unreadable};" in said.splitlines()[-1]
+    assert f"(1 of 2 cases could not be compared: {unreadable};" in said.splitlines()[-1]
 
 
 def test_evaluate_writes_nothing_where_no_case_can_be_read(

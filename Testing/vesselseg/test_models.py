@@ -156,6 +156,20 @@ def test_import_copies_a_whole_model_and_refuses_a_broken_one(
     load_network(find_model("tiny"))
 
 
+def test_a_shipped_model_is_not_replaced_unasked(
+    models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VESSELSEG_MODELS", str(tmp_path / "user"))
+    shipped = find_model()
+    own = Manifest.read(models_folder / "tiny.json")
+    save_model(load_network(own), replace(own, name=shipped.name), tmp_path / "own")
+    with pytest.raises(VesselSegError, match=f"'{shipped.name}' exists already"):
+        import_model(tmp_path / "own" / f"{shipped.name}.json")
+    assert find_model() == shipped
+    import_model(tmp_path / "own" / f"{shipped.name}.json", overwrite=True)
+    assert find_model().sha256 != shipped.sha256
+
+
 def test_a_model_stays_whole_where_its_successor_cannot_be_written(
     copied_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

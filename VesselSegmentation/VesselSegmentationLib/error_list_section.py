@@ -59,14 +59,20 @@ class ErrorListSection(PanelSection):
             walk = _("There is nothing in the list.")
         # What is decided while a segmentation runs would be lost with the history when it ends.
         decide = _("Wait until the segmentation is done, or cancel it.") if running else walk
+        accept = _("Note it as accepted; the vessels stay as they are (key A).")
+        reject = _("Note it as rejected (key X).")
+        if walk == "" and self._is_truth():
+            reject = _("It is none: the reference is wrong (key X).")
+            if self._corrects():
+                accept = _("It is an error of the segmentation: correct it (key A).")
         for widget, why, tool_tip in (
             (self.ui.hideBoundaryCheckBox, reason, _("Hide rims one voxel thick along vessels that both have.")),
             (self.ui.hideMarkedCheckBox, reason, _("Hide what was marked.")),
             (self.ui.previousErrorButton, walk, _("Go to the one before (key P).")),
             (self.ui.nextErrorButton, walk, _("Go to the next one (key N).")),
             (self.ui.reviewedButton, decide, _("Seen (key S).")),
-            (self.ui.acceptButton, decide, _("It is an error of the segmentation: correct it (key A).")),
-            (self.ui.rejectButton, decide, _("It is none: the reference is wrong (key X).")),
+            (self.ui.acceptButton, decide, accept),
+            (self.ui.rejectButton, decide, reject),
         ):
             allow(widget, why, tool_tip)
 
@@ -102,12 +108,17 @@ class ErrorListSection(PanelSection):
         with slicer.util.tryWithErrorDisplay(_("The mark could not be made."), waitCursor=True):
             errors, reader = self.logic.edits.errors, self.ui.readerLineEdit.text
             component_id = navigator.current.component_id
-            if errors is not None and errors.applies and self._is_truth():
+            if errors is not None and self._corrects():
                 errors.decide(component_id, decision, reader)
             else:
                 navigator.mark(component_id, decision, reader)
             self._show()
             self.next()
+
+    def _corrects(self) -> bool:
+        """Tell whether what is compared is what is edited, with what is the truth."""
+        errors = self.logic.edits.errors
+        return errors is not None and errors.applies and self._is_truth()
 
     def _is_truth(self) -> bool:
         """Tell whether the reference is the truth: of two results, none is corrected by the other."""

@@ -145,7 +145,7 @@ class MetricsSection(PanelSection):
         if self._review.error_map is None:
             return
         show_charts(self._review.threshold_charts(analysis))
-        text = _("Largest Dice {dice:.3f} at threshold {threshold:.2f}; calibration error {error:.3f}.")
+        text = _("Largest Dice {dice:.3f} at threshold {threshold:.2f}; calibration error above 0.1 {error:.3f}.")
         error = analysis.calibration.vessel_expected_error
         text = text.format(dice=analysis.best_dice, threshold=analysis.best_threshold, error=error)
         say(self.ui.bestThresholdLabel, text)

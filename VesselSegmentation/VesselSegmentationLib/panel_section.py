@@ -71,7 +71,10 @@ class PanelSection:
         node = self.parameters.outputSegmentation
         if not self.logic.isEdited(node):
             return True
-        question = _("The vessels of '{name}' were edited by hand. They will be replaced, and the edits lost. Go on?")
+        question = _(
+            "The vessels of '{name}' were edited by hand. They will be replaced, and the edits with them; "
+            "Undo brings them back. Go on?"
+        )
         return bool(
             slicer.util.confirmOkCancelDisplay(question.format(name=node.GetName()), _("Replace edited vessels?"))
         )

@@ -74,7 +74,7 @@ def brain_mask(scan: Volume) -> Volume:
 
 
 def _no_brain() -> VesselSegError:
-    return VesselSegError("no brain was found in the scan", "use --brain-mask none or a mask of your own")
+    return VesselSegError("no brain was found in the scan", "choose the brain mask none, or give one of your own")
 
 
 def _is_noise(scan: NDArray[Any]) -> bool:

@@ -101,13 +101,13 @@ def _installed_file(network: BrainNetwork) -> Path:
     if found is None or found.origin is None:
         raise VesselSegError(
             "the brain mask needs the package deepbet, which is not installed",
-            "install it with 'pip install deepbet', or use --brain-mask none or a mask of your own",
+            "install it with 'pip install deepbet', choose the brain mask none, or give one of your own",
         )
     path = Path(found.origin).parents[1] / "data" / "models" / network.file
     if not path.is_file() or file_sha256(path) != network.sha256:
         raise VesselSegError(
             f"the brain mask needs the networks of deepbet 1.0.2, which {path} is not",
-            "install it again with 'pip install deepbet==1.0.2', or use --brain-mask none or a mask of your own",
+            "install it again with 'pip install deepbet==1.0.2', choose the brain mask none, or give one of your own",
         )
     return path
 
@@ -121,7 +121,7 @@ def _run_in_openvino(path: Path, samples: NDArray[np.float32]) -> NDArray[np.boo
         (inside,) = engine.run([samples[None, None]])
     except DeviceOutOfMemoryError as error:
         raise VesselSegError(
-            "the memory does not suffice to find the brain", "close other programs, or use --brain-mask none"
+            "the memory does not suffice to find the brain", "close other programs, or choose the brain mask none"
         ) from error
     return inside[0, 0] > 0
 

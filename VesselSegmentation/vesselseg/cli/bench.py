@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 #: What people may ask for; "peer" and "peak" are what its own processes are asked for.
 _SUBJECTS = ("engines", "startup", "metrics", "edit")
 _PARTS = ("peer", "peak")
+#: Options that do nothing for a subject.
+_ENGINES_ONLY = ("only", "baseline")
+_UNUSED = {
+    "startup": _ENGINES_ONLY,
+    **dict.fromkeys(("metrics", "edit"), (*_ENGINES_ONLY, "model", "untrained", "scan", "brain_mask", "folder")),
+}
 #: What speed is compared with, where it runs and nothing else is asked for.
 _BASELINE = "monai"
 
@@ -74,6 +80,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     if args.subject in _PARTS:
         (_run_peer if args.subject == "peer" else _run_peak)(args, reporter)
         return 0
+    for option in _UNUSED.get(args.subject, ()):
+        if getattr(args, option):
+            name = option.replace("_", "-")
+            raise VesselSegError(f"--{name} does nothing for 'bench {args.subject}'", "leave it out")
     check_outputs((args.json,), inputs=(args.scan, args.brain_mask), overwrite=args.overwrite)
     with tempfile.TemporaryDirectory(prefix="vesselseg-bench-") as folder:
         work = {"engines": _engines, "startup": _startup, "metrics": _metrics, "edit": _edit}[args.subject]

@@ -98,9 +98,11 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     lines += [f"{subject}: not compared: {error}" for subject, error in errors.items()]
     reporter.result(values, "\n".join(lines))
     if errors:
+        subject, first = next(iter(errors.items()))
         raise VesselSegError(
-            f"{len(errors)} of {len(cases)} cases could not be compared: {', '.join(errors)}",
-            "the mean is that of the others",
+            f"{subject}: {first.message} ({len(errors)} of {len(cases)} cases could not be compared: "
+            f"{', '.join(errors)}; the mean is that of the others)",
+            first.advice,
         )
     return 0
 

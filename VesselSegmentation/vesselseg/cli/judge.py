@@ -119,9 +119,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
                 output.write_text(text, encoding="utf-8")
     reporter.result(judgement.as_dict(), judgement.text())
     if errors:
+        case, first = next(iter(errors.items()))
         raise VesselSegError(
-            f"{len(errors)} of {len(drawn) + len(real)} cases could not be measured: {', '.join(errors)}",
-            "see the reasons above",
+            f"{case}: {first.message} ({len(errors)} of {len(drawn) + len(real)} cases could not be measured: "
+            f"{', '.join(errors)}; the means are those of the others)",
+            first.advice,
         )
     return 0
 

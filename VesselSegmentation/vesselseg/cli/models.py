@@ -16,20 +16,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="names and titles of all models")
     info = actions.add_parser("info", help="everything that is known about a model")
     info.add_argument("name", nargs="?", default="", metavar="NAME")
-    check = actions.add_parser("check-precision", help="measure what bfloat16 and int8 change, and keep the numbers")
+    check = actions.add_parser(
+        "check-precision", help="measure what bfloat16 and int8 change, and write the numbers into the model's manifest"
+    )
     check.add_argument("name", metavar="NAME")
     check.add_argument(
         "--cases", nargs="+", required=True, metavar="DIR", help="folders of drawn scans, as 'synthesize' writes them"
     )
-    quantise = actions.add_parser("quantise", help="make the int8 form of a model, which '--precision int8' takes")
+    quantise = actions.add_parser(
+        "quantise", help="make the int8 form of a model, which '--precision int8' takes, and write it into its manifest"
+    )
     quantise.add_argument("name", metavar="NAME")
     quantise.add_argument(
         "--cases", nargs="+", required=True, metavar="DIR", help="folders of scans as those of check-precision"
     )
     quantise.add_argument("--overwrite", action="store_true", help="replace an int8 form")
-    import_ = actions.add_parser("import", help="add a model to the user's folder")
+    import_ = actions.add_parser("import", help="add a model to the user's folder, ~/.vesselseg/models")
     import_.add_argument("manifest", metavar="MANIFEST", help="its JSON manifest, with the weights beside it")
-    import_.add_argument("--overwrite", action="store_true", help="replace a model of that name")
+    import_.add_argument(
+        "--overwrite", action="store_true", help="take the place of a model of that name, of a shipped one too"
+    )
     for action in actions.choices.values():
         add_common_arguments(action, keep=True)
 

@@ -171,7 +171,7 @@ def _check_engine(manifest: Manifest, engine: str, device: Device) -> None:
     if engine == "torch":
         return
     if device.name != "cpu":
-        raise VesselSegError(f"the engine {title} runs on the CPU, not on {device.name}", "choose --device cpu")
+        raise VesselSegError(f"the engine {title} runs on the CPU, not on {device.name}", "choose the device cpu")
     if not has_graph(manifest.architecture):
         raise VesselSegError(
             f"the engine {title} does not know the architecture '{manifest.architecture}'", "choose the engine torch"

@@ -60,7 +60,7 @@ def openvino_model(
     if operations.ranges_left:
         raise VesselSegError(
             f"the ranges for 8 bits do not fit the architecture '{architecture}'",
-            "make the int8 form anew with 'vesselseg models quantise --overwrite'",
+            "make the int8 form anew with 'vesselseg models quantise NAME --cases DIR --overwrite'",
         )
     return _model([logits, *operations.beside], [scan]), traits
 

@@ -152,9 +152,9 @@ class Manifest:
         if "ranges" not in self.int8:
             raise VesselSegError(
                 f"the model '{self.name}' has no int8 form",
-                "make one with 'vesselseg models quantise', or choose the precision auto",
+                f"make one with 'vesselseg models quantise {self.name} --cases DIR', or choose the precision auto",
             )
-        advice = "make it anew with 'vesselseg models quantise --overwrite'"
+        advice = f"make it anew with 'vesselseg models quantise {self.name} --cases DIR --overwrite'"
         ranges = self.int8["ranges"]
         if self.int8.get("model_sha256") != self.sha256:
             raise VesselSegError(f"the int8 form of the model '{self.name}' was made for other weights", advice)

@@ -81,7 +81,7 @@ def find_model(name: str = "") -> Manifest:
             return manifest
     known = ", ".join(manifest.name for manifest in models) or "none"
     raise VesselSegError(
-        f"there is no model '{name}'", f"known models: {known}; add others with 'vesselseg models import'"
+        f"there is no model '{name}'", f"known models: {known}; add others with 'vesselseg models import MANIFEST'"
     )
 
 
@@ -93,7 +93,7 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
     path : path-like
         Its manifest; the weights must lie beside it.
     overwrite : bool
-        Whether a model of the same name in the user's folder may be replaced.
+        Whether a model of the same name may be replaced; a shipped one stays, but is not found any more by its name.
 
     Returns
     -------
@@ -110,6 +110,11 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
 
     source = Manifest.read(Path(path))
     load_network(source)  # refuses a wrong sum, wrong shapes, an unknown architecture
+    if not overwrite and any(manifest.name == source.name for manifest in list_models()):
+        raise VesselSegError(
+            f"a model '{source.name}' exists already",
+            "give yours another name in its manifest, or take its place with --overwrite",
+        )
     try:
         folder = user_folder()
         folder.mkdir(parents=True, exist_ok=True)
