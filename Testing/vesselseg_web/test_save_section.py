@@ -15,6 +15,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
 from vesselseg_web.case import Case
 from vesselseg_web.save_logic import DOWNLOADS, SaveLogic
+from VesselSegmentationLib import review_listing
 from VesselSegmentationLib.component_marks import ACCEPTED
 from VesselSegmentationLib.review_logic import WHOLE_VOLUME
 
@@ -120,6 +121,25 @@ def test_errors_and_edits(section, compared, tmp_path):
     write(section, "errors", tmp_path / "errors.csv")
     with open(tmp_path / "errors.csv", newline="") as file:
         assert "decision" in next(csv.reader(file))
+
+
+def test_errors_that_are_not_all_of_them_are_not_saved_as_such(
+    section, case, segmented, scan, label, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(review_listing, "LONGEST_LIST", 2)
+    truth = label.array.copy()
+    truth[0:2, 0:2, 0:2] = truth[6:8, 0:2, 0:2] = truth[10:12, 14:16, 0:2] = 1
+    case.add_reference(scan.with_array(truth), "truth")
+    case.compare("truth")
+    section.comparison_changed(set())
+    assert write(section, "errors", tmp_path / "errors.csv") == "7 errors (first 2 of 4)"
+    lines = (tmp_path / "errors.csv").read_text().splitlines()
+    assert lines[0] == "# first 2 of 4 errors, what matters most first"
+    assert len(lines) == 1 + 1 + 2
+    write(section, "errors", tmp_path / "errors.json")
+    contents = json.loads((tmp_path / "errors.json").read_text())
+    assert (contents["count"], len(contents["components"])) == (4, 2)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])

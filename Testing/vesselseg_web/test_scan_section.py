@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from inputs import write_dicom
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import write_volume
+from vesselseg.volume import Volume
 from vesselseg_web import page_logic
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
@@ -61,8 +62,6 @@ def study(scan, tmp_path, make_scan):
 def make_scan():
     def make(slices=20, size=16):
         array = np.random.default_rng(0).uniform(0, 200, (slices, size, size)).astype(np.float32)
-        from vesselseg.volume import Volume
-
         return Volume(array, Geometry((size, size, slices), (0.5, 0.5, 0.8)))
 
     return make
@@ -80,6 +79,51 @@ def zipped(contents, **options):
         for name, content in contents.items():
             archive.writestr(name, content)
     return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["image", "DICOM"])
+def test_viewer_on_a_cd_is_left_alone(send, section, scan, study, tmp_path, kind):
+    """Programs and documents are archives, too."""
+    images = [image_bytes(scan, ".nii.gz", tmp_path)] if kind == "image" else study("TOF")
+    names = {f"IMAGES/{index}": image for index, image in enumerate(images)}
+    viewer = {"VIEWER/lib/viewer.jar": zipped({"a": b"b"}), "README.DOCX": zipped({}), "AUTORUN.INF": b"[autorun]"}
+    assert send([zipped({**viewer, **names})], "CD.zip") == ""
+    assert section.data.grid.startswith("20 × 16 × 12 voxels")
+
+
+def test_archive_beside_what_is_no_image_is_told(send, tmp_path):
+    contents = {"scan.zip": zipped({"b.txt": b"c"}), "readme.txt": b"hello"}
+    assert send([zipped(contents)]).startswith("This archive holds another archive.")
+
+
+@pytest.mark.parametrize(("kind", "what"), [(REFERENCE, "reference"), (MASK, "brain mask")])
+def test_label_on_another_grid_is_told(send, page, case, find_vessels, scan, tmp_path, kind, what):
+    find_vessels()
+    coarse = Volume(np.ones((6, 8, 10), np.uint8), Geometry((10, 8, 6), (1.2, 1.2, 1.2), scan.geometry.origin))
+    assert send([image_bytes(coarse, ".nii.gz", tmp_path)], "coarse.nii.gz", kind) == ""
+    note = f"The {what} 'coarse' lies on another grid: it was resampled to that of the scan."
+    assert page.data.status == f"The {what} coarse is loaded. {note}"
+    if kind == REFERENCE:
+        compare = CompareLogic(page, case, lambda changed: None)
+        compare.start()
+        assert compare.data.notes == note
+
+
+def test_voxels_marked_as_unsure_are_no_vessels(send, page, case, find_vessels, label, tmp_path):
+    find_vessels()
+    compare = CompareLogic(page, case, lambda changed: None)
+    unsure = label.array.copy()
+    unsure[:, 7:9, 12] = 255
+    assert send([image_bytes(label.with_array(unsure), ".nii.gz", tmp_path)], "truth.nii.gz", REFERENCE) == ""
+    compare.start()
+    assert [entry["text"].partition(",")[0] for entry in compare.data.legend] == ["72 voxels", "0 voxels", "0 voxels"]
+    assert compare.data.notes.startswith("The reference 'truth' marks 24 voxels as unsure (255): ")
+    # A mask of 0 and 255 alone is one of vessels.
+    assert send([image_bytes(label.with_array(label.array * 255), ".nii.gz", tmp_path)], "mask.nii.gz", REFERENCE) == ""
+    assert page.data.status == "The reference mask is loaded."
+    compare.start()
+    assert compare.data.legend[2]["text"].startswith("24 voxels")
+    assert compare.data.notes == ""
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])

@@ -11,6 +11,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg_web.compare_logic import CompareLogic
 from vesselseg_web.correct_logic import CorrectLogic
 from vesselseg_web.error_list_logic import ErrorListLogic
+from vesselseg_web.save_logic import SaveLogic
 from vesselseg_web.segment_logic import SegmentLogic
 from VesselSegmentationLib import review_listing
 from VesselSegmentationLib.run_record import record_summary
@@ -329,6 +330,27 @@ def test_threshold_is_told_as_such(page, segmented, case):
     assert section.data.steps == ["threshold 0.30, pieces of at least 0.0 mm³"]
     section.undo()
     assert segmented.data.threshold == 0.5
+
+
+def test_undo_of_a_run_is_told_everywhere(page, segmented, case):
+    section, save = CorrectLogic(page, case, lambda changed: None), SaveLogic(page, case)
+    segmented.data.threshold = 0.2
+    segmented.apply_threshold()
+    section.poll()
+    segmented.data.model = "paper-half-unet"
+    segmented.start()
+    poll(segmented, lambda: not segmented.data.running)
+    section.poll()
+    section.undo()
+    assert segmented.data.message == ""  # it said what the other model had found
+    assert segmented.data.why_no_threshold == "The probability of these vessels is not there: segment the scan again."
+    assert save.data.why_not["probability"] == "There is no probability map."
+    segmented.data.threshold = 0.7
+    segmented.apply_threshold()
+    assert page.data.error == ""
+    section.redo()
+    assert segmented.data.message.startswith("paper-half-unet")
+    assert (segmented.data.why_no_threshold, save.data.why_not["probability"]) == ("", "")
 
 
 def test_comparison_follows_the_threshold(compared, segmented, case):

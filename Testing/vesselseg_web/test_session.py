@@ -12,9 +12,11 @@ import SimpleITK as sitk
 from trame_slicer.core import SlicerApp
 
 from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.volume import Volume
 from vesselseg_web import session_scene
 from vesselseg_web.archives import unpack
-from vesselseg_web.case import Case
+from vesselseg_web.case import Case, given_notes
 from vesselseg_web.scan_logic import SCAN, ScanLogic
 from vesselseg_web.session import restore_session, write_session
 from vesselseg_web.session_scene import take_over
@@ -36,15 +38,22 @@ def case(page):
 
 
 @pytest.fixture
-def worked(case, scan, label, find_vessels):
+def names():
+    """What scan and reference are called."""
+    return "TOF head / ä", "truth"
+
+
+@pytest.fixture
+def worked(case, scan, label, find_vessels, names):
     """Everything that somebody can have done: vessels, mask, references, a comparison, an accepted error."""
-    find_vessels("TOF head / ä")
+    scan_name, reference = names
+    find_vessels(scan_name)
     case.set_mask(scan.with_array(np.ones_like(label.array)), "brain")
     both = label.array.copy()
     both[0:2, 0, 0] = 1
     for _ in range(2):
-        case.add_reference(label.with_array(both), "truth")
-    case.compare("truth (2)")
+        case.add_reference(label.with_array(both), reference)
+    case.compare(f"{reference} (2)")
     assert case.review.wait()
     found = {each.voxels: each.component_id for each in case.review.navigator.components}
     case.edits.errors.decide(found[24], ACCEPTED, "A. Reader")
@@ -68,20 +77,24 @@ def reload(case, path, folder):
     return restore_session(case, take_over(unpack(path, folder), folder))
 
 
-def test_everything_goes_on(worked, other, tmp_path):
+@pytest.mark.parametrize(
+    "names", [("TOF head / ä", "truth"), ("a & b", "truth"), ("TOF", "a & b / c"), ("a&amp;b", "<&>")]
+)
+def test_everything_goes_on(worked, other, tmp_path, names):
+    scan_name, reference = names
     write_session(worked, tmp_path / "session.mrb")
-    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == "truth (2)"
-    assert other.scan.GetName() == "TOF head / ä"
+    assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == f"{reference} (2)"
+    assert other.scan.GetName() == scan_name
     for one, two in ((worked.scan, other.scan), (worked.probability_node, other.probability_node)):
         before, after = volume_from_node(one), volume_from_node(two)
         np.testing.assert_array_equal(before.array, after.array)
         assert before.geometry.same_grid(after.geometry)
     np.testing.assert_array_equal(worked.label().array, other.label().array)
-    assert list(other.references) == ["truth", "truth (2)"]
+    assert list(other.references) == [reference, f"{reference} (2)"]
     assert other.mask.GetName() == "brain"
     assert other.segmentation.threshold(other.vessels) == (0.5, 0.0)
     assert read_log(other.vessels) == read_log(worked.vessels) != []
-    other.compare("truth (2)")
+    other.compare(f"{reference} (2)")
     assert other.review.wait()
     (rest,) = other.review.navigator.components
     assert other.review.navigator.mark_of(rest).decision == REJECTED
@@ -94,6 +107,22 @@ def test_everything_goes_on(worked, other, tmp_path):
     reload(other, tmp_path / "again.mrb", tmp_path / "b")
     np.testing.assert_array_equal(worked.label().array, other.label().array)
     assert read_log(other.vessels) == read_log(worked.vessels)
+
+
+def test_a_session_that_could_not_be_opened_again_is_not_written(worked, tmp_path, monkeypatch):
+    monkeypatch.setattr(session_scene, "_MOST_NODES", 3)
+    with pytest.raises(VesselSegError, match="could not be opened again"):
+        write_session(worked, tmp_path / "session.mrb")
+
+
+def test_what_is_to_be_known_of_a_reference_goes_on(case, other, label, find_vessels, tmp_path):
+    find_vessels()
+    coarse = Volume(np.ones((6, 8, 10), np.uint8), Geometry((10, 8, 6), (1.2, 1.2, 1.2), label.geometry.origin))
+    notes = given_notes(case.references[case.add_reference(coarse, "one; two: three", coarse)])
+    assert ["on another grid" in note or "as unsure (255)" in note for note in notes] == [True, True]
+    write_session(case, tmp_path / "session.mrb")
+    reload(other, tmp_path / "session.mrb", tmp_path / "a")
+    assert given_notes(other.references["one; two: three"]) == notes
 
 
 def test_nothing_of_the_page_is_in_a_session(worked, tmp_path):

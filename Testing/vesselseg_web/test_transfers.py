@@ -178,6 +178,15 @@ def test_download_that_breaks_off_is_not_saved(ask, page, monkeypatch, failure, 
     assert ask.save.all_sent == []
 
 
+def test_download_that_works_takes_the_error_of_a_former_one_away(ask, page):
+    async def get(client):
+        answers = [await client.get(f"/download/{each}?format=.nrrd") for each in ("probability", "label")]
+        return [answer.status for answer in answers]
+
+    assert ask(get) == [409, 200]
+    assert page.data.error == ""
+
+
 def test_download_of_what_is_not_there(ask, page):
     async def get(client):
         return (await client.get("/download/probability?format=.nrrd")).status

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from correcting_case import ALONG_MISSED, BRANCH, PIECE, TRUNK, drawn
+from vesselseg.editing import edit_of
+from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
 
 
 @pytest.mark.parametrize("three_d", [False, True])
@@ -55,6 +57,22 @@ def test_growth_follows_the_slider(edited):
     edited.poll(0.3)
     edited.tools.apply()
     np.testing.assert_array_equal(edited.label, drawn()[0] | drawn()[1])
+
+
+@pytest.mark.parametrize(("faint", "threshold"), [(0.018, 0.009), (0.008, 0.005), (0.004, None)])
+def test_growth_of_a_faint_vessel(edited, faint, threshold):
+    node = edited.case.probability_node
+    probability = volume_from_node(node)
+    array = np.where(np.isclose(probability.array, 0.4), faint, np.where(probability.array > 0.8, 0.9, 0.0))
+    set_node_volume(node, probability.with_array(array.astype(np.float32)))
+    edited.tools.toggle("grow")
+    edited.click(ALONG_MISSED[1])
+    assert edited.page.data.error == ""
+    if threshold is None:
+        assert edited.data.hint.endswith("Trace the vessel instead.")
+    else:
+        assert edited.data.threshold == threshold
+        assert "Apply or Cancel" in edited.data.hint
 
 
 def test_trace_through_several_clicks(edited):
@@ -109,6 +127,37 @@ def test_small_pieces_need_no_click(edited):
     edited.data.volume = 30.0
     edited.page.state.flush()
     edited.poll(0.3)
+    assert "108 removed" in edited.data.hint
+    edited.tools.apply()
+    np.testing.assert_array_equal(edited.label, drawn()[0] & drawn()[1])
+
+
+@pytest.fixture
+def named_trunk(edited):
+    """The trunk is the basilar artery; a branch without a name hangs on it, and a loose piece does not."""
+    trunk = drawn()[0].astype(bool)
+    trunk[:, 22:], trunk[:6] = False, False
+    edit = edit_of(np.zeros_like(trunk), trunk, tool="remove branch", description="remove a branch")
+    edited.case.edits.arteries.move(edit, "basilar")
+    edited.poll()
+    return trunk
+
+
+def test_a_branch_of_a_named_vessel_is_no_small_piece(edited, named_trunk):
+    whole = drawn()[0] & drawn()[1]
+    # More than branch and trunk have each, less than they have together.
+    edited.data.volume = (int(whole.sum()) - 1) * edited.case.edits.target.geometry.voxel_volume
+    edited.tools.toggle("smallPieces")
+    assert "108 removed" in edited.data.hint
+    edited.tools.apply()
+    np.testing.assert_array_equal(edited.label, whole)
+    np.testing.assert_array_equal(edited.case.edits.target.label(), whole * ~named_trunk)
+
+
+@pytest.mark.parametrize("place", [TRUNK, BRANCH])
+def test_the_piece_that_is_kept_goes_on_into_named_vessels(edited, named_trunk, place):
+    edited.tools.toggle("keepPiece")
+    edited.click(place)
     assert "108 removed" in edited.data.hint
     edited.tools.apply()
     np.testing.assert_array_equal(edited.label, drawn()[0] & drawn()[1])

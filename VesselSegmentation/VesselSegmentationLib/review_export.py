@@ -26,9 +26,14 @@ _SEGMENT_COLUMN = "nearest_segment"
 
 
 def export_components(
-    navigator: ErrorNavigator, path: str | os.PathLike[str], wording: Wording, *, overwrite: bool = False
+    navigator: ErrorNavigator,
+    path: str | os.PathLike[str],
+    wording: Wording,
+    *,
+    count: int = 0,
+    overwrite: bool = False,
 ) -> None:
-    """Write all components of an error map, hidden ones too, with the marks of readers.
+    """Write all listed components of an error map, hidden ones too, with the marks of readers.
 
     Parameters
     ----------
@@ -36,9 +41,12 @@ def export_components(
     path : path-like
         Ending in .csv: one line a component, the columns of `vesselseg.error_components.components_csv` and the nearest
         named segment, decision, reader and time. Ending in .json: the same under "components", and all marks under
-        "marks", also those of components that have been corrected or edited since.
+        "marks", also those of components that have been corrected or edited since, and under "count" how many
+        components there are. Where fewer are listed, the first line of a .csv says so after a "#".
     wording : Wording
         What the kinds are called.
+    count : int
+        How many components there are, if the navigator may list fewer: `review_listing.ErrorListing.count`.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -52,7 +60,13 @@ def export_components(
             "the list of errors is not there yet", "wait until it is made; if that failed, edit the label"
         )
     make = _csv if _ending(path) == ".csv" else _json
-    _write(path, make(navigator, wording), overwrite)
+    _write(path, make(navigator, wording, count), overwrite)
+
+
+def listed_text(navigator: ErrorNavigator, count: int) -> str:
+    """Say how many components are listed of those that there are; empty if all are."""
+    listed = len(navigator.components)
+    return f"first {listed:,} of {count:,}" if listed < count else ""
 
 
 def export_metrics(review: ReviewLogic, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -100,9 +114,11 @@ def _write(path: str | os.PathLike[str], text: str, overwrite: bool) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _csv(navigator: ErrorNavigator, wording: Wording) -> str:
+def _csv(navigator: ErrorNavigator, wording: Wording, count: int) -> str:
     header, *rows = csv.reader(io.StringIO(components_csv(navigator.components, wording=wording)))
-    text = io.StringIO()
+    text, cut = io.StringIO(), listed_text(navigator, count)
+    if cut:
+        text.write(f"# {cut} errors, what matters most first\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*header, _SEGMENT_COLUMN, *_MARK_COLUMNS])
     marks = navigator.current_marks()
@@ -111,14 +127,15 @@ def _csv(navigator: ErrorNavigator, wording: Wording) -> str:
     return text.getvalue()
 
 
-def _json(navigator: ErrorNavigator, wording: Wording) -> str:
+def _json(navigator: ErrorNavigator, wording: Wording, count: int) -> str:
     current = navigator.current_marks()
     components = [
         {**component_record(component, wording=wording), **_more(navigator, component, current)}
         for component in navigator.components
     ]
     marks = [dataclasses.asdict(mark) for mark in navigator.marks()]
-    return json.dumps({"components": components, "marks": marks}, indent=2, ensure_ascii=False) + "\n"
+    contents = {"count": max(count, len(components)), "components": components, "marks": marks}
+    return json.dumps(contents, indent=2, ensure_ascii=False) + "\n"
 
 
 def _more(navigator: ErrorNavigator, component: ErrorComponent, marks: dict[str, Mark]) -> dict[str, Any]:

@@ -38,12 +38,12 @@ def unpack(path: Path, folder: Path) -> dict[str, Path]:
     Returns
     -------
     dict
-        File by its name in the archive, of which nothing is used here.
+        File by its name in the archive, of which nothing is used here. An archive among them is a file like any other.
 
     Raises
     ------
     VesselSegError
-        If the archive is damaged, packed in a way that is not known, holds an archive, or unpacks to too much.
+        If the archive is damaged, packed in a way that is not known, or unpacks to too much.
     """
     _check_directory(path)
     try:
@@ -93,8 +93,6 @@ def _unpack_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, 
     size = 0
     with archive.open(entry) as packed, open(target, "xb") as file:
         while block := packed.read(_BLOCK_BYTES):
-            if size == 0 and block.startswith(_ZIP_MAGIC):
-                raise VesselSegError("this archive holds another archive", "send that one by itself")
             size += len(block)  # what is announced need not be true
             if size > most_bytes:
                 raise _too_large()

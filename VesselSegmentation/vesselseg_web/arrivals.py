@@ -74,16 +74,21 @@ def find_arrival(files: Sequence[Path], folder: Path) -> Arrival:
         if any(name.lower().endswith(SESSION_SUFFIX) for name in names):
             return Arrival(session=names)
         files = [path for name, path in names.items() if not _is_litter(name)]
+    # Viewers on the CDs of hospitals bring programs and documents that are archives, too: none of them is opened.
+    nested = {path for path in files if is_archive(path)}
+    files = [path for path in files if path not in nested]
     dicoms = [path for path in files if is_dicom(path)]
     if dicoms:
         return Arrival(series=_series(dicoms, folder))
-    if len(files) == 1:
-        return Arrival(image=_checked_image(files[0]))
+    if len(files) == 1 and not nested:
+        return Arrival(image=_checked_image(files[0]))  # which tells what is wrong with it
     images = [path for path in files if _is_image(path)]
     if len(images) == 1:
         return Arrival(image=_checked_image(images[0]))
     if images:
         raise VesselSegError(f"these are {len(images)} images", "send one")
+    if nested:
+        raise VesselSegError("this archive holds another archive", "send that one by itself")
     raise VesselSegError("there is no image among these files", "send DICOM, NIfTI, NRRD or MHA")
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
+import numpy as np
 from undo_stack import Signal
 
 from vesselseg.errors import VesselSegError
+from vesselseg.image_io import UNSURE
 from vesselseg.volume import Volume
+from vesselseg_web.wording import counted
 from VesselSegmentationLib.edit_logic import EditLogic
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.review_logic import ReviewLogic
@@ -19,6 +22,8 @@ from VesselSegmentationLib.worker import PythonCommand
 
 #: Roles of segments that were not found but given.
 _REFERENCE_ROLE, _MASK_ROLE = "reference", "brain mask"
+#: Attribute of their nodes: what a reader should know of how they were taken, see `given_notes`.
+_NOTES = "vesselseg.page.notes"
 #: Not a colour of error maps.
 _REFERENCE_COLOR = (0.95, 0.85, 0.35)
 
@@ -51,6 +56,8 @@ class Case:
     scan_changed = Signal()
     #: Vessels were found, a reference or a mask was added.
     labels_changed = Signal()
+    #: Other runs or thresholds than before have made the vessels: such a step was undone, or done again.
+    run_changed = Signal()
 
     def __init__(self, scene: Any, python: PythonCommand | None = None) -> None:
         self.scene = scene
@@ -82,15 +89,35 @@ class Case:
         self.scan = node
         self.scan_changed.emit()
 
-    def add_reference(self, label: Volume, name: str) -> str:
-        """Add vessels to compare with; returns the name under which they stand in `references`.
+    def add_reference(self, label: Volume, name: str, unsure: Volume | None = None) -> str:
+        """Add vessels to compare with.
+
+        Parameters
+        ----------
+        label : Volume
+        name : str
+        unsure : Volume, optional
+            As `vesselseg.image_io.read_reference` returns it: it is not vessel, which `given_notes` says.
+
+        Returns
+        -------
+        str
+            The name under which they stand in `references`.
 
         Raises
         ------
         VesselSegError
             If there is no scan, or the label does not overlap with it.
         """
-        return self._add_reference(self._label_node(label, name, _REFERENCE_ROLE), name)
+        node = self._label_node(label, name, _REFERENCE_ROLE)
+        if unsure is not None:
+            marked = counted(int(np.count_nonzero(unsure.array)), "voxel")
+            _add_note(
+                node,
+                f"the {_REFERENCE_ROLE} '{name}' marks {marked} as unsure ({UNSURE}): "
+                "here they count as background, only the command line leaves them out",
+            )
+        return self._add_reference(node, name)
 
     def take_label_volume(self, volume_node: Any) -> Any:
         """Offer a label volume that has come into the scene as a reference; as `add_reference`.
@@ -203,11 +230,22 @@ class Case:
             self.scene.RemoveNode(volume_node)
 
     def _segmentation_of(self, volume_node: Any, name: str, role: str) -> Any:
-        on_scan = LabelSource(volume_node).label_on(self.scan, role)[0]
+        on_scan, resampled = LabelSource(volume_node).label_on(self.scan, role)
         node = self.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         set_segment_label(node, self.scan, on_scan, name=name, role=role, color=_REFERENCE_COLOR)
         node.GetDisplayNode().SetVisibility(False)
+        if resampled:
+            _add_note(node, f"the {role} '{name}' lies on another grid: it was resampled to that of the scan")
         return node
+
+
+def given_notes(node: Any) -> list[str]:
+    """Return what a reader should know of how a reference or a mask was taken, such as that it was resampled."""
+    return str(node.GetAttribute(_NOTES) or "").splitlines()
+
+
+def _add_note(node: Any, note: str) -> None:
+    node.SetAttribute(_NOTES, "\n".join([*given_notes(node), note]))
 
 
 def unlike(name: str, others: Container[str]) -> str:

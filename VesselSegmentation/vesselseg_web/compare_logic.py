@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vesselseg.error_kinds import Colour
+from vesselseg_web.case import given_notes
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.states import CompareState
-from vesselseg_web.wording import counted
+from vesselseg_web.wording import as_sentences, counted
 from VesselSegmentationLib.review_logic import COMPONENTS, MAP, METRICS, WHOLE_VOLUME
 from VesselSegmentationLib.review_tables import shown_metrics
 
@@ -127,9 +128,9 @@ class CompareLogic(SectionLogic[CompareState]):
         if error_map is None:
             data.notes, data.legend, data.metrics = "", [], []
             return
-        notes = [*self._other_reference(error_map), *error_map.notes]
+        notes = [*self._other_reference(error_map), *given_notes(error_map.sources[1].node), *error_map.notes]
         notes += [_NOT_MEASURED] if review.metrics_failed else []
-        data.notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes)
+        data.notes = as_sentences(notes)
         data.legend = [
             {
                 "title": entry.title,

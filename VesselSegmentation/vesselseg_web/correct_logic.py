@@ -136,15 +136,9 @@ class CorrectLogic(SectionLogic[CorrectState]):
             self.tools.catch_up()  # before the next click, which is meant for what is there now
             self.page.say(f"{word}: {step_text(done)}.")
             if done.tool == AUTOMATIC:
-                self._show_threshold()
+                self.case.run_changed.emit()
             self._take_changes(decided=True)
         self.update()
-
-    def _show_threshold(self) -> None:
-        """Let the sliders of the section "Segment" say what made the vessels that are there again."""
-        applied = self.case.segmentation.threshold(self.case.vessels)
-        if applied is not None:
-            self._segment.threshold, self._segment.min_component = applied
 
     def _take_changes(self, *, decided: bool = False) -> None:
         """Tell what has changed in the comparison; with `decided` perhaps only what was said about an error."""

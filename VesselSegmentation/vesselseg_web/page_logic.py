@@ -40,6 +40,12 @@ class PageLogic(BaseLogic[PageState]):
         self.data.layouts = views.layouts
         self.data.layout = views.layout
         self.bind_changes({self.name.layout: views.set_layout})
+        server.trigger("vesselseg_tab")(self.count_tab)
+
+    def count_tab(self) -> int:
+        """Count a tab in which the page was opened, and return its number: only the last one can be used."""
+        self.data.tabs += 1
+        return self.data.tabs
 
     def say(self, text: str) -> None:
         """Show what was done."""

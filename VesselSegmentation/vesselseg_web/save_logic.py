@@ -19,7 +19,7 @@ from vesselseg_web.upload_checks import shown_name
 from vesselseg_web.wording import stage_text
 from VesselSegmentationLib.edit_export import export_signed
 from VesselSegmentationLib.edit_log import export_log
-from VesselSegmentationLib.review_export import export_components, export_metrics
+from VesselSegmentationLib.review_export import export_components, export_metrics, listed_text
 from VesselSegmentationLib.review_files import FigureSettings, start_figure, start_report
 from VesselSegmentationLib.worker_job import FAILED, RUNNING, WorkerJob
 
@@ -73,6 +73,7 @@ class SaveLogic(SectionLogic[SaveState]):
         self.data.figure = FIGURE_KINDS[0]["value"]
         case.scan_changed.connect(self.update)
         case.labels_changed.connect(self.update)
+        case.run_changed.connect(self.update)
         self.update()
 
     def update(self) -> None:
@@ -108,7 +109,7 @@ class SaveLogic(SectionLogic[SaveState]):
         Returns
         -------
         str
-            The name that the file gets, without ending.
+            The name that the file gets, without ending; of a list of errors that is not whole it says so.
 
         Raises
         ------
@@ -128,6 +129,10 @@ class SaveLogic(SectionLogic[SaveState]):
             with self._showing(f"Saving {name}"):
                 await self.page.show_now()
                 await self._write(what, path)
+        review = self.case.review
+        if what == ERRORS and review.navigator is not None and review.listing is not None:
+            cut = listed_text(review.navigator, review.listing.count)
+            name += f" ({cut})" if cut else ""
         return name
 
     def present(self) -> object:
@@ -168,7 +173,8 @@ class SaveLogic(SectionLogic[SaveState]):
             if what == METRICS:
                 export_metrics(review, path)
             else:
-                export_components(review.navigator, path, compared.wording)
+                count = review.listing.count if review.listing is not None else 0
+                export_components(review.navigator, path, compared.wording, count=count)
         elif what == EDITS:
             export_log(self.case.vessels, self.case.scan, path)
         elif what == LABEL and path.name.endswith((".seg.nrrd", ".stl")):

@@ -28,7 +28,7 @@ _TITLES = {
     PROBABILITY: ("Probability map", "Of each voxel, from 0 to 1"),
     ERROR_MAP: ("Error map", "1 true positive, 2 false positive, 3 false negative"),
     METRICS: ("Metrics", "Table of all metrics"),
-    ERRORS: ("Errors", "List of all errors, with what was decided about them"),
+    ERRORS: ("Errors", "List of the errors, with what was decided about them"),
     EDITS: ("Edits", "Who changed what, when and with which tool"),
     REPORT: ("Report", "Scan, settings, metrics, figures and errors"),
     FIGURE: ("Figure", "Of the error map, for a paper"),

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from vesselseg.dicom_io import DicomSeries
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import read_label, read_series, read_volume
+from vesselseg.image_io import read_label, read_reference, read_series, read_volume
 from vesselseg.phantom import make_phantom
 from vesselseg.volume import Volume
 from vesselseg_web.arrivals import Arrival, find_arrival
-from vesselseg_web.case import grid_text
+from vesselseg_web.case import given_notes, grid_text
 from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.question_logic import QuestionLogic, loading
 from vesselseg_web.session import restore_session
 from vesselseg_web.session_scene import take_over
 from vesselseg_web.states import ScanState
 from vesselseg_web.upload_checks import shown_name
+from vesselseg_web.wording import as_sentences
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
@@ -95,7 +96,7 @@ class ScanLogic(SectionLogic[ScanState]):
                 if index == 0:
                     taken = await self._take_scan(await asyncio.to_thread(read_volume, path), name)
                 else:
-                    self._take_label(await asyncio.to_thread(read_label, path), name, REFERENCE)
+                    await self._take_label(Path(path), name, REFERENCE)
                     taken = True
             if not taken:  # what could not be read is told
                 return
@@ -156,7 +157,7 @@ class ScanLogic(SectionLogic[ScanState]):
         if kind != SCAN:
             if arrival.image is None:
                 raise VesselSegError("this is no label", "send one as NIfTI, NRRD or MHA")
-            self._take_label(await asyncio.to_thread(read_label, arrival.image), name, kind)
+            await self._take_label(arrival.image, name, kind)
             return True
         if arrival.image is not None:
             return await self._take_scan(await asyncio.to_thread(read_volume, arrival.image), name)
@@ -196,13 +197,16 @@ class ScanLogic(SectionLogic[ScanState]):
         self.page.say(f"{name} is loaded. Next: segment its vessels.")
         return True
 
-    def _take_label(self, label: Volume, name: str, kind: str) -> None:
+    async def _take_label(self, path: Path, name: str, kind: str) -> None:
         if kind == REFERENCE:
-            self.case.add_reference(label, name)
-            self.page.say(f"The reference {name} is loaded.")
+            label, unsure = await asyncio.to_thread(read_reference, path)
+            node = self.case.references[self.case.add_reference(label, name, unsure)]
+            loaded = f"the reference {name} is loaded"
         else:
-            self.case.set_mask(label, name)
-            self.page.say(f"The brain mask {name} is loaded.")
+            self.case.set_mask(await asyncio.to_thread(read_label, path), name)
+            node = self.case.mask
+            loaded = f"the brain mask {name} is loaded"
+        self.page.say(as_sentences([loaded, *given_notes(node)]))
 
     def _show_scan(self) -> None:
         scan = self.case.scan

@@ -56,6 +56,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
         )
         case.scan_changed.connect(self._on_scan)
         case.labels_changed.connect(self.update)
+        case.run_changed.connect(self.show_what_ran)
         self.update()
 
     def set_ui(self, ui: Any) -> None:
@@ -133,7 +134,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
 
     def apply_threshold(self) -> None:
         """Make the vessels anew from the probability map, if the sliders say something else than made them."""
-        if self.data.why_no_threshold or not self.case.has_vessels:
+        if self.data.why_no_threshold or not self.case.has_vessels or self.case.probability_node is None:
             return
         applied = self.case.segmentation.threshold(self.case.vessels)
         wanted = (float(self.data.threshold), float(self.data.min_component))
@@ -149,8 +150,9 @@ class SegmentLogic(SectionLogic[SegmentState]):
             self.page.say(f"Threshold {wanted[0]:.2f}, pieces of at least {wanted[1]:.1f} mm³.")
 
     def show_what_ran(self) -> None:
-        """Show what has made the vessels: they came with a session."""
+        """Show what has made the vessels: they came with a session, or are there again after undo."""
         self._show_threshold()
+        self.update()
         summary = self.case.segmentation.summary(self.case.vessels) if self.case.has_vessels else {}
         self.data.message = _what_ran(summary) if summary else ""
 

@@ -11,7 +11,7 @@ import slicer
 
 from vesselseg.errors import VesselSegError
 from vesselseg_web.case import Case, unlike
-from vesselseg_web.session_scene import SESSION_TAGS
+from vesselseg_web.session_scene import SESSION_TAGS, check_written
 from VesselSegmentationLib.edit_original import kept_original
 from VesselSegmentationLib.error_map_display import set_map_shown
 from VesselSegmentationLib.error_map_nodes import is_error_map, recorded_comparison
@@ -40,7 +40,7 @@ def write_session(case: Case, path: Path) -> None:
     Raises
     ------
     VesselSegError
-        If there is no scan, or the file cannot be written.
+        If there is no scan, or the file cannot be written, or not be read again.
     """
     if case.scan is None:
         raise VesselSegError("there is no scan yet", "load the scan first")
@@ -54,10 +54,22 @@ def write_session(case: Case, path: Path) -> None:
         if node is not None:
             node.SetAttribute(_ROLE, role)
             node.SetAttribute(_NAME, name or None)
+    _name_files(case.scene)
     with _only_the_work(case.scene):
         written = case.scene.WriteToMRB(str(path))
     if not written or not path.is_file():
         raise VesselSegError("the session could not be written", "see whether the disk of the server is full")
+    check_written(path)
+
+
+def _name_files(scene: Any) -> None:
+    """Give files names without "&", where they would have one: MRML writes it into its XML as it is."""
+    for kind, suffix in (("vtkMRMLScalarVolumeNode", ".nrrd"), ("vtkMRMLSegmentationNode", ".seg.nrrd")):
+        for node in _nodes(scene, kind):
+            if "&" in node.GetName():
+                node.AddDefaultStorageNode()  # if it has none
+                name = slicer.vtkMRMLApplicationLogic.PercentEncode(node.GetName()).replace("&", "%26")
+                node.GetStorageNode().SetFileName(name + suffix)
 
 
 def restore_session(case: Case, description: Path) -> str:

@@ -8,6 +8,7 @@ with data files that are in the archive and hold their voxels themselves.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -35,6 +36,19 @@ _MOST_NODES = 500
 _MOST_SCANS = 4
 
 
+def check_written(path: Path) -> None:
+    """Raise a `VesselSegError` if a session that was just written could not be taken over again for its description."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(SESSION_SUFFIX):
+                    _parsed(archive.read(name))
+    except (VesselSegError, zipfile.BadZipFile) as error:
+        raise VesselSegError(
+            "the session was written, but could not be opened again", "save the segmentation by itself"
+        ) from error
+
+
 def take_over(files: Mapping[str, Path], folder: Path) -> Path:
     """Write the scene description of an unpacked session anew.
 
@@ -59,7 +73,8 @@ def take_over(files: Mapping[str, Path], folder: Path) -> Path:
     if len(descriptions) != 1:
         raise VesselSegError("this archive holds several scenes", "send one session")
     root = PurePosixPath(descriptions[0]).parent
-    scene = _parsed(files[descriptions[0]])
+    with open(files[descriptions[0]], "rb") as description:
+        scene = _parsed(description.read(_LONGEST_DESCRIPTION + 1))
     known = ElementTree.Element("MRML", {key: scene.get(key, "") for key in ("version", "userTags")})
     voxels, stored = 0, set()
     for node in (ElementTree.Element(each.tag, each.attrib) for each in scene):  # what is nested in them is not known
@@ -89,10 +104,9 @@ def take_over(files: Mapping[str, Path], folder: Path) -> Path:
     return path
 
 
-def _parsed(path: Path) -> ElementTree.Element:
-    if path.stat().st_size > _LONGEST_DESCRIPTION:
+def _parsed(text: bytes) -> ElementTree.Element:
+    if len(text) > _LONGEST_DESCRIPTION:
         raise VesselSegError("the scene of this session is too large", "use 3D Slicer")
-    text = path.read_bytes()
     damaged = VesselSegError("the scene of this session is damaged", "save it again")
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # scenes have none: these make small files large
         raise damaged

@@ -25,6 +25,8 @@ class PageState:
         What is being done in this process at present.
     error : str
         What went wrong, in one line; empty if nothing did.
+    tabs : int
+        In how many tabs the page was opened, in all.
     """
 
     dark: bool = True
@@ -34,6 +36,7 @@ class PageState:
     status: str = "Load a TOF-MRA scan, or try the synthetic one."
     busy: str = ""
     error: str = ""
+    tabs: int = 0
 
 
 @dataclass

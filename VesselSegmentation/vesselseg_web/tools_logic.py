@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trame_server.utils.typed_state import TypedState
 
+from vesselseg.editing.growing import LOWEST_PROBABILITY
 from vesselseg.errors import VesselSegError
 from vesselseg_web.compare_logic import NOT_COMPARED
 from vesselseg_web.free_hand_logic import FreeHandLogic
@@ -250,7 +251,8 @@ class ToolsLogic(SectionLogic[ToolsState]):
         except VesselSegError:
             return  # the preview says it
         if threshold is not None:
-            self.data.threshold = round(threshold, 2)
+            # Two digits that mean something: of a faint vessel none would be left after the point.
+            self.data.threshold = max(float(f"{threshold:.2g}"), LOWEST_PROBABILITY)
 
     def _preview(self) -> None:
         self._moved_at = self._offer = None

@@ -9,6 +9,7 @@ from trame.widgets.vuetify3 import VBtn, VIcon, VRangeSlider, VSelect, VSlider, 
 from trame_client.widgets.core import AbstractElement
 from undo_stack import Signal
 
+from vesselseg.editing.growing import LOWEST_PROBABILITY
 from vesselseg_web.section_ui import ONCE, action, icon_action, names_of
 from vesselseg_web.states import CorrectState, DisplayState, FreeHandState, ToolsState
 from vesselseg_web.tool_list import FREE_HAND, VESSEL_TOOLS
@@ -104,7 +105,7 @@ class ToolsUI:
             VSelect(v_if=(self._has(setting),), label=label, v_model=(value,), items=(items,), **_SELECT)
         for setting, title, value, limits, unit, tip in (
             (
-                "threshold", "Probability", name.threshold, (0.01, 1.0, 0.01), "",
+                "threshold", "Probability", name.threshold, (LOWEST_PROBABILITY, 1.0, 0.005), "",
                 "Voxels with at least this probability belong to the vessel.",
             ),
             (
@@ -157,7 +158,7 @@ class ToolsUI:
         self, setting: str, title: str, value: str, limits: tuple[float, float, float], unit: str, tip: str
     ) -> None:
         low, high, step = limits
-        digits = 2 if step < 0.1 else 1 if step < 1 else 0
+        digits = 3 if step < 0.01 else 2 if step < 0.1 else 1 if step < 1 else 0
         with html.Div(v_if=(self._has(setting),), classes=f"mt-2 vs-setting-{setting}", title=tip):
             with html.Div(classes="d-flex justify-space-between text-body-2"):
                 html.Span(title)

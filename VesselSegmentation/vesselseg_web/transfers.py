@@ -82,6 +82,7 @@ class Transfers:
         folder = self._folder / secrets.token_hex(8)
         path, name = folder / f"file{suffix}", ""
         present = self._save.present()
+        self._page.data.error = ""  # of an earlier download, which this one repeats
         try:
             with self._reporting():
                 folder.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from VesselSegmentationLib.component_marks import DECISION_WORDS
 from VesselSegmentationLib.edit_history import AUTOMATIC
 from VesselSegmentationLib.edit_steps import EditStep, TagChange
@@ -56,6 +58,17 @@ def counted(number: int, what: str) -> str:
     ('1 voxel', '2,000 voxels')
     """
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def as_sentences(notes: Iterable[str]) -> str:
+    """Say notes one after the other.
+
+    Examples
+    --------
+    >>> as_sentences(["it was resampled", "look at it"])
+    'It was resampled. Look at it.'
+    """
+    return " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes)
 
 
 def step_text(step: EditStep) -> str:
