@@ -24,6 +24,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from vesselseg.error_kinds import WITH_REFERENCE, wording_of_two
+from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.application_views import centre_views
 from VesselSegmentationLib.batch_section import BatchSection
 from VesselSegmentationLib.compare_section import CompareSection
@@ -156,15 +157,16 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic = VesselSegmentationLogic()
         self._segment = SegmentSection(self.ui, self.logic, self._update, self._takeSegmentation)
         self._review = ReviewSection(self.ui, self.logic)
+        self._compare = CompareSection(self.ui, self.logic, self._showComparison)
         correct = CorrectSection(self.ui, self.logic, self._showComparison, self._showRun)
         self._sections = (
             ScanSection(self.ui, self.logic),
             self._segment,
             self._review,
-            CompareSection(self.ui, self.logic, self._showComparison),
+            self._compare,
             ErrorMapSection(self.ui, self.logic),
             ErrorListSection(self.ui, self.logic),
-            MetricsSection(self.ui, self.logic),
+            MetricsSection(self.ui, self.logic, self._showRun),
             correct,  # before those that show what it edits
             BatchSection(self.ui, self.logic, correct.offer),
             FreeHandSection(self.ui, self.logic),
@@ -234,6 +236,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         if not self._parameterNode.model and self.ui.modelComboBox.count:
             self.onModelChosen(0)
         self._takeDefaultScan()
+        self._compare.resume()
 
     def _takeDefaultScan(self) -> None:
         if self._isConnected() and self._parameterNode.inputVolume is None:
@@ -277,6 +280,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             # Nor the probability of one segmentation over that of another.
             parameters.probabilityVolume = self.logic.probabilityOf(parameters.outputSegmentation)
             self._showThreshold()
+            self._review.follow_3d()
         self._update()
 
     def _update(self) -> None:
@@ -290,10 +294,15 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             section.comparison_changed(changed)
 
     def onModelChosen(self, index: int) -> None:
-        """Take a model, with the threshold that is recommended for it."""
-        self._parameterNode.model = self.ui.modelComboBox.itemData(index)
-        recommended = self.logic.recommendedThreshold(self._parameterNode.model)
-        if recommended is not None:
+        """Take a model, with the threshold that is recommended for it, unless the sliders speak of vessels.
+
+        Their own model, chosen once more, brings its recommendation back.
+        """
+        parameters = self._parameterNode
+        former, parameters.model = parameters.model, self.ui.modelComboBox.itemData(index)
+        onceMore = parameters.model == former and not self.logic.madeByAnotherModel(parameters)
+        recommended = self.logic.recommendedThreshold(parameters.model)
+        if recommended is not None and (onceMore or self.logic.probabilityOf(parameters.outputSegmentation) is None):
             self._review.show_threshold(*recommended)
 
     def _showThreshold(self) -> None:
@@ -305,7 +314,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._review.forget_moves()
 
     def _showRun(self) -> None:
-        """Show what made the vessels that are there again, after undo or redo."""
+        """Show what made the vessels that are there now, after undo, redo or another threshold."""
         self._showThreshold()
         self._update()
 
@@ -313,6 +322,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         if job.volume_node is not self._parameterNode.inputVolume:
             return  # another scan was chosen meanwhile; with this one, its vessels are found again
         firstOne = self._parameterNode.outputSegmentation is None
+        # Noted beforehand: it is no choice of the user.
+        self._segmentation = job.segmentation_node
         self._parameterNode.outputSegmentation = job.segmentation_node
         self._parameterNode.probabilityVolume = job.probability_node
         self._review.show_threshold(*self.logic.threshold(job.segmentation_node))
@@ -342,15 +353,20 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         """Install the Python packages that are missing, if the user agrees; `VesselSegError` if not."""
         ensure_requirements(REQUIREMENTS, _("Vessel Segmentation"))
 
-    def startSegmentation(self, parameters: VesselSegmentationParameterNode) -> SegmentationJob:
-        """Start to segment the scan of a parameter node in a process of its own; returns the job at once."""
+    def startSegmentation(
+        self, parameters: VesselSegmentationParameterNode, *, recommended: bool = False
+    ) -> SegmentationJob:
+        """Start to segment the scan of a parameter node in a process of its own; returns the job at once.
+
+        Threshold and smallest piece are those of the parameter node, or, if wanted, those recommended for the model.
+        """
         mask = parameters.brainMaskNode if self.needsMaskNode(parameters.brainMask) else parameters.brainMask.value
         settings = SegmentationSettings(
             model=parameters.model,
             device=parameters.device,
             brain_mask=mask,
-            threshold=parameters.threshold,
-            min_component_mm3=parameters.minimumComponent,
+            threshold=None if recommended else parameters.threshold,
+            min_component_mm3=None if recommended else parameters.minimumComponent,
         )
         self._findPython()
         return self._logic.start_segmentation(
@@ -365,13 +381,12 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
     def _findPython(self) -> None:
         # Not before it is needed: the panel must open wherever Python lies.
         if self._logic.python is None:
-            self._logic.python = PythonCommand((python_slicer(),))
+            self._logic.python = self.review.python = PythonCommand((python_slicer(),))
 
     def startReview(self, parameters: VesselSegmentationParameterNode) -> None:
         """Compare the labels of a parameter node; `review` follows them from then on."""
         self.ensureRequirements()
         self._findPython()
-        self.review.python = self._logic.python
         found = LabelSource(parameters.outputSegmentation)
         if parameters.comparedNode is not None:
             found = LabelSource(parameters.comparedNode, parameters.comparedSegment)
@@ -384,6 +399,17 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
             brain_mask_node=self.reviewMask(parameters),
             wording=WITH_REFERENCE if truth else wording_of_two(*names_of_two(found, reference)),
         )
+
+    def resumeReview(self, errorMapNode: Any) -> None:
+        """Go on with a comparison that was loaded; `VesselSegError` if packages are missing or labels do not fit."""
+        missing = missing_requirements(REQUIREMENTS)
+        if missing:  # nobody has asked for anything yet
+            raise VesselSegError(
+                _("packages that it needs are not installed: {packages}").format(packages=", ".join(missing)),
+                _("press Compare to install them"),
+            )
+        self._findPython()
+        self.review.resume(errorMapNode)
 
     def reviewMask(self, parameters: VesselSegmentationParameterNode) -> Any:
         """Return the brain mask for metrics: the one chosen for them, else that of the segmentation, or None."""
@@ -408,6 +434,10 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
             if manifest.name == model:
                 return manifest.threshold, manifest.min_component_mm3
         return None
+
+    def madeByAnotherModel(self, parameters: VesselSegmentationParameterNode) -> bool:
+        """Tell whether the vessels are of another model than the chosen one: the threshold in use is none for it."""
+        return self.runSummary(parameters.outputSegmentation).get("model", parameters.model) != parameters.model
 
     def needsMaskNode(self, brainMask: BrainMask) -> bool:
         """Tell whether a choice of the brain mask asks for a node."""

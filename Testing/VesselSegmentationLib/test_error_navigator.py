@@ -6,6 +6,8 @@ from datetime import datetime
 import numpy as np
 import pytest
 import slicer
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from compared_labels import SHAPE, add_segmentation, paint, two_labels
 from vesselseg.error_kinds import ErrorKind
@@ -272,3 +274,48 @@ def test_damaged_marks_are_reported(error_map, navigator):
     error_map.node.SetAttribute("vesselseg.marks", '[{"component_id": 3}]')
     with pytest.raises(VesselSegError, match="marks"):
         navigator.marks()
+
+
+@pytest.fixture
+def warp(scene):
+    """A warping transform that moves the middle of a cube of landmarks."""
+    spline, source, target = vtkThinPlateSplineTransform(), vtkPoints(), vtkPoints()
+    corners = [(x, y, z) for x in (-60, 60) for y in (-60, 60) for z in (-20, 120)]
+    for place, moved in [((0, -30, 90), (8, -35, 84)), *zip(corners, corners)]:
+        source.InsertNextPoint(place)
+        target.InsertNextPoint(moved)
+    spline.SetSourceLandmarks(source)
+    spline.SetTargetLandmarks(target)
+    spline.SetBasisToR()
+    node = scene.AddNewNodeByClass("vtkMRMLTransformNode", "warp")
+    node.SetAndObserveTransformToParent(spline)
+    return node
+
+
+def test_all_views_go_to_the_place_to_which_a_component_is_warped(scan, error_map, found, navigator, views, warp):
+    slices, _camera, crosshair = views
+    for node in (scan, *(source.node for source in error_map.sources)):
+        node.SetAndObserveTransformNodeID(warp.GetID())
+    component = navigator.next()
+    place = np.asarray(warp.GetTransformToParent().TransformPoint(component.centre_ras))
+    assert np.linalg.norm(place - component.centre_ras) > 0.5
+    np.testing.assert_allclose(navigator.position_of(component), place)
+    np.testing.assert_allclose(crosshair.GetCrosshairRAS(), place)
+    assert slices[0].GetSliceOffset() == pytest.approx(place[2])
+    assert navigator.highlight.node.GetParentTransformNode() is warp
+    paint(found.node, found.segment_id, scan, [(18, 19, 20)], 1)
+    navigator.list_changes(error_map.update())
+    assert navigator.current.component_id == component.component_id
+    assert navigator.next() is not None
+
+
+def test_what_cannot_be_shown_is_not_chosen(navigator, monkeypatch):
+    def nowhere(component):
+        raise VesselSegError("it lies nowhere", "look elsewhere")
+
+    first, second, _third = navigator.shown()
+    navigator.choose(first.component_id)
+    monkeypatch.setattr(navigator, "position_of", nowhere)
+    with pytest.raises(VesselSegError, match="nowhere"):
+        navigator.choose(second.component_id)
+    assert navigator.current.component_id == first.component_id

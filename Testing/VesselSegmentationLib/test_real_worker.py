@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from inputs import AWKWARD_GRIDS
+from vesselseg import image_io
 from vesselseg.geometry import Geometry
 from vesselseg.segmentation import segment
 from VesselSegmentationLib.node_geometry import matrix_from_array
@@ -68,3 +71,23 @@ def test_devices(scene):
     assert query.devices[-1]["name"] == "cpu"
     assert query.devices[-1]["memory_bytes"] > 0
     assert query.devices[-1]["label"]
+
+
+def test_what_is_handed_over_is_not_packed(scene, scan_node, tiny_model, monkeypatch):
+    encodings = {}
+
+    def noting(read):
+        def look(path):
+            header = path.read_bytes().split(b"\n\n")[0].decode("ascii")
+            encodings[path.name] = re.search(r"^encoding: (\w+)$", header, re.MULTILINE)[1]
+            return read(path)
+
+        return look
+
+    for name in ("read_volume", "read_label"):
+        monkeypatch.setattr(image_io, name, noting(getattr(image_io, name)))
+    job = SegmentationLogic(scene).start_segmentation(
+        scan_node, settings=SegmentationSettings(model=tiny_model, device="cpu", brain_mask="none")
+    )
+    assert job.wait(120) == "done", job.error
+    assert encodings["label.nrrd"] == encodings["probability.nrrd"] == "raw"

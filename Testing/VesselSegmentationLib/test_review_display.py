@@ -188,3 +188,24 @@ def test_segment_that_comes_while_the_map_is_shown_does_not_lie_on_it(scene, sca
     assert seen(every, new)
     logic.show_map(False)
     assert seen(every, new)
+
+
+def test_maps_of_a_saved_comparison_are_put_away(scene, scan, sources, logic, other):
+    labelmap = LabelSource(add_labelmap(scene, TRUTH, volume_from_node(scan).geometry))
+    layer = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    layer.SetLabelVolumeID(labelmap.node.GetID())
+    nodes = [logic.start(sources[0], sources[1])]
+    logic.show_map(True)
+    assert logic.put_maps_away() is None  # it is followed
+    logic.stop()
+    nodes.append(logic.start(other, labelmap))
+    logic.show_map(True)
+    logic.stop()
+    assert layer.GetLabelVolumeID() is None
+    scene.RemoveNode(sources[1].node)
+    assert logic.put_maps_away() in nodes
+    assert [node.GetDisplayNode().GetVisibility() for node in nodes] == [0, 0]
+    assert seen(sources[0])
+    assert seen(other)
+    assert layer.GetLabelVolumeID() == labelmap.node.GetID()
+    assert logic.put_maps_away() is None

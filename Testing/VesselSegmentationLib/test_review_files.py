@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,33 @@ def test_report_and_log_tell_the_threshold_in_use(scene, review, tmp_path):
     history.undo()
     assert told() == ("0.5", "0.0 mm³")
     history.close()
+
+
+def test_cancelled_while_it_is_written_a_report_leaves_nothing_beside_the_users_files(review, tmp_path, monkeypatch):
+    folders = {name: tmp_path / name for name in ("mine", "temporary")}
+    for folder in folders.values():
+        folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folders["temporary"]))
+    job = start_report(review, [folders["mine"] / "report.pdf"])
+    end = time.monotonic() + 240
+    while not list(tmp_path.rglob(".vesselseg-*")):  # where it is written before it gets its name
+        assert job.poll() == "running", job.message
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    job.cancel()
+    assert [list(folder.iterdir()) for folder in folders.values()] == [[], []]
+
+
+def test_a_report_takes_the_place_of_an_older_one(review, tmp_path):
+    paths = [tmp_path / "report.html", tmp_path / "another" / "report.html"]
+    paths[1].parent.mkdir()
+    paths[0].write_text("old")
+    job = start_report(review, paths)
+    assert job.wait(240) == "done", job.message
+    assert [path.read_text(encoding="utf-8")[:15].lower() for path in paths] == ["<!doctype html>"] * 2
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_work(review, tmp_path):
+    with pytest.raises(VesselSegError, match="no folder"):
+        start_figure(review, tmp_path / "nowhere" / "map.png")

@@ -11,6 +11,7 @@ from VesselSegmentationLib.scan_display import (
     PROJECTION,
     STYLES,
     VESSELS,
+    Slabs,
     hide_volume_rendering,
     largest_slab,
     set_slab,
@@ -143,3 +144,72 @@ def test_slab_shows_and_goes(scene, scan, slice_nodes):
         with pytest.raises(VesselSegError, match="slab"):
             set_slab(scene, wrong)
     assert largest_slab(scan) == pytest.approx(40 * 3**0.5)
+
+
+@pytest.fixture
+def add_view(scene):
+    """Add slice views with 3D Slicer's own logic, which say how thick a slab they show, in mm."""
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    scan = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF")
+    grid = Geometry((60, 60, 30), (0.5, 0.5, 1.0))
+    set_node_volume(scan, Volume(np.zeros(grid.shape, np.float32), grid))
+    scan.CreateDefaultDisplayNodes()
+    logics = []
+
+    def add(name):
+        logic = slicer.vtkMRMLSliceLogic()
+        logics.append(logic)
+        logic.SetMRMLScene(scene)
+        node = logic.AddSliceNode(name)
+        logic.GetSliceCompositeNode().SetBackgroundVolumeID(scan.GetID())
+        node.SetDimensions(256, 256, 1)
+
+        def turned(orientation):
+            node.SetOrientation(orientation)
+            logic.FitSliceToAll()
+            logic.UpdatePipeline()
+            reslice = logic.GetBackgroundLayer().GetReslice()
+            reslice.Update()
+            distance = node.GetFieldOfView()[2] / node.GetDimensions()[2]
+            return reslice.GetSlabNumberOfSlices() * reslice.GetSlabSliceSpacingFraction() * distance
+
+        return node, turned
+
+    yield add
+    for logic in logics:
+        logic.SetMRMLScene(None)
+
+
+def test_slab_stays_as_thick_as_it_says_when_views_are_turned_and_come(scene, add_view):
+    _red, turned = add_view("Red")
+    thin = turned("Axial")
+    slabs = Slabs(scene)
+    slabs.set_thickness(10.0)
+    for orientation in ("Axial", "Sagittal", "Coronal", "Axial"):
+        assert turned(orientation) == pytest.approx(10.0, abs=1.0), orientation
+    green, green_turned = add_view("Green")
+    for orientation in ("Axial", "Sagittal"):
+        assert green_turned(orientation) == pytest.approx(10.0, abs=1.0), orientation
+    assert slab_thickness(scene) == 10.0
+    slabs.set_thickness(0.0)
+    assert not green.GetSlabReconstructionEnabled()
+    assert green.GetSlabReconstructionOversamplingFactor() == 2.0
+    assert turned("Axial") == thin
+    _yellow, yellow_turned = add_view("Yellow")
+    assert yellow_turned("Axial") == thin
+
+
+def test_slabs_that_are_not_followed_are_left_alone(scene, add_view):
+    node, turned = add_view("Red")
+    turned("Axial")
+    slabs = Slabs(scene)
+    slabs.set_thickness(10.0)
+    slabs.close()
+    factor = node.GetSlabReconstructionOversamplingFactor()
+    turned("Sagittal")
+    assert node.GetSlabReconstructionOversamplingFactor() == factor
+    slabs.follow()  # as for slabs of a scene that was loaded
+    assert turned("Coronal") == pytest.approx(10.0, abs=1.0)
+    node.SetSlabReconstructionThickness(4.0)  # by 3D Slicer's own slider, in this view only
+    assert turned("Axial") == pytest.approx(4.0, abs=1.0)
+    slabs.close()

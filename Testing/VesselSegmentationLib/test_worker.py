@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 import vesselseg
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.worker import PythonCommand, Worker
+from VesselSegmentationLib.worker import PythonCommand, Worker, private_folder
 from VesselSegmentationLib.worker_job import WorkerJob
 
 
@@ -177,3 +178,46 @@ def test_wait_gives_up_in_time_and_cancel_is_final(python):
     assert job.error is None
     job.cancel()
     assert job.wait() == "cancelled"
+
+
+@needs_proc
+def test_what_a_killed_application_left_goes_with_the_next_worker_and_nothing_else(tmp_path, monkeypatch, python):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    script = (
+        "from VesselSegmentationLib.worker import PythonCommand, Worker, private_folder\n"
+        "folder = private_folder()\n"
+        "(folder / 'scan.nrrd').write_text('a patient')\n"
+        f"python = PythonCommand({python('sleep').command!r}, {{'PRETEND': 'sleep'}})\n"
+        "worker = Worker([], folder=folder, python=python)\n"
+        "print(worker._process.pid, flush=True)\n"
+        "input()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment, "text": True}
+    with subprocess.Popen(command, **pipes) as lives, subprocess.Popen(command, **pipes) as killed:
+        pids = [int(process.stdout.readline()) for process in (lives, killed)]
+        living, left = (Path(os.readlink(f"/proc/{pid}/cwd")) for pid in pids)
+        others = [temporary / "vesselseg-of-somebody", temporary / "another"]
+        for folder in others:
+            folder.mkdir()
+        (others[1] / "lock").touch()
+        killed.kill()
+        assert ends_soon(pids[1])
+        assert (left / "scan.nrrd").is_file()
+        fresh = private_folder()  # what was made a moment ago may not be locked yet
+        assert left.is_dir()
+        for lock in temporary.glob("*/lock"):
+            os.utime(lock, (lock.stat().st_mtime - 60,) * 2)
+        worker = Worker([], python=python("talk"))
+        assert sorted(temporary.iterdir()) == sorted([living, fresh, worker.folder, *others])
+        assert (living / "scan.nrrd").is_file()
+        worker.close()
+        lives.communicate("\n")
+    shutil.rmtree(fresh)
+    assert ends_soon(pids[0])
+    assert sorted(temporary.iterdir()) == sorted(others)
+    monkeypatch.setattr(tempfile, "tempdir", None)

@@ -184,6 +184,20 @@ def test_the_best_threshold_is_taken_at_a_click(comparing: Any, slicer_host: hos
     assert slicer_host.dialogs.shown == []
 
 
+def test_the_best_threshold_keeps_the_smallest_piece(comparing: Any) -> None:
+    ui = comparing.ui
+    node = ui.segmentationSelector.currentNode()
+    ui.thresholdSlider.value = 0.95
+    ui.minimumComponentSlider.value = 2.5
+    assert host.wait_for(lambda: comparing.logic.threshold(node) == (0.95, 2.5), 5)
+    ui.modelComboBox.activated.emit(ui.modelComboBox.currentIndex)  # shows what is recommended
+    assert ui.minimumComponentSlider.value == 0.0
+    ui.bestThresholdButton.click()
+    assert host.wait_for(lambda: comparing.logic.threshold(node)[0] < 0.95)
+    assert (ui.thresholdSlider.value, ui.minimumComponentSlider.value) == comparing.logic.threshold(node)
+    assert ui.minimumComponentSlider.value == 2.5
+
+
 def test_refused_comparison_leaves_the_one_before(
     comparing: Any, reference: Any, slicer_host: host.Host, errors: list[BaseException]
 ) -> None:

@@ -192,6 +192,28 @@ def test_a_flooded_map_is_listed_without_waiting(
     assert "4 voxels differ: of 3 pieces only those that matter most are listed." in ui.errorsNoteLabel.text
 
 
+def test_a_second_file_is_not_begun_while_packages_are_installed(
+    panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any], slicer_host: host.Host, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def install() -> None:  # pip lets the application go on
+        installed.append("packages")
+        assert not ui.saveReportButton.isEnabled()
+        assert "Wait" in ui.saveFigureButton.toolTip
+        slicer_host.dialogs.path = str(tmp_path / "second.html")
+        ui.saveReportButton.click()
+
+    installed: list[str] = []
+    ui = compare(add_label("A", (2, 3, 4)), add_label("B", (2, 3, 4), (5, 5, 5)))
+    slicer_host.dialogs.path = str(tmp_path / "first.html")
+    monkeypatch.setattr(panel.logic, "ensureRequirements", install)
+    ui.saveReportButton.click()
+    assert installed == ["packages"]
+    ui.cancelSavingButton.click()
+    assert ui.saveReportButton.isEnabled()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lists_metrics_and_report_are_saved(
     panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any], slicer_host: host.Host, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import host
 from correcting_case import BRANCH, MISSED, PIECE, drawn
 from module.correcting_actions import click, clicks_in_scene, label, placing, press
 from module.panel_actions import rest, wait_until_idle
+from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.segmentation_nodes import segment_label
 
 
@@ -263,3 +264,55 @@ def test_a_named_artery_is_edited_named_anew_and_given_back(correcting: Any, sli
         ui.undoButton.click()
     np.testing.assert_array_equal(label(correcting), drawn()[0])
     assert slicer_host.dialogs.shown == []
+
+
+def test_tools_ask_for_the_packages_that_they_need(
+    correcting: Any, slicer_host: host.Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui = correcting.ui
+    asked: list[bool] = []
+
+    def ensure() -> None:
+        asked.append(slicer_host.dialogs.answer)
+        if not slicer_host.dialogs.answer:
+            raise VesselSegError("scikit-image is not installed", "agree to install it")
+
+    monkeypatch.setattr(correcting.logic, "ensureRequirements", ensure)
+    slicer_host.dialogs.answer = False
+    ui.growToolButton.click()
+    assert asked == [False]
+    assert not ui.growToolButton.isChecked()
+    assert ui.toolHintLabel.text == "scikit-image is not installed: agree to install it"
+    assert not placing()
+    slicer_host.dialogs.answer = True
+    ui.growToolButton.click()
+    assert ui.growToolButton.isChecked()
+    click(correcting, MISSED)
+    assert asked == [False, True]
+    assert slicer_host.dialogs.shown == []
+
+
+def test_a_scene_that_is_closed_while_packages_are_installed(
+    correcting: Any, slicer_host: host.Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    monkeypatch.setattr(correcting.logic, "ensureRequirements", lambda: slicer.mrmlScene.Clear(False))
+    correcting.ui.removePieceToolButton.click()
+    assert not correcting.ui.removePieceToolButton.isChecked()
+    assert not placing()
+    assert clicks_in_scene() == 0
+
+
+def test_packages_that_cannot_be_installed(
+    correcting: Any, slicer_host: host.Host, monkeypatch: pytest.MonkeyPatch, errors: list[BaseException]
+) -> None:
+    def ensure() -> None:
+        raise RuntimeError("pip: no network")
+
+    monkeypatch.setattr(correcting.logic, "ensureRequirements", ensure)
+    correcting.ui.traceToolButton.click()
+    assert not correcting.ui.traceToolButton.isChecked()
+    assert not placing()
+    assert "no network" in slicer_host.dialogs.shown[0]
+    assert str(errors.pop()) == "pip: no network"

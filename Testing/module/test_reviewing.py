@@ -96,6 +96,94 @@ def test_choosing_a_model_shows_its_threshold_and_changes_nothing(
     np.testing.assert_array_equal(look(), before)
 
 
+@pytest.fixture
+def choose_model(segmented: Any) -> Callable[[str], None]:
+    """Choose a model, as a user does; another one is beside the tiny one."""
+    combo_box = segmented.ui.modelComboBox
+
+    def choose(name: str) -> None:
+        combo_box.setCurrentIndex(combo_box.findData(name))
+        combo_box.activated.emit(combo_box.currentIndex)
+
+    return choose
+
+
+def test_another_model_leaves_the_sliders_to_the_vessels(
+    segmented: Any, choose_model: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui, logic = segmented.ui, segmented.logic
+    node = ui.segmentationSelector.currentNode()
+    ui.thresholdSlider.value = 0.8
+    rest()
+    choose_model("tof-unet3d")
+    assert segmented._parameterNode.model == "tof-unet3d"
+    assert ui.thresholdSlider.value == 0.8
+    ui.minimumComponentSlider.value = 0.5
+    rest()
+    assert logic.threshold(node) == (0.8, 0.5)
+    settings: list[Any] = []
+    start = logic._logic.start_segmentation
+    monkeypatch.setattr(
+        logic._logic, "start_segmentation", lambda *nodes: (settings.append(nodes[-1]), start(*nodes))[1]
+    )
+    ui.segmentButton.click()
+    ui.cancelButton.click()
+    assert (settings[0].threshold, settings[0].min_component_mm3) == (None, None)  # those of the other model
+    assert ui.thresholdSlider.value == 0.8
+    choose_model("tiny")
+    assert (ui.thresholdSlider.value, ui.minimumComponentSlider.value) == (0.8, 0.5)
+    ui.segmentButton.click()
+    ui.cancelButton.click()
+    assert (settings[1].threshold, settings[1].min_component_mm3) == (0.8, 0.5)
+
+
+def test_without_vessels_the_sliders_show_what_is_recommended_for_the_model(
+    segmented: Any, choose_model: Callable[[str], None]
+) -> None:
+    segmented.ui.segmentationSelector.setCurrentNode(None)
+    choose_model("tof-unet3d")
+    shown = (segmented.ui.thresholdSlider.value, segmented.ui.minimumComponentSlider.value)
+    assert shown == segmented.logic.recommendedThreshold("tof-unet3d")
+
+
+def shown_3d(panel: Any) -> tuple[bool, bool]:
+    """Return what the button Show 3D says of the vessels chosen, and what is true."""
+    from VesselSegmentationLib.segmentation_nodes import surface_shown
+
+    return panel.ui.show3DButton.isChecked(), surface_shown(panel.ui.segmentationSelector.currentNode())
+
+
+def test_show_3d_tells_the_truth_of_each_scan(segmented: Any, add_scan: Callable[..., Any]) -> None:
+    ui = segmented.ui
+    first, second = ui.inputSelector.currentNode(), add_scan("second", seed=1)
+    ui.inputSelector.setCurrentNode(second)
+    ui.segmentButton.click()
+    wait_until_idle(segmented)
+    assert shown_3d(segmented) == (True, True)
+    ui.show3DButton.click()
+    ui.inputSelector.setCurrentNode(first)
+    assert shown_3d(segmented) == (True, True)
+    ui.inputSelector.setCurrentNode(second)
+    assert shown_3d(segmented) == (False, False)
+    ui.inputSelector.setCurrentNode(add_scan("third", seed=2))
+    ui.show3DButton.setChecked(True)
+    ui.inputSelector.setCurrentNode(second)
+    assert shown_3d(segmented) == (False, False)  # as the user has left it
+
+
+def test_vessels_found_while_another_scan_was_chosen_are_shown_in_3d(
+    panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]
+) -> None:
+    pretend("segment")
+    ui, first, second = panel.ui, add_scan("first"), add_scan("second", seed=1)
+    ui.inputSelector.setCurrentNode(first)
+    ui.segmentButton.click()
+    ui.inputSelector.setCurrentNode(second)
+    wait_until_idle(panel)
+    ui.inputSelector.setCurrentNode(first)
+    assert shown_3d(panel) == (True, True)
+
+
 def test_show_3d(segmented: Any) -> None:
     node = segmented.ui.segmentationSelector.currentNode()
     segmented.ui.show3DButton.click()

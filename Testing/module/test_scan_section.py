@@ -61,3 +61,33 @@ def test_slabs(panel: Any, add_scan: Callable[..., Any]) -> None:
     assert node.GetSlabReconstructionEnabled()
     panel.ui.slabSlider.value = 0
     assert not node.GetSlabReconstructionEnabled()
+
+
+def test_slabs_are_followed_while_the_panel_is_there(
+    panel: Any, add_scan: Callable[..., Any], slicer_host: host.Host
+) -> None:
+    import slicer
+
+    def add(name: str) -> Any:
+        node = slicer.vtkMRMLSliceNode()
+        node.SetLayoutName(name)
+        return slicer.mrmlScene.AddNode(node)
+
+    def factor_at(node: Any, distance: float) -> float:
+        node.SetFieldOfView(100, 100, distance)
+        return float(node.GetSlabReconstructionOversamplingFactor())
+
+    add_scan()
+    red = add("Red")
+    panel.ui.slabSlider.value = 10
+    assert (factor_at(red, 0.5), factor_at(red, 1.25)) == (0.5, 1.25)
+    slicer_host.exit_module(panel)
+    green = add("Green")
+    assert green.GetSlabReconstructionThickness() == 10
+    assert (factor_at(red, 0.75), factor_at(green, 2.5)) == (0.75, 2.5)
+    slicer_host.enter_module(panel)
+    panel.cleanup()
+    assert factor_at(red, 3.0) == 0.75
+    panel.setup()
+    assert factor_at(red, 3.5) == 3.5
+    panel.ui.slabSlider.value = 0

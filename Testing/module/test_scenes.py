@@ -82,6 +82,58 @@ def test_a_scene_that_is_loaded_in_another_module(
     assert segmented.ui.progressBar.value == 100
 
 
+def seen(panel: Any) -> list[bool]:
+    """Return whether the error map, the vessels found and the reference are seen."""
+    import slicer
+
+    nodes = [slicer.mrmlScene.GetFirstNodeByName(name) for name in ("TOF error map", "TOF vessels", "reader 1")]
+    display = [node.GetDisplayNode() for node in nodes]
+    segments = [node.GetSegmentation().GetNthSegmentID(0) for node in nodes]
+    return [bool(each.GetVisibility() and each.GetSegmentVisibility(one)) for each, one in zip(display, segments)]
+
+
+def test_a_scene_saved_while_comparing_is_compared_again(
+    comparing: Any, save_and_load: Callable[[], None], slicer_host: host.Host
+) -> None:
+    ui = comparing.ui
+    assert seen(comparing) == [True, False, False]
+    save_and_load()
+    assert seen(comparing) == [True, False, False]
+    before = ui.falseNegativeLabel.text
+    ui.thresholdSlider.value = 0.3  # at which nothing is missed
+    assert host.wait_for(lambda: ui.falseNegativeLabel.text != before, 5)
+    assert "0 voxels" in ui.falseNegativeLabel.text
+    map_node = comparing.logic.review.error_map.node
+    assert not (comparing.logic.review.error_map.errors.array == 3).any()
+    ui.stopCompareButton.click()
+    assert not map_node.GetDisplayNode().GetVisibility()
+    assert seen(comparing) == [False, True, True]
+    assert slicer_host.dialogs.shown == []
+
+
+def test_a_scene_saved_while_comparing_that_is_loaded_in_another_module(
+    comparing: Any, save_and_load: Callable[[], None], slicer_host: host.Host
+) -> None:
+    slicer_host.exit_module(comparing)
+    save_and_load()
+    assert comparing.logic.review.error_map is None
+    slicer_host.enter_module(comparing)
+    assert comparing.ui.stopCompareButton.isEnabled()
+    assert seen(comparing) == [True, False, False]
+
+
+def test_a_comparison_that_cannot_go_on_shows_the_vessels(
+    comparing: Any, save_and_load: Callable[[], None], slicer_host: host.Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = sys.modules["VesselSegmentation"]
+    monkeypatch.setattr(code, "missing_requirements", lambda path: ["scikit-image"])
+    save_and_load()
+    assert seen(comparing) == [False, True, True]
+    assert "does not go on: packages that it needs are not installed" in comparing.ui.compareStatusLabel.text
+    assert not comparing.ui.stopCompareButton.isEnabled()
+    assert slicer_host.dialogs.shown == []  # loading is no reason to ask anything
+
+
 @pytest.fixture
 def packages() -> Iterator[None]:
     """Bring the packages back that a test loads anew: the other tests hold on to the former ones."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import host
-from module.panel_actions import data_nodes, draw_by_hand, vessels, wait_until_idle
+from module.panel_actions import data_nodes, draw_by_hand, new_nodes, vessels, wait_until_idle
 
 
 def test_an_empty_panel_says_what_to_do(panel: Any) -> None:
@@ -178,6 +178,57 @@ def test_edited_vessels_are_replaced_only_after_asking(segmented: Any, slicer_ho
     ui.segmentButton.click()
     wait_until_idle(segmented)
     assert not np.array_equal(vessels(node, scan), edited)
+
+
+def test_a_second_click_while_packages_are_installed_starts_nothing(
+    panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install() -> None:  # pip lets the application go on
+        installed.append("packages")
+        assert not panel.ui.segmentButton.isEnabled()
+        assert "being started" in panel.ui.segmentButton.toolTip
+        panel._update()  # whatever is chosen meanwhile
+        panel.ui.segmentButton.click()
+        panel._segment.start()
+
+    installed: list[str] = []
+    pretend("segment")
+    add_scan()
+    before = data_nodes()
+    monkeypatch.setattr(panel.logic, "ensureRequirements", install)
+    panel.ui.segmentButton.click()
+    assert installed == ["packages"]
+    wait_until_idle(panel)
+    assert len(new_nodes(before)) == 2
+    assert panel.ui.segmentButton.isEnabled()
+
+
+def test_vessels_edited_while_packages_are_installed_are_asked_about(
+    segmented: Any, slicer_host: host.Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui = segmented.ui
+    node, scan = ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode()
+    monkeypatch.setattr(segmented.logic, "ensureRequirements", lambda: draw_by_hand(node, scan))
+    before, slicer_host.dialogs.answer = vessels(node, scan), False
+    ui.segmentButton.click()
+    (shown,) = slicer_host.dialogs.shown
+    assert "edited by hand" in shown
+    assert not ui.cancelButton.isEnabled()
+    assert ui.segmentButton.isEnabled()
+    assert not np.array_equal(vessels(node, scan), before)
+
+
+def test_a_scene_closed_while_packages_are_installed_is_not_segmented(
+    panel: Any, slicer_host: host.Host, add_scan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    add_scan()
+    monkeypatch.setattr(panel.logic, "ensureRequirements", lambda: slicer.mrmlScene.Clear(False))
+    panel.ui.segmentButton.click()
+    assert slicer_host.dialogs.shown == []
+    assert not panel.ui.cancelButton.isEnabled()
+    assert "Load a TOF scan" in panel.ui.segmentButton.toolTip
 
 
 def test_another_scan_gets_a_segmentation_of_its_own(segmented: Any, add_scan: Callable[..., Any]) -> None:

@@ -159,7 +159,8 @@ def test_import_copies_a_whole_model_and_refuses_a_broken_one(
 def test_a_shipped_model_is_not_replaced_unasked(
     models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VESSELSEG_MODELS", str(tmp_path / "user"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
     shipped = find_model()
     own = Manifest.read(models_folder / "tiny.json")
     save_model(load_network(own), replace(own, name=shipped.name), tmp_path / "own")

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import slicer
@@ -35,6 +35,7 @@ from VesselSegmentationLib.node_geometry import grid_offset, matrix_between, sha
 from VesselSegmentationLib.run_record import RUN_ATTRIBUTES, RUN_TAGS
 from VesselSegmentationLib.segmentation_nodes import ROLE_TAG, segment_tag
 from VesselSegmentationLib.volume_nodes import volume_geometry
+from VesselSegmentationLib.worker import lock_file
 
 logger = logging.getLogger("vesselseg")
 
@@ -89,7 +90,7 @@ class Autosave:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             self.folder = Path(tempfile.mkdtemp(prefix="session-", dir=parent))
-            self._lock = _locked(self.folder / _LOCK_NAME)
+            self._lock = lock_file(self.folder / _LOCK_NAME)
         except OSError as error:
             raise VesselSegError(
                 f"edits cannot be saved in {parent}: {error.strerror}", "choose another folder for temporary files"
@@ -295,7 +296,7 @@ def find_recoverable(folder: str | os.PathLike[str]) -> list[Recoverable]:
     found = []
     for session in sorted((Path(folder) / FOLDER_NAME).glob("session-*")):
         try:
-            lock = _locked(session / _LOCK_NAME)
+            lock = lock_file(session / _LOCK_NAME)
         except OSError:
             continue
         with lock:
@@ -416,25 +417,6 @@ def _lies_on(node: Any, volume_node: Any) -> bool:
         if not voxels.is_empty and grid_offset(voxels.geometry(), grid) is None:
             return False
     return True
-
-
-def _locked(path: Path) -> IO[bytes]:
-    """Open a file and lock it until it is closed or the process ends; an `OSError` if another one has it."""
-    file = open(path, "a+b")  # noqa: SIM115 (it stays open as long as the session lasts)
-    try:
-        try:
-            import fcntl
-
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except BaseException:
-        file.close()
-        raise
-    return file
 
 
 def _user() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.label_source import segment_names
 from VesselSegmentationLib.panel_section import ANOTHER, PanelSection, allow, make_timer, say
 from VesselSegmentationLib.review_logic import COMPONENTS, MAP, METRICS
@@ -70,6 +71,20 @@ class CompareSection(PanelSection):
         finally:
             if self._review.error_map is not former:
                 self._tell()
+
+    def resume(self) -> None:
+        """Go on with the comparison during which the scene was saved; say so if that is impossible."""
+        node = self._review.put_maps_away()
+        if node is None:
+            return
+        try:
+            self.logic.resumeReview(node)
+        except VesselSegError as error:
+            text = _("The comparison that the scene was saved with does not go on: {reason}. What to do: {advice}.")
+            say(self.ui.compareStatusLabel, text.format(reason=error.message, advice=error.advice))
+            return
+        self._timer.start()
+        self._tell()
 
     def stop(self) -> None:
         """Compare no more, and show the vessels again; the map stays in the scene."""

@@ -163,7 +163,11 @@ class CorrectSection(PanelSection):
             The part before ``ToolButton`` of its button's name; empty for none.
         """
         self._withdraw()
-        self._choice = next((choice for choice in self._choices if choice.name == name), None)
+        refused = ""
+        if name:
+            self.choose("")  # no tool is in the hand while packages are installed, nor if they cannot be
+            refused = self._refusal()
+        self._choice = next((choice for choice in self._choices if choice.name == name and not refused), None)
         for choice in self._choices:
             button = self._button(choice)
             button.blockSignals(True)
@@ -175,7 +179,7 @@ class CorrectSection(PanelSection):
         else:
             self._clicks.start()
         self._show_settings()
-        say(self.ui.toolHintLabel, self._choice.hint if self._choice is not None else "")
+        say(self.ui.toolHintLabel, self._choice.hint if self._choice is not None else refused)
         self._show()
 
     def offer(self, edit: Edit, text: str, commit: Callable[[], Any]) -> None:
@@ -243,6 +247,16 @@ class CorrectSection(PanelSection):
             self._suggest(tool)
         self._preview()
         self._clicks.start()
+
+    def _refusal(self) -> str:
+        """Ask for the packages that the tools need where they are missing; say why no tool can be used, if so."""
+        with slicer.util.tryWithErrorDisplay(_("The tool cannot be used.")):
+            try:
+                self.logic.ensureRequirements()
+            except VesselSegError as error:
+                return f"{error.message}: {error.advice}"
+        # The panel was alive while packages were installed: nothing need be as it was.
+        return "" if self._edits.target is not None and not self._running else _("There is nothing to edit now.")
 
     def _suggest(self, tool: EditTool) -> None:
         try:

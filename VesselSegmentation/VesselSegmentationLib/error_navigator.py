@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import slicer
 from numpy.typing import NDArray
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from vesselseg.error_components import ErrorComponent, error_components, update_components
 from vesselseg.errors import VesselSegError
@@ -15,7 +17,6 @@ from vesselseg.volume import Volume
 from VesselSegmentationLib.component_marks import Mark, clear_mark, read_marks, set_mark
 from VesselSegmentationLib.error_map_nodes import Box, ErrorMapNode
 from VesselSegmentationLib.named_segments import NamedSegments
-from VesselSegmentationLib.node_geometry import matrix_to_world
 from VesselSegmentationLib.view_navigation import Highlight, jump_to
 
 
@@ -114,9 +115,10 @@ class ErrorNavigator:
             If there is no such component, or no longer.
         """
         component = self._find(component_id)
+        place = self.position_of(component)
         self._current_id = component_id
         self._position = _position(self.shown(), component_id, self._position)
-        jump_to(self.scene, self.position_of(component))
+        jump_to(self.scene, place)
         self._show_highlight(component)
         return component
 
@@ -130,8 +132,11 @@ class ErrorNavigator:
 
     def position_of(self, component: ErrorComponent) -> tuple[float, float, float]:
         """Return the centre of a component in mm, RAS of the world, in which the views show it."""
-        world = matrix_to_world(self._map.volume_node) @ np.append(component.centre_ras, 1.0)
-        return float(world[0]), float(world[1]), float(world[2])
+        to_world = vtkGeneralTransform()  # no matrix: the scan may lie under a transform that warps
+        transform_node = self._map.volume_node.GetParentTransformNode()
+        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(transform_node, None, to_world)
+        x, y, z = to_world.TransformPoint(component.centre_ras)
+        return float(x), float(y), float(z)
 
     def nearest_segment(self, component: ErrorComponent) -> tuple[str, float] | None:
         """Return name and distance (mm) of the named segment nearest to a component; see `NamedSegments`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -30,11 +31,14 @@ class MetricsSection(PanelSection):
     ui : object
         The panel's widgets by name.
     logic : VesselSegmentationLogic
+    taken : callable
+        Called without arguments when the vessels were made anew with the best threshold.
     """
 
-    def __init__(self, ui: Any, logic: Any) -> None:
+    def __init__(self, ui: Any, logic: Any, taken: Callable[[], None]) -> None:
         super().__init__(ui, logic)
         self._review = logic.review
+        self._taken = taken
         self._table: Any = None
         self._running = False
         self._job: Any = None
@@ -152,7 +156,8 @@ class MetricsSection(PanelSection):
         # Meanwhile other vessels may have been chosen: neither their edits nor their threshold are meant.
         chosen = self._review.error_map.sources[0].node is self.parameters.outputSegmentation
         if self._take and chosen and self.may_replace_vessels():
-            self.parameters.threshold = self._review.take_best_threshold(analysis)
+            self._review.take_best_threshold(analysis)
+            self._taken()
 
     def _choose_mask(self, node: Any) -> None:
         if self.parameters is None or node is self.parameters.reviewMaskNode:

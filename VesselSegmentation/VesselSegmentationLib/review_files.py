@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vesselseg.error_kinds import WITH_REFERENCE
 from vesselseg.errors import VesselSegError
+from vesselseg.output_files import atomic_output, check_outputs
 from vesselseg.volume import Volume
 from VesselSegmentationLib.error_map_display import palette_name
 from VesselSegmentationLib.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.run_record import recorded_summary
 from VesselSegmentationLib.segmentation_nodes import segment_with_role
 from VesselSegmentationLib.volume_nodes import volume_from_node
-from VesselSegmentationLib.worker import folder_to_hand_over
+from VesselSegmentationLib.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.worker_job import WorkerJob
 
 if TYPE_CHECKING:
@@ -78,22 +81,22 @@ def start_figure(
     Raises
     ------
     VesselSegError
-        If nothing is compared or the worker cannot be started.
+        If nothing is compared, the file cannot be written, or the worker cannot be started.
     """
     settings = settings or FigureSettings()
     # Two angles that begin with a minus would be taken for an option.
-    arguments = ["--figure", _absolute(path), f"--view={settings.view}"]
+    arguments = [f"--view={settings.view}"]
     arguments += ["--background", settings.background, "--dpi", str(settings.dpi)]
     if settings.title:
         arguments.append(f"--title={settings.title}")
     if settings.kind != METHODS:
         arguments += ["--figure-kind", settings.kind]
-        return _start(review, "errormap", arguments, map_needed=True)
+        return _start(review, "errormap", arguments, [path], map_needed=True)
     if settings.other is None:
         raise VesselSegError("no second method is chosen", "choose its segmentation or label volume")
     if review.error_map is not None:
         arguments += ["--methods", *names_of_two(review.error_map.sources[0], settings.other)]
-    return _start(review, "errormap", arguments, map_needed=True, other=settings.other)
+    return _start(review, "errormap", arguments, [path], map_needed=True, other=settings.other)
 
 
 def start_report(review: ReviewLogic, paths: Sequence[str | os.PathLike[str]], *, case: str = "") -> WorkerJob:
@@ -116,22 +119,52 @@ def start_report(review: ReviewLogic, paths: Sequence[str | os.PathLike[str]], *
     Raises
     ------
     VesselSegError
-        If nothing is compared or the worker cannot be started.
+        If nothing is compared, a file cannot be written, or the worker cannot be started.
     """
-    arguments = ["--output", *(_absolute(path) for path in paths)]
-    if case:
-        arguments.append(f"--case={case}")
-    return _start(review, "report", arguments, map_needed=False)
+    arguments = [f"--case={case}"] if case else []
+    return _start(review, "report", arguments, paths, map_needed=False)
+
+
+class _FileJob(WorkerJob):
+    """Files that the worker makes in its private folder: one that is cancelled leaves nothing beside the user's.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        As for `WorkerJob`.
+    made : dict of path to path
+        What the worker makes, and where it is to be.
+    folder : pathlib.Path
+    python : PythonCommand, optional
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], made: dict[Path, Path], *, folder: Path, python: PythonCommand | None
+    ) -> None:
+        self._made = made
+        super().__init__(arguments, folder=folder, python=python)
+
+    def _use_result(self, result: dict[str, Any]) -> None:
+        with contextlib.ExitStack() as stack:
+            for source, path in self._made.items():
+                shutil.copyfile(source, stack.enter_context(atomic_output(path, overwrite=True)))
 
 
 def _start(
-    review: ReviewLogic, command: str, arguments: list[str], *, map_needed: bool, other: LabelSource | None = None
+    review: ReviewLogic,
+    command: str,
+    arguments: list[str],
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    map_needed: bool,
+    other: LabelSource | None = None,
 ) -> WorkerJob:
     from vesselseg.image_io import write_volume
 
     error_map = review.error_map
     if error_map is None:
         raise VesselSegError("nothing is compared", "choose a segmentation and a reference first")
+    check_outputs(paths, overwrite=True)  # known before the work
     segmentation, reference = error_map.labels()
     inputs: dict[str, Volume | None] = {
         "segmentation": segmentation,
@@ -147,15 +180,20 @@ def _start(
                 write_volume(volume, folder / f"{name}.nii", compress=False)
                 if name not in ("segmentation", "reference"):
                     arguments += [f"--{name}", str(folder / f"{name}.nii")]
+        # With the names that the user chose, for messages.
+        made = {folder / f"output-{n}" / Path(path).name: Path(path).absolute() for n, path in enumerate(paths)}
+        for source in made:
+            source.parent.mkdir()
+        files = [str(source) for source in made]
         if map_needed:
-            arguments += ["--output", str(folder / "map.nii")]
+            arguments += ["--output", str(folder / "map.nii"), "--figure", *files]
         else:
-            arguments += _what_ran(error_map.sources[0], folder)
+            arguments += ["--output", *files, *_what_ran(error_map.sources[0], folder)]
         if error_map.wording != WITH_REFERENCE:
             arguments += ["--names", error_map.wording.first, error_map.wording.second]
-        arguments += ["--palette", palette_name(error_map.node), "--overwrite"]
+        arguments += ["--palette", palette_name(error_map.node)]
         labels = [str(folder / "segmentation.nii"), str(folder / "reference.nii")]
-        return WorkerJob([command, *labels, *arguments], folder=folder, python=review.python)
+        return _FileJob([command, *labels, *arguments], made, folder=folder, python=review.python)
 
 
 def _what_ran(source: LabelSource, folder: Path) -> list[str]:
@@ -167,8 +205,3 @@ def _what_ran(source: LabelSource, folder: Path) -> list[str]:
     path = folder / "run.json"
     path.write_text(json.dumps({"event": "result", **summary}), encoding="utf-8")
     return ["--run", str(path)]
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-    # The worker has a current folder of its own.
-    return str(Path(path).absolute())

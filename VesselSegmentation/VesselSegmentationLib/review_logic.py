@@ -22,7 +22,7 @@ from VesselSegmentationLib.error_map_display import (
 from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, is_error_map, recorded_comparison
 from VesselSegmentationLib.error_navigator import ErrorNavigator
 from VesselSegmentationLib.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, overlap_metrics
-from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.label_source import LabelSource, segment_names
 from VesselSegmentationLib.review_inputs import MASK, PROBABILITY, ReviewInputs
 from VesselSegmentationLib.review_listing import ErrorListing
 from VesselSegmentationLib.review_metrics import ReviewMetrics
@@ -157,6 +157,27 @@ class ReviewLogic:
             brain_mask_node=node.GetNodeReference(MASK),
             wording=wording,
         )
+
+    def put_maps_away(self) -> Any:
+        """Hide the error maps that nothing follows, and show again what they have hidden; not while comparing.
+
+        A scene that was saved while comparing shows one.
+
+        Returns
+        -------
+        vtkMRMLSegmentationNode or None
+            One that was shown, for `resume`; None if there was none.
+        """
+        if self.error_map is not None:
+            return None
+        segmentations = _nodes(self.scene, "vtkMRMLSegmentationNode")
+        maps = [node for node in segmentations if is_error_map(node) and _is_visible(node)]
+        sources = [LabelSource(node, each) for node in segmentations for _name, each in segment_names(node)]
+        sources += [LabelSource(node) for node in _nodes(self.scene, "vtkMRMLScalarVolumeNode")]
+        for node in maps:
+            # What is recorded may lack a label that was not saved, beside one that is still hidden.
+            set_map_shown(node, tuple(sources), False, three_d=False)
+        return maps[0] if maps else None
 
     def use_mask(self, brain_mask_node: Any) -> None:
         """Compute metrics inside another brain mask as well, or, with None, inside none."""
@@ -353,8 +374,7 @@ class ReviewLogic:
     def _hide_newcomers(self, error_map: ErrorMapNode) -> None:
         """Hide segments that have come to what is compared, new ones or by undo, where the map is shown instead."""
         before, self._segments = self._segments, _segments_of(error_map)
-        display_node = error_map.node.GetDisplayNode()
-        if display_node is not None and display_node.GetVisibility():
+        if _is_visible(error_map.node):
             for node_id, segment_id in self._segments - before:
                 set_segment_shown(self.scene.GetNodeByID(node_id), segment_id, False)
 
@@ -368,8 +388,7 @@ class ReviewLogic:
 
     def _give_place(self, former: ErrorMapNode, node: Any) -> None:
         """Show a map where a former one was shown, which goes, and what that one has hidden."""
-        display_node = former.node.GetDisplayNode() if self.scene.IsNodePresent(former.node) else None
-        shown = display_node is not None and display_node.GetVisibility()
+        shown = self.scene.IsNodePresent(former.node) and _is_visible(former.node)
         self._hide_map(former)
         if shown:
             node.CreateDefaultDisplayNodes()
@@ -427,6 +446,15 @@ def _events_of(node: Any) -> Iterator[int]:
         yield slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent
     else:
         yield from (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, vtkCommand.ModifiedEvent)
+
+
+def _is_visible(node: Any) -> bool:
+    display_node = node.GetDisplayNode()
+    return display_node is not None and bool(display_node.GetVisibility())
+
+
+def _nodes(scene: Any, kind: str) -> list[Any]:
+    return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]
 
 
 def _segments_of(error_map: ErrorMapNode) -> set[tuple[str, str]]:

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from VesselSegmentationLib.panel_section import PanelSection, allow
+from VesselSegmentationLib.segmentation_nodes import surface_shown
 
 #: How long a slider must rest before the vessels follow it.
 _REST_MILLISECONDS = 200
@@ -61,6 +62,20 @@ class ReviewSection(PanelSection):
     def forget_moves(self) -> None:
         """Do not act on what has moved the sliders just now: it was not the user."""
         self._timer.stop()
+
+    def follow_3d(self) -> None:
+        """Let the button say whether the vessels just chosen are shown in 3D.
+
+        Those that were neither shown nor hidden yet, found while another scan was chosen, are first shown as it says.
+        """
+        node = self.parameters.outputSegmentation
+        if not self.logic.hasVessels(node):
+            return
+        display_node = node.GetDisplayNode()
+        hidden = display_node is None or not display_node.GetVisibility() or not display_node.GetVisibility3D()
+        if self.parameters.show3D and not hidden and not surface_shown(node):
+            self._on_show_3d(True)
+        self.parameters.show3D = surface_shown(node)
 
     def apply(self) -> None:
         """Make the vessels anew from the stored probability, if the sliders say something else than made them."""

@@ -10,6 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.label_source import LabelSource
 from VesselSegmentationLib.panel_section import PanelSection, allow, ask_for_file, make_timer, say
 from VesselSegmentationLib.review_export import export_components, export_metrics
@@ -35,6 +36,7 @@ class SaveSection(PanelSection):
         super().__init__(ui, logic)
         self._review = logic.review
         self._job: Any = None
+        self._starting = False
         self._path = ""
         self._folder = os.path.expanduser("~")
         self._timer = make_timer(_POLL_MILLISECONDS, self.poll)
@@ -79,7 +81,7 @@ class SaveSection(PanelSection):
         elif not reason and not self._review.metrics_current:
             metrics = _("The metrics are being computed.")
         allow(ui.saveMetricsButton, metrics, _("Save the metrics as CSV or JSON."))
-        if not reason and self._job is not None:
+        if not reason and (self._starting or self._job is not None):
             reason = _("Wait until the other file is written, or cancel it.")
         allow(ui.saveReportButton, reason, _("Save scan facts, settings, metrics, figures and errors as HTML or PDF."))
         if not reason and self._figure_kind() == METHODS and ui.figureOtherSelector.currentNode() is None:
@@ -127,7 +129,8 @@ class SaveSection(PanelSection):
         if path:
             with slicer.util.tryWithErrorDisplay(_("The list could not be saved."), waitCursor=True):
                 wording = self._review.error_map.wording
-                export_components(self._review.navigator, path, wording, overwrite=True)
+                count = self._review.listing.count
+                export_components(self._review.navigator, path, wording, count=count, overwrite=True)
                 self._say_saved(path)
 
     def save_metrics(self) -> None:
@@ -167,23 +170,38 @@ class SaveSection(PanelSection):
         if state == DONE:
             self._say_saved(self._path)
         elif state == FAILED:
-            what, _newline, details = job.error.message.partition("\n")
-            say(self.ui.savingStatusLabel, _("Not saved: {error}.").format(error=what))
-            text = _("The file could not be saved: {error}.\n\nWhat to do: {advice}.")
-            slicer.util.errorDisplay(
-                text.format(error=what, advice=job.error.advice), detailedText=details or job.error.advice
-            )
+            self._show_failure(job.error)
         else:
             say(self.ui.savingStatusLabel, _("Not saved: {reason}.").format(reason=job.message))
 
     def _start(self, path: str, start: Callable[[], Any]) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The file could not be saved."), waitCursor=True):
-            self.logic.ensureRequirements()
-            self._job, self._path = start(), path
-            self.ui.savingProgressBar.value = 0
-            self.ui.savingFrame.setVisible(True)
+        if self._starting or self._job is not None:
+            return
+        self._starting = True  # the panel is alive while packages are installed
+        refused: VesselSegError | None = None
+        try:
             self.update(False)
-            self._timer.start()
+            with slicer.util.tryWithErrorDisplay(_("The file could not be saved."), waitCursor=True):
+                try:
+                    self.logic.ensureRequirements()
+                    self._job, self._path = start(), path
+                except VesselSegError as error:
+                    refused = error
+        finally:
+            self._starting = False
+            self.update(False)
+        if refused is not None:
+            self._show_failure(refused)
+            return
+        self.ui.savingProgressBar.value = 0
+        self.ui.savingFrame.setVisible(True)
+        self._timer.start()
+
+    def _show_failure(self, error: Any) -> None:
+        what, _newline, details = error.message.partition("\n")
+        say(self.ui.savingStatusLabel, _("Not saved: {error}.").format(error=what))
+        text = _("The file could not be saved: {error}.\n\nWhat to do: {advice}.")
+        slicer.util.errorDisplay(text.format(error=what, advice=error.advice), detailedText=details or error.advice)
 
     def _ask(self, title: str, ending: str, kinds: str, what: str) -> str:
         if self._review.error_map is None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import slicer
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.util.vtkConstants import VTK_OBJECT
 from vtkmodules.vtkCommonDataModel import vtkPiecewiseFunction
 from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
@@ -33,6 +35,8 @@ _Point = tuple[float, tuple[float, float, float], float]
 _DISPLAY_ATTRIBUTE = "vesselseg.scan_display"
 _FORMER_TECHNIQUE = "vesselseg.former_technique"
 _FORMER_SLAB = "vesselseg.former_slab"
+#: In mm; less is no other distance of slices.
+_SAME_DISTANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ def set_slab(scene: Any, thickness_mm: float) -> None:
     """Show the brightest voxels of a slab in all slice views, instead of one slice.
 
     Call it again when a view shows another scan or another orientation: its slices may lie at another distance.
+    `Slabs` does it by itself.
 
     Parameters
     ----------
@@ -206,25 +211,47 @@ def set_slab(scene: Any, thickness_mm: float) -> None:
     if not 0 <= thickness_mm < float("inf"):
         raise VesselSegError(f"a slab cannot be {thickness_mm} mm thick", "give for example 10, or 0 for none")
     for node in _nodes(scene, "vtkMRMLSliceNode"):
-        former = node.GetAttribute(_FORMER_SLAB)
-        blocker = node.StartModify()
-        if thickness_mm > 0:
-            if not former:
-                node.SetAttribute(_FORMER_SLAB, _slab_text(node))
-            node.SetSlabReconstructionType(node.GetSlabReconstructionTypeFromString("Max"))
-            node.SetSlabReconstructionThickness(thickness_mm)
-            # 3D Slicer takes this factor for a length, and shows a slab that is thinner by the factor over the distance
-            # of slices; where the two are equal, the slab is as thick as it says (vtkMRMLSliceLogic, seen in 5.11).
-            node.SetSlabReconstructionOversamplingFactor(_slice_distance(node))
-            node.SetSlabReconstructionEnabled(True)
-        elif former:
-            enabled, kind, thickness, oversampling = former.split(";")
-            node.SetSlabReconstructionEnabled(enabled == "1")
-            node.SetSlabReconstructionType(node.GetSlabReconstructionTypeFromString(kind))
-            node.SetSlabReconstructionThickness(float(thickness))
-            node.SetSlabReconstructionOversamplingFactor(float(oversampling))
-            node.RemoveAttribute(_FORMER_SLAB)
-        node.EndModify(blocker)
+        _set_slab_of(node, thickness_mm)
+
+
+class Slabs:
+    """Slabs that stay as thick as they say while slice views are turned, show another scan, or come with a layout.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+    """
+
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
+        self._observed: list[tuple[Any, int]] = []
+
+    def set_thickness(self, thickness_mm: float) -> None:
+        """Show slabs in all slice views, or none; as `set_slab`."""
+        set_slab(self._scene, thickness_mm)
+        self.follow()
+
+    def follow(self) -> None:
+        """Observe the slice views that there are, if they show slabs: those of a loaded scene may."""
+        self.close()
+        if slab_thickness(self._scene) > 0:
+            added = self._scene.AddObserver(self._scene.NodeAddedEvent, self._on_node_added)
+            nodes = _nodes(self._scene, "vtkMRMLSliceNode")
+            self._observed = [(self._scene, added)]
+            self._observed += [(node, node.AddObserver("ModifiedEvent", _fit_slab)) for node in nodes]
+
+    def close(self) -> None:
+        """Observe no more; the slabs stay."""
+        for observed, tag in self._observed:
+            observed.RemoveObserver(tag)
+        self._observed = []
+
+    @calldata_type(VTK_OBJECT)
+    def _on_node_added(self, scene: Any, event: str, node: Any) -> None:
+        if node.IsA("vtkMRMLSliceNode"):
+            if not node.GetAttribute(_FORMER_SLAB):
+                _set_slab_of(node, slab_thickness(scene))
+            self.follow()
 
 
 def slab_thickness(scene: Any) -> float:
@@ -239,6 +266,35 @@ def largest_slab(volume_node: Any) -> float:
     """Return the thickness in mm beyond which a slab shows no more of a scan: that of the whole scan."""
     geometry = volume_geometry(volume_node)
     return float(np.linalg.norm(np.multiply(geometry.size, geometry.spacing)))
+
+
+def _set_slab_of(node: Any, thickness_mm: float) -> None:
+    former = node.GetAttribute(_FORMER_SLAB)
+    blocker = node.StartModify()
+    if thickness_mm > 0:
+        if not former:
+            node.SetAttribute(_FORMER_SLAB, _slab_text(node))
+        node.SetSlabReconstructionType(node.GetSlabReconstructionTypeFromString("Max"))
+        node.SetSlabReconstructionThickness(thickness_mm)
+        _fit_slab(node)
+        node.SetSlabReconstructionEnabled(True)
+    elif former:
+        enabled, kind, thickness, oversampling = former.split(";")
+        node.SetSlabReconstructionEnabled(enabled == "1")
+        node.SetSlabReconstructionType(node.GetSlabReconstructionTypeFromString(kind))
+        node.SetSlabReconstructionThickness(float(thickness))
+        node.SetSlabReconstructionOversamplingFactor(float(oversampling))
+        node.RemoveAttribute(_FORMER_SLAB)
+    node.EndModify(blocker)
+
+
+def _fit_slab(node: Any, event: str = "") -> None:
+    # 3D Slicer takes this factor for a length, and shows a slab that is thinner by the factor over the distance of
+    # slices; where the two are equal, the slab is as thick as it says (vtkMRMLSliceLogic, seen in 5.11).
+    distance = _slice_distance(node)
+    another = abs(node.GetSlabReconstructionOversamplingFactor() - distance) > _SAME_DISTANCE
+    if another and node.GetAttribute(_FORMER_SLAB):  # setting it is a change, which `Slabs` observes in its turn
+        node.SetSlabReconstructionOversamplingFactor(distance)
 
 
 def _slab_text(node: Any) -> str:

@@ -11,8 +11,8 @@ from VesselSegmentationLib.panel_section import PanelSection, allow
 from VesselSegmentationLib.scan_display import (
     PROJECTION,
     VESSELS,
+    Slabs,
     hide_volume_rendering,
-    set_slab,
     show_volume_rendering,
     shown_style,
     slab_thickness,
@@ -32,6 +32,7 @@ class ScanSection(PanelSection):
     def __init__(self, ui: Any, logic: Any) -> None:
         super().__init__(ui, logic)
         self._scan: Any = None
+        self._slabs = Slabs(slicer.mrmlScene)
         for text, style in ((_("Not shown"), ""), (_("Projection (MIP)"), PROJECTION), (_("Bright vessels"), VESSELS)):
             ui.scanDisplayComboBox.addItem(text, style)
         ui.scanDisplayComboBox.connect("activated(int)", self._choose_style)
@@ -51,6 +52,7 @@ class ScanSection(PanelSection):
         if not reason and style is None:
             reason = _("The scan is not shown in 3D.")
         allow(ui.scanOpacitySlider, reason, _("Less shows the vessels found, or the error map, inside the scan."))
+        self._slabs.follow()
         ui.slabSlider.blockSignals(True)
         ui.slabSlider.value = slab_thickness(slicer.mrmlScene)
         ui.slabSlider.blockSignals(False)
@@ -58,6 +60,10 @@ class ScanSection(PanelSection):
     def let_go(self) -> None:
         """Forget the scan."""
         self._scan = None
+
+    def close(self) -> None:
+        """Let the slice views be."""
+        self._slabs.close()
 
     def _change_scan(self, scan: Any) -> None:
         former, self._scan = self._scan, scan
@@ -68,8 +74,6 @@ class ScanSection(PanelSection):
         with slicer.util.tryWithErrorDisplay(_("The scan could not be shown.")):
             if scan is not None and style is not None:
                 show_volume_rendering(slicer.mrmlScene, scan, style, opacity=self._opacity())
-            if slab_thickness(slicer.mrmlScene) > 0:
-                set_slab(slicer.mrmlScene, slab_thickness(slicer.mrmlScene))  # its slices may lie at another distance
 
     def _choose_style(self, index: int) -> None:
         style = self.ui.scanDisplayComboBox.itemData(index)
@@ -90,7 +94,7 @@ class ScanSection(PanelSection):
 
     def _show_slab(self, value: float) -> None:
         with slicer.util.tryWithErrorDisplay(_("The slab could not be shown.")):
-            set_slab(slicer.mrmlScene, value)
+            self._slabs.set_thickness(value)
 
     def _opacity(self) -> float:
         return float(self.ui.scanOpacitySlider.value) / 100

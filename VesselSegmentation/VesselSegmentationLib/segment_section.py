@@ -33,6 +33,7 @@ class SegmentSection(PanelSection):
         super().__init__(ui, logic)
         self._changed, self._segmented = changed, segmented
         self._job: Any = None
+        self._starting = False
         self._device_query: Any = None
         self._logged_lines = 0
         self._models: dict[str, str] = {}
@@ -70,36 +71,53 @@ class SegmentSection(PanelSection):
         from_node = self.logic.needsMaskNode(parameters.brainMask)
         ui.brainMaskSelector.enabled = from_node
         ui.brainMaskNodeLabel.enabled = from_node
-        reason = ""
-        if running:
-            reason = _("The scan is being segmented. Press Cancel to stop.")
-        elif not self._models:
-            reason = _("No model is installed: install the extension again.")
-        elif parameters.model not in self._models:
-            reason = _("The model '{name}' is not installed here: choose another one.").format(name=parameters.model)
-        elif parameters.inputVolume is None:
-            reason = _("Load a TOF scan and choose it above.")
-        elif from_node and parameters.brainMaskNode is None:
-            reason = _("Choose the brain mask under Advanced.")
+        reason = _("The segmentation is being started.") if self._starting else self._obstacle(running)
         allow(ui.segmentButton, reason, _("Find the vessels of the scan."))
         allow(ui.cancelButton, "" if running else _("Nothing is running."), _("Stop the segmentation."))
         if not running:
             ui.statusLabel.text = self._last_run() or _("Not segmented yet.")
 
     def start(self) -> None:
-        """Start the segmentation; ask before edited vessels are replaced and before packages are installed."""
+        """Start the segmentation; ask before packages are installed and before edited vessels are replaced."""
+        if self._starting or self.running:
+            return
+        self._starting = True
+        try:
+            self.update(False)
+            self._start()
+        finally:
+            self._starting = False
+            self._changed()
+
+    def _start(self) -> None:
         failed = _("The segmentation could not be started.")
         with slicer.util.tryWithErrorDisplay(failed):
-            if self.running or not self.may_replace_vessels():
-                return
             self.logic.ensureRequirements()
+            # The panel was alive while packages were installed: nothing need be as it was.
+            if self.parameters is None or self._obstacle(False) or not self.may_replace_vessels():
+                return
         with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
-            self._job = self.logic.startSegmentation(self.parameters)
+            recommended = self.logic.madeByAnotherModel(self.parameters)
+            self._job = self.logic.startSegmentation(self.parameters, recommended=recommended)
         self.ui.logTextEdit.clear()
         self._logged_lines = 0
         self.ui.progressBar.value = 0
         self._timer.start()
-        self._changed()
+
+    def _obstacle(self, running: bool) -> str:
+        """Return why the scan cannot be segmented; empty if it can."""
+        parameters = self.parameters
+        if running:
+            return _("The scan is being segmented. Press Cancel to stop.")
+        if not self._models:
+            return _("No model is installed: install the extension again.")
+        if parameters.model not in self._models:
+            return _("The model '{name}' is not installed here: choose another one.").format(name=parameters.model)
+        if parameters.inputVolume is None:
+            return _("Load a TOF scan and choose it above.")
+        if self.logic.needsMaskNode(parameters.brainMask) and parameters.brainMaskNode is None:
+            return _("Choose the brain mask under Advanced.")
+        return ""
 
     def cancel(self) -> None:
         """Stop the segmentation at once; nothing in the scene has changed."""

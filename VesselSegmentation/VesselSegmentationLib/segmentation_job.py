@@ -249,7 +249,7 @@ def _write_input(path: Path, volume: Volume) -> None:
 def _arguments(folder: Path, settings: SegmentationSettings, mask: str) -> list[str]:
     arguments = ["segment", str(folder / _SCAN), "--output", str(folder / _LABEL)]
     arguments += ["--probability", str(folder / _PROBABILITY), "--preview", str(folder / _PREVIEW)]
-    arguments += ["--device", settings.device, "--brain-mask", mask]
+    arguments += ["--device", settings.device, "--brain-mask", mask, "--uncompressed"]
     if settings.model:
         arguments += ["--model", settings.model]
     if settings.threshold is not None:

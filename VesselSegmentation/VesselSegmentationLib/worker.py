@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import vesselseg
 from vesselseg.errors import VesselSegError
@@ -24,6 +25,12 @@ EVENTS = ("progress", "log", "preview", "result", "error")
 
 _LAST_BYTES = 16384
 _KILL_SECONDS = 5.0
+_FOLDER_PREFIX = "vesselseg-"
+_LOCK_NAME = "lock"
+#: A folder that is just being made is not locked yet.
+_UNLOCKED_SECONDS = 10.0
+#: Of the private folders of this process; they go with it, however it ends.
+_locks: dict[str, IO[bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ class Worker:
                     **_own_group(),
                 )
         except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove(str(self.folder))
             raise VesselSegError(
                 f"the worker process cannot be started: {error}", f"check that {python.command[0]} is a working Python"
             ) from error
@@ -179,8 +186,31 @@ class Worker:
 
 
 def private_folder() -> Path:
-    """Make a new folder that only this user can read."""
-    return Path(tempfile.mkdtemp(prefix="vesselseg-"))
+    """Make a new folder that only this user can read; those that crashed processes have left are removed."""
+    _remove_what_crashes_left()
+    folder = tempfile.mkdtemp(prefix=_FOLDER_PREFIX)
+    with contextlib.suppress(OSError):  # some network file systems know no locks
+        _locks[folder] = lock_file(Path(folder) / _LOCK_NAME)
+    return Path(folder)
+
+
+def lock_file(path: Path) -> IO[bytes]:
+    """Open a file and lock it until it is closed or the process ends; an `OSError` if another one has it."""
+    file = open(path, "a+b")  # noqa: SIM115 (it stays open as long as it is locked)
+    try:
+        try:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 @contextlib.contextmanager
@@ -193,8 +223,28 @@ def folder_to_hand_over() -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(str(folder))
         raise
+
+
+def _remove_what_crashes_left() -> None:
+    for lock_path in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*/{_LOCK_NAME}"):
+        try:
+            if time.time() - lock_path.stat().st_mtime < _UNLOCKED_SECONDS:
+                continue
+            lock_file(lock_path).close()
+        except OSError:  # its process lives, or it belongs to another user
+            continue
+        shutil.rmtree(lock_path.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            lock_path.touch()  # of what a worker that is about to end still keeps open: tried again later
+
+
+def _remove(folder: str) -> None:
+    lock = _locks.pop(folder, None)
+    if lock is not None:
+        lock.close()  # Windows removes no open file
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _event(line: str) -> dict[str, Any]:
@@ -213,7 +263,7 @@ def _own_group() -> dict[str, Any]:
 
 def _clean_up(process: subprocess.Popen[bytes], folder: str) -> None:
     _kill_group(process)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

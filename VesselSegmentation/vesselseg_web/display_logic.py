@@ -13,7 +13,7 @@ from vesselseg_web.page_logic import PageLogic, SectionLogic
 from vesselseg_web.scan_rendering import ScanRendering
 from vesselseg_web.states import CompareState, DisplayState
 from VesselSegmentationLib.error_map_display import set_outlined
-from VesselSegmentationLib.scan_display import set_slab
+from VesselSegmentationLib.scan_display import Slabs
 
 if TYPE_CHECKING:
     from vesselseg_web.case import Case
@@ -38,6 +38,7 @@ class DisplayLogic(SectionLogic[DisplayState]):
         super().__init__(page, case, DisplayState)
         self._views = views
         self._rendering = ScanRendering(case.scene, software=views.software)
+        self._slabs = Slabs(case.scene)
         self._compare = TypedState(self.state, CompareState)
         state, reporting = self.state, page.reporting
         self.vessels = SegmentationLayer(state, VESSELS, reporting, lambda: case.vessels, self._is_outlined)
@@ -119,7 +120,7 @@ class DisplayLogic(SectionLogic[DisplayState]):
 
     def _set_slab(self, thickness: float) -> None:
         with self.page.reporting():
-            set_slab(self.case.scene, float(thickness))
+            self._slabs.set_thickness(float(thickness))
 
     def _render(self, style: str, opacity: float) -> None:
         scan = self.case.scan
