@@ -120,7 +120,7 @@ class Worker:
                     **_own_group(),
                 )
         except OSError as error:
-            _remove(str(self.folder))
+            remove_folder(str(self.folder))
             raise VesselSegError(
                 f"the worker process cannot be started: {error}", f"check that {python.command[0]} is a working Python"
             ) from error
@@ -223,7 +223,7 @@ def folder_to_hand_over() -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        _remove(str(folder))
+        remove_folder(str(folder))
         raise
 
 
@@ -240,7 +240,8 @@ def _remove_what_crashes_left() -> None:
             lock_path.touch()  # of what a worker that is about to end still keeps open: tried again later
 
 
-def _remove(folder: str) -> None:
+def remove_folder(folder: str) -> None:
+    """Remove a folder that `private_folder` made, by its path as text."""
     lock = _locks.pop(folder, None)
     if lock is not None:
         lock.close()  # Windows removes no open file
@@ -263,7 +264,7 @@ def _own_group() -> dict[str, Any]:
 
 def _clean_up(process: subprocess.Popen[bytes], folder: str) -> None:
     _kill_group(process)
-    _remove(folder)
+    remove_folder(folder)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ from vesselseg_web.shortcuts import Shortcuts
 from vesselseg_web.transfers import Transfers
 from vesselseg_web.views import Views
 from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED
-from VesselSegmentationLib.worker import PythonCommand, private_folder
+from VesselSegmentationLib.worker import PythonCommand, private_folder, remove_folder
 
 _POLL_SECONDS = 0.1
 #: When the visitor has had no page open for so long, work that runs is stopped: nobody waits for it.
@@ -122,7 +121,7 @@ class WebApplication:
         """Stop all work and leave no file behind."""
         self.stop()
         self.case.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(str(self._folder))
 
     def _look_after_visitor(self) -> None:
         if self._presence.seconds_away > STOP_AFTER_SECONDS and self.segment.data.running:
