@@ -36,10 +36,10 @@ def test_the_page_can_be_used_in_one_window_at_a_time(tmp_path):
         visit.page.set_viewport_size({"width": 1200, "height": 700})
         small.wait_for_timeout(1000)
         assert small.evaluate(FITS)
-        visit.mistakes.clear()  # it could not tell its size
 
         visit.page.click(".vs-lost button")
         small.wait_for_selector(".vs-lost button:has-text('Use it here')")
+        visit.mistakes.clear()  # of the window that was covered: it could not tell its size
         visit.see(".vs-scan-name")
         visit.page.wait_for_function(FITS)
         assert visit.page.query_selector(".vs-lost") is None
