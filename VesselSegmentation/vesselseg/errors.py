@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class VesselSegError(Exception):
     """Something a user can act on.
@@ -25,6 +27,27 @@ class VesselSegError(Exception):
     def __str__(self) -> str:
         text = f"{self.message}; {self.advice}" if self.advice else self.message
         return " ".join(text.split())
+
+
+def error_of_cases(errors: Mapping[str, VesselSegError], cases: int, done: str) -> VesselSegError:
+    """Return the error of several cases some of which failed, with the reason of the first.
+
+    Parameters
+    ----------
+    errors : mapping of str to VesselSegError
+        By the names of the cases; at least one.
+    cases : int
+        How many there are in all.
+    done : str
+        What could not be done with them, such as "measured".
+    """
+    name, first = next(iter(errors.items()))
+    message = f"{name}: {first.message}"
+    if len(errors) < cases:
+        message += (
+            f" ({len(errors)} of {cases} cases could not be {done}: {', '.join(errors)}; means are those of the others)"
+        )
+    return VesselSegError(message, first.advice)
 
 
 class Cancelled(Exception):

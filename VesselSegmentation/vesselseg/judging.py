@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vesselseg.baselines import find_baseline
 from vesselseg.case_matching import subject_of
 from vesselseg.engines import plan_run
-from vesselseg.errors import VesselSegError
+from vesselseg.errors import VesselSegError, error_of_cases
 from vesselseg.image_io import UNSURE, read_label, read_volume
 from vesselseg.models import find_model
 from vesselseg.progress import ProgressCallback, no_progress, stage
@@ -353,8 +353,7 @@ def judge(
             # Hours of work on the others are not lost.
             errors[reader.name] = error
     if errors and not result:
-        name, first = next(iter(errors.items()))
-        raise VesselSegError(f"{name}: {first.message}", first.advice)
+        raise error_of_cases(errors, len(readers), "measured")
     progress(1.0, "done")
     return result, errors
 

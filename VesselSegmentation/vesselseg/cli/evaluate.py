@@ -60,7 +60,7 @@ def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
 def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.case_matching import match_cases
     from vesselseg.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
-    from vesselseg.errors import VesselSegError
+    from vesselseg.errors import VesselSegError, error_of_cases
     from vesselseg.metric_table import METRICS, metrics_json
     from vesselseg.output_files import check_outputs
 
@@ -79,8 +79,7 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
         except VesselSegError as error:
             errors[case.subject] = error
     if not measured:
-        subject, first = next(iter(errors.items()))
-        raise VesselSegError(f"{subject}: {first.message}", first.advice) from first
+        raise error_of_cases(errors, len(cases), "compared")
     reporter.progress(1.0, "done")
     names = list(next(iter(measured.values())))
     mean = {region: mean_of([of_case[region] for of_case in measured.values()]) for region in names}
@@ -98,12 +97,7 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     lines += [f"{subject}: not compared: {error}" for subject, error in errors.items()]
     reporter.result(values, "\n".join(lines))
     if errors:
-        subject, first = next(iter(errors.items()))
-        raise VesselSegError(
-            f"{subject}: {first.message} ({len(errors)} of {len(cases)} cases could not be compared: "
-            f"{', '.join(errors)}; the mean is that of the others)",
-            first.advice,
-        )
+        raise error_of_cases(errors, len(cases), "compared")
     return 0
 
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     import contextlib
 
     from vesselseg.case_matching import subject_of
-    from vesselseg.errors import VesselSegError
+    from vesselseg.errors import VesselSegError, error_of_cases
     from vesselseg.judge_report import Judgement
     from vesselseg.judging import (
         BaselineMethod,
@@ -119,12 +119,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
                 output.write_text(text, encoding="utf-8")
     reporter.result(judgement.as_dict(), judgement.text())
     if errors:
-        case, first = next(iter(errors.items()))
-        raise VesselSegError(
-            f"{case}: {first.message} ({len(errors)} of {len(drawn) + len(real)} cases could not be measured: "
-            f"{', '.join(errors)}; the means are those of the others)",
-            first.advice,
-        )
+        raise error_of_cases(errors, len(drawn) + len(real), "measured")
     return 0
 
 
