@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,16 @@ import host
 def wait_until_idle(panel: Any) -> None:
     """Let the application run until no segmentation runs."""
     assert host.wait_for(lambda: not panel.ui.cancelButton.isEnabled())
+
+
+def segment_and_choose_another(panel: Any, add_scan: Callable[..., Any]) -> Any:
+    """Segment a scan and choose another one during the run; return the former when it is done."""
+    first, second = add_scan("first"), add_scan("second", seed=1)
+    panel.ui.inputSelector.setCurrentNode(first)
+    panel.ui.segmentButton.click()
+    panel.ui.inputSelector.setCurrentNode(second)
+    wait_until_idle(panel)
+    return first
 
 
 def wait_for_file(panel: Any) -> None:

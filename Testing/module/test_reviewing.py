@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import host
-from module.panel_actions import draw_by_hand, rest, vessels, wait_until_idle
+from module.panel_actions import draw_by_hand, rest, segment_and_choose_another, vessels, wait_until_idle
 
 
 @pytest.fixture
@@ -175,11 +175,7 @@ def test_vessels_found_while_another_scan_was_chosen_are_shown_in_3d(
     panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]
 ) -> None:
     pretend("segment")
-    ui, first, second = panel.ui, add_scan("first"), add_scan("second", seed=1)
-    ui.inputSelector.setCurrentNode(first)
-    ui.segmentButton.click()
-    ui.inputSelector.setCurrentNode(second)
-    wait_until_idle(panel)
+    ui, first = panel.ui, segment_and_choose_another(panel, add_scan)
     ui.inputSelector.setCurrentNode(first)
     assert shown_3d(panel) == (True, True)
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 import host
-from module.panel_actions import data_nodes, draw_by_hand, new_nodes, vessels, wait_until_idle
+from module.panel_actions import (
+    data_nodes,
+    draw_by_hand,
+    new_nodes,
+    segment_and_choose_another,
+    vessels,
+    wait_until_idle,
+)
 
 
 def test_an_empty_panel_says_what_to_do(panel: Any) -> None:
@@ -254,11 +261,7 @@ def test_another_scan_that_is_chosen_during_the_run_keeps_out_of_it(
     panel: Any, add_scan: Callable[..., Any], pretend: Callable[[str], None]
 ) -> None:
     pretend("segment")
-    ui, first, second = panel.ui, add_scan("first"), add_scan("second", seed=1)
-    ui.inputSelector.setCurrentNode(first)
-    ui.segmentButton.click()
-    ui.inputSelector.setCurrentNode(second)
-    wait_until_idle(panel)
+    ui, first = panel.ui, segment_and_choose_another(panel, add_scan)
     assert "the vessels of 'first' are found" in ui.statusLabel.text
     assert ui.segmentationSelector.currentNode() is None
     assert ui.probabilitySelector.currentNode() is None
