@@ -14,7 +14,7 @@ import vtk
 from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import SlicerParameterNamePropertyName, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -251,10 +251,15 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._inputVolume = self._segmentation = None
         if parameterNode is not None:
             self._inputVolume, self._segmentation = parameterNode.inputVolume, parameterNode.outputSegmentation
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self._parameterNodeGuiTag = self._connectWidgets(parameterNode)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self._update()
             self._review.forget_moves()
+
+    def _connectWidgets(self, parameterNode: Any) -> Any:
+        # connectGui does the same, but returns no tag before 3D Slicer 5.10, so that nothing could be disconnected.
+        named = {widget.property(SlicerParameterNamePropertyName): widget for widget in vars(self.ui).values()}
+        return parameterNode.connectParametersToGui({name: widget for name, widget in named.items() if name})
 
     def _isConnected(self) -> bool:
         node, event = self._parameterNode, vtk.vtkCommand.ModifiedEvent

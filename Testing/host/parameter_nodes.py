@@ -16,6 +16,8 @@ import qt
 import slicer
 import vtk
 
+SlicerParameterNamePropertyName = "SlicerParameterName"
+
 
 class WithinRange:
     def __init__(self, minimum: float, maximum: float) -> None:
@@ -113,14 +115,16 @@ class _Wrapper:
         for parameter in self.allParameters.values():
             parameter.read(node)
 
-    def connectGui(self, gui: Any) -> int:
-        connections = []
-        for widget in vars(gui).values():
-            name = widget.property("SlicerParameterName")
-            if name:
-                if name not in self.allParameters:
-                    raise ValueError(f"Cannot find a param with the given name: {name}")
-                connections.append((name, _Connection(widget, self.allParameters[name])))
+    def connectGui(self, gui: Any) -> None:
+        """Return no tag, as up to 3D Slicer 5.8."""
+        named = {widget.property(SlicerParameterNamePropertyName): widget for widget in vars(gui).values()}
+        self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        for name in mapping:
+            if name not in self.allParameters:
+                raise ValueError(f"Cannot find a param with the given name: {name}")
+        connections = [(name, _Connection(widget, self.allParameters[name])) for name, widget in mapping.items()]
         for name, connection in connections:
             connection.write(getattr(self, name))
             connection.connect(lambda *_, name=name, connection=connection: self._from_gui(name, connection))

@@ -134,6 +134,12 @@ class _Manners:
         self.deleteLater()
 
 
+def _set_shortcut(self: Any, keys: Any) -> None:
+    if not isinstance(keys, QtGui.QKeySequence):  # PySide6 makes one of a text, PythonQt does not
+        raise ValueError(f"Could not find matching overload for setShortcut({keys!r})")
+    QObject.setProperty(self, "shortcut", keys)
+
+
 _MANNERS = {name: value for name, value in vars(_Manners).items() if callable(value)}
 
 
@@ -147,6 +153,8 @@ def _wrap(base: type) -> type:
 
     # Functions go into the class itself: PySide6 finds ``connect`` and ``disconnect`` nowhere else.
     members: dict[str, Any] = {"__module__": "qt", "_base": base, **_MANNERS, "__init__": initialise}
+    if hasattr(base, "setShortcut"):
+        members["setShortcut"] = _set_shortcut
     if hasattr(base, "exec"):
         members["exec_"] = lambda self, *arguments: base.exec(self, *arguments)
     return type(QObject)(name, (base,), {**members, **_qt_properties(base)})

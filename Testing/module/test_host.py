@@ -108,6 +108,14 @@ def test_signals_by_signature(qt: Any) -> None:
         selector.connect("currentNodeChanged(PyObject)", print)
 
 
+def test_a_text_is_no_key_sequence(qt: Any) -> None:
+    button = qt.QPushButton()
+    with pytest.raises(ValueError, match="setShortcut"):
+        button.setShortcut("M")
+    button.setShortcut(qt.QKeySequence("M"))
+    assert button.shortcut == qt.QKeySequence("M")
+
+
 def test_sequences_are_tuples(qt: Any) -> None:
     import slicer
 

@@ -82,6 +82,18 @@ def test_a_scene_that_is_loaded_in_another_module(
     assert segmented.ui.progressBar.value == 100
 
 
+def test_a_panel_that_was_left_is_disconnected(panel: Any, slicer_host: host.Host) -> None:
+    parameters, slider = panel._parameterNode, panel.ui.minimumComponentSlider
+    before = parameters.minimumComponent
+    slicer_host.exit_module(panel)
+    slider.value = before + 3
+    assert parameters.minimumComponent == before
+    slicer_host.enter_module(panel)
+    assert slider.value == before
+    slider.value = before + 3
+    assert parameters.minimumComponent == before + 3
+
+
 def seen(panel: Any) -> list[bool]:
     """Return whether the error map, the vessels found and the reference are seen."""
     import slicer

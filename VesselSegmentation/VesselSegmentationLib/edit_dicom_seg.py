@@ -134,6 +134,7 @@ def write_dicom_seg(
             "install it: pip install highdicom (in 3D Slicer's Python console: pip_install('highdicom'))",
         )
     import highdicom
+    import pydicom
     from pydicom.uid import ExplicitVRLittleEndian
 
     sources, grid = _sorted_sources(source_files)
@@ -166,11 +167,13 @@ def write_dicom_seg(
             series_description="Vessel segmentation",
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
-        item.save_as(path, enforce_file_format=True)
     except (AttributeError, ValueError, TypeError, KeyError) as error:
         raise VesselSegError(
             f"the DICOM images cannot be referred to: {error}", "export them again, with all their attributes"
         ) from error
+    # 3D Slicer has pydicom 2 up to its version 5.10.
+    whole = "enforce_file_format" if int(pydicom.__version__.split(".")[0]) >= 3 else "write_like_original"
+    item.save_as(path, **{whole: whole == "enforce_file_format"})
 
 
 def _person_name(name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -69,7 +70,7 @@ class ErrorMapSection(PanelSection):
         if ANOTHER in changed:
             title = self._review.error_map.wording.map_title
             ui.showMapButton.text = _("{title} (M)").format(title=title[:1].upper() + title[1:])
-            ui.showMapButton.setShortcut("M")  # a new text takes it away
+            ui.showMapButton.setShortcut(qt.QKeySequence("M"))  # a new text takes it away
             ui.showMapButton.setChecked(True)
             self._show_map(True)
             self._show_outlines(ui.outlineCheckBox.checked)
