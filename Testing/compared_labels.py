@@ -7,10 +7,10 @@ import slicer
 from vtkmodules.vtkCommonCore import vtkStringArray
 
 from vesselseg.volume import Volume
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.segment_voxels import oriented_image
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.segment_voxels import oriented_image
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 SHAPE = (20, 24, 28)
 

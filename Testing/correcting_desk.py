@@ -12,12 +12,12 @@ from correcting_case import SHAPE, drawn
 from mouse import click, drag, pixel_of
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from vesselseg_web.compare_logic import CompareLogic
-from vesselseg_web.correct_logic import CorrectLogic
-from vesselseg_web.error_list_logic import ErrorListLogic
-from VesselSegmentationLib.run_record import record_probability, record_threshold
-from VesselSegmentationLib.segmentation_nodes import set_segment_label, set_surface_shown
-from VesselSegmentationLib.volume_nodes import set_node_volume
+from vesselseg_web.logic.compare_logic import CompareLogic
+from vesselseg_web.logic.correct_logic import CorrectLogic
+from vesselseg_web.logic.error_list_logic import ErrorListLogic
+from VesselSegmentationLib.scene.run_record import record_probability, record_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label, set_surface_shown
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 
 
 def oblique_geometry():

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from vesselseg.error_kinds import ErrorKind
 from vesselseg.errors import VesselSegError
+from vesselseg.review.error_kinds import ErrorKind
 
 #: Thresholds that a reader tries on a slider.
 _LOWER, _HIGHER = (0.05, 0.1, 0.2, 0.35), (0.6, 0.75, 0.9)

@@ -23,36 +23,36 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from vesselseg.error_kinds import WITH_REFERENCE, wording_of_two
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.application_views import centre_views
-from VesselSegmentationLib.batch_section import BatchSection
-from VesselSegmentationLib.compare_section import CompareSection
-from VesselSegmentationLib.correct_section import CorrectSection
-from VesselSegmentationLib.edit_logic import EditLogic
-from VesselSegmentationLib.error_list_section import ErrorListSection
-from VesselSegmentationLib.error_map_section import ErrorMapSection
-from VesselSegmentationLib.free_hand_section import FreeHandSection
-from VesselSegmentationLib.installation import ensure_requirements, missing_requirements, python_slicer
-from VesselSegmentationLib.label_source import names_of_two
-from VesselSegmentationLib.metrics_section import MetricsSection
-from VesselSegmentationLib.panel_section import PanelSection, end_all
-from VesselSegmentationLib.recovery_section import RecoverySection
-from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
-from VesselSegmentationLib.review_section import ReviewSection
-from VesselSegmentationLib.sample_data import register_sample_data
-from VesselSegmentationLib.save_section import SaveSection
-from VesselSegmentationLib.scan_choice import default_scan, vessels_of
-from VesselSegmentationLib.scan_section import ScanSection
-from VesselSegmentationLib.segment_section import SegmentSection
-from VesselSegmentationLib.segmentation_logic import PythonCommand, SegmentationLogic, SegmentationSettings
-from VesselSegmentationLib.self_test import check_phantom
-from VesselSegmentationLib.signed_section import SignedSection
+from vesselseg.review.error_kinds import WITH_REFERENCE, wording_of_two
+from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.panel.application_views import centre_views
+from VesselSegmentationLib.panel.batch_section import BatchSection
+from VesselSegmentationLib.panel.compare_section import CompareSection
+from VesselSegmentationLib.panel.correct_section import CorrectSection
+from VesselSegmentationLib.panel.error_list_section import ErrorListSection
+from VesselSegmentationLib.panel.error_map_section import ErrorMapSection
+from VesselSegmentationLib.panel.free_hand_section import FreeHandSection
+from VesselSegmentationLib.panel.installation import ensure_requirements, missing_requirements, python_slicer
+from VesselSegmentationLib.panel.metrics_section import MetricsSection
+from VesselSegmentationLib.panel.panel_section import PanelSection, end_all
+from VesselSegmentationLib.panel.recovery_section import RecoverySection
+from VesselSegmentationLib.panel.review_section import ReviewSection
+from VesselSegmentationLib.panel.sample_data import register_sample_data
+from VesselSegmentationLib.panel.save_section import SaveSection
+from VesselSegmentationLib.panel.scan_section import ScanSection
+from VesselSegmentationLib.panel.segment_section import SegmentSection
+from VesselSegmentationLib.panel.self_test import check_phantom
+from VesselSegmentationLib.panel.signed_section import SignedSection
+from VesselSegmentationLib.reviewing.review_logic import LabelSource, ReviewLogic
+from VesselSegmentationLib.scene.label_source import names_of_two
+from VesselSegmentationLib.scene.scan_choice import default_scan, vessels_of
+from VesselSegmentationLib.segmenting.segmentation_logic import PythonCommand, SegmentationLogic, SegmentationSettings
 
 if TYPE_CHECKING:
     from vesselseg.models import Manifest
-    from VesselSegmentationLib.device_query import DeviceQuery
-    from VesselSegmentationLib.segmentation_job import SegmentationJob
+    from VesselSegmentationLib.segmenting.device_query import DeviceQuery
+    from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob
 
 HOMEPAGE = "https://github.com/VesselSegmentation/SlicerVesselSegmentation"
 RESOURCES = os.path.join(os.path.dirname(__file__), "Resources")

@@ -18,9 +18,9 @@ sys.path[:0] = [str(root / "VesselSegmentation"), str(root / "Testing")]
 from compared_labels import SHAPE, add_segmentation, paint, two_labels  # noqa: E402
 from vesselseg.geometry import Geometry  # noqa: E402
 from vesselseg.volume import Volume  # noqa: E402
-from VesselSegmentationLib import autosave  # noqa: E402
-from VesselSegmentationLib.edit_history import EditHistory  # noqa: E402
-from VesselSegmentationLib.volume_nodes import set_node_volume  # noqa: E402
+from VesselSegmentationLib.correcting import autosave  # noqa: E402
+from VesselSegmentationLib.correcting.edit_history import EditHistory  # noqa: E402
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume  # noqa: E402
 
 
 class Stalling:

@@ -12,9 +12,9 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core")
 
 from vesselseg.geometry import Geometry  # noqa: E402
 from vesselseg.volume import Volume  # noqa: E402
-from VesselSegmentationLib.node_geometry import matrix_from_array  # noqa: E402
-from VesselSegmentationLib.volume_nodes import set_node_volume  # noqa: E402
-from VesselSegmentationLib.worker import PythonCommand  # noqa: E402
+from VesselSegmentationLib.jobs.worker import PythonCommand  # noqa: E402
+from VesselSegmentationLib.scene.node_geometry import matrix_from_array  # noqa: E402
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume  # noqa: E402
 
 
 def _rotation(degrees_x, degrees_z):

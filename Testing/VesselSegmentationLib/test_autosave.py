@@ -15,11 +15,11 @@ from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.autosave import FOLDER_NAME, Autosave, discard, find_recoverable, restore
-from VesselSegmentationLib.edit_history import EditHistory
-from VesselSegmentationLib.edit_logic import EditLogic
-from VesselSegmentationLib.segmentation_nodes import segment_label, segment_with_role, set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.correcting.autosave import FOLDER_NAME, Autosave, discard, find_recoverable, restore
+from VesselSegmentationLib.correcting.edit_history import EditHistory
+from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label, segment_with_role, set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 FOUND, TRUTH = two_labels()
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_read_is_left_out(tmp_path, caplog):
 
 
 def test_a_save_that_fails_is_said(scan, vessels, saver, monkeypatch):
-    from VesselSegmentationLib import autosave
+    from VesselSegmentationLib.correcting import autosave
 
     def fail(*args, **options):
         raise OSError("disk full")

@@ -8,21 +8,21 @@ import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib import edit_tools
-from VesselSegmentationLib.edit_arteries import NAMED_VESSELS
-from VesselSegmentationLib.edit_logic import EditLogic
-from VesselSegmentationLib.edit_tools import ToolSettings
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.review_logic import ReviewLogic
-from VesselSegmentationLib.run_record import record_probability
-from VesselSegmentationLib.segmentation_nodes import (
+from VesselSegmentationLib.correcting import edit_tools
+from VesselSegmentationLib.correcting.artery_editor import NAMED_VESSELS
+from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.correcting.edit_tools import ToolSettings
+from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.run_record import record_probability
+from VesselSegmentationLib.scene.segmentation_nodes import (
     release_segment,
     segment_label,
     set_segment_label,
     set_surface_shown,
     surface_shown,
 )
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 WAS, TRUTH = two_labels()
 #: A voxel in the middle of the vessel that both labels have.

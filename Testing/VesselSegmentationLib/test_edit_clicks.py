@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from VesselSegmentationLib.edit_clicks import EditClicks
+from VesselSegmentationLib.correcting.edit_clicks import EditClicks
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume
 from vesselseg.volume import Volume
-from VesselSegmentationLib import edit_export
-from VesselSegmentationLib.edit_dicom_seg import find_source_files
-from VesselSegmentationLib.edit_export import export_signed
-from VesselSegmentationLib.edit_logic import EditLogic
-from VesselSegmentationLib.edit_surfaces import label_surface
-from VesselSegmentationLib.run_record import record_summary
-from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node, volume_geometry
+from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.saving import edit_export
+from VesselSegmentationLib.saving.dicom_seg import find_source_files
+from VesselSegmentationLib.saving.edit_export import export_signed
+from VesselSegmentationLib.saving.surfaces import label_surface
+from VesselSegmentationLib.scene.run_record import record_summary
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label, set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node, volume_geometry
 
 WAS, TRUTH = two_labels()
 
@@ -277,7 +277,7 @@ def test_dicom_needs_the_images_of_this_scan(scene, scan, logic, tmp_path):
 
 
 def test_dicom_without_highdicom_is_said(scene, tmp_path, monkeypatch):
-    from VesselSegmentationLib import edit_dicom_seg
+    from VesselSegmentationLib.saving import dicom_seg as edit_dicom_seg
 
     scan, _ = dicom_scan(scene, tmp_path / "images", *AWKWARD_GRIDS["axial"])
     logic = start(scene, scan)

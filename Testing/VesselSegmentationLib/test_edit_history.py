@@ -9,23 +9,29 @@ from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 from compared_labels import SHAPE, add_segmentation, paint, two_labels
 from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.edit_history import AUTOMATIC, DONE, REDONE, UNDONE, EditHistory
-from VesselSegmentationLib.edit_segment import SegmentVoxels, change_voxels, read_voxels, replace_voxels, same_voxels
-from VesselSegmentationLib.run_record import (
+from VesselSegmentationLib.correcting.edit_history import AUTOMATIC, DONE, REDONE, UNDONE, EditHistory
+from VesselSegmentationLib.correcting.edited_voxels import (
+    SegmentVoxels,
+    change_voxels,
+    read_voxels,
+    replace_voxels,
+    same_voxels,
+)
+from VesselSegmentationLib.scene.run_record import (
     probability_of,
     record_run,
     record_threshold,
     recorded_summary,
     recorded_threshold,
 )
-from VesselSegmentationLib.segment_voxels import oriented_image
-from VesselSegmentationLib.segmentation_nodes import (
+from VesselSegmentationLib.scene.segment_voxels import oriented_image
+from VesselSegmentationLib.scene.segmentation_nodes import (
     changed_since_written,
     segment_label,
     set_segment_label,
     set_surface_shown,
 )
-from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
 

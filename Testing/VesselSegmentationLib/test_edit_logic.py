@@ -8,23 +8,23 @@ import pytest
 import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels
-from vesselseg.error_kinds import ErrorKind
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.metrics import evaluate
+from vesselseg.review.error_kinds import ErrorKind
 from vesselseg.volume import Volume
-from VesselSegmentationLib.autosave import find_recoverable, restore
-from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, read_marks
-from VesselSegmentationLib.edit_log import export_log, read_log
-from VesselSegmentationLib.edit_logic import EditLogic
-from VesselSegmentationLib.edit_original import AUTOMATIC, FOUND, kept_original, original_kind, original_label
-from VesselSegmentationLib.edit_tools import CorrectError, ToolSettings
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.review_logic import WHOLE_VOLUME, ReviewLogic
-from VesselSegmentationLib.run_record import record_probability, record_threshold
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import segment_label, segment_with_role, set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.correcting.autosave import find_recoverable, restore
+from VesselSegmentationLib.correcting.edit_log import export_log, read_log
+from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.correcting.edit_tools import CorrectError, ToolSettings
+from VesselSegmentationLib.correcting.original import AUTOMATIC, FOUND, kept_original, original_kind, original_label
+from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED, read_marks
+from VesselSegmentationLib.reviewing.review_logic import WHOLE_VOLUME, ReviewLogic
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.run_record import record_probability, record_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label, segment_with_role, set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 WAS, TRUTH = two_labels()
 _MM = np.diag([0.6, 0.6, 0.6, 1.0])
@@ -401,7 +401,7 @@ def test_the_copy_of_what_was_left_holds_what_others_have_done_since(scene, scan
 
 
 def test_edits_that_cannot_be_kept_are_said_and_not_forgotten(scene, scan, vessels, tmp_path, monkeypatch):
-    from VesselSegmentationLib import autosave
+    from VesselSegmentationLib.correcting import autosave
 
     def fail(*args, **options):
         raise OSError("disk full")

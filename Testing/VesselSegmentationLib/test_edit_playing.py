@@ -5,19 +5,19 @@ import pytest
 from scipy import ndimage
 
 from played_reader import PlayedReader
-from vesselseg.error_kinds import ErrorKind
 from vesselseg.image_io import read_label, read_volume
 from vesselseg.models import list_models
 from vesselseg.phantom import make_phantom
 from vesselseg.postprocessing import bounding_box
+from vesselseg.review.error_kinds import ErrorKind
 from vesselseg.segmentation import segment
 from vesselseg.volume import Volume
-from VesselSegmentationLib.edit_logic import EditLogic
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.review_logic import ReviewLogic
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume
+from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 
 def broken_probability(truth, seed=0):

@@ -16,10 +16,10 @@ from compared_labels import (
     two_labels,
     two_sources,
 )
-from vesselseg.error_kinds import PALETTES, ErrorKind, wording_of_two
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from VesselSegmentationLib.error_map_display import (
+from vesselseg.review.error_kinds import PALETTES, ErrorKind, wording_of_two
+from VesselSegmentationLib.reviewing.error_map_display import (
     SEGMENT_IDS,
     set_kind_opacity,
     set_kind_visible,
@@ -27,10 +27,15 @@ from VesselSegmentationLib.error_map_display import (
     set_outlined,
     set_palette,
 )
-from VesselSegmentationLib.error_map_nodes import ErrorMapNode, find_error_map, is_error_map, recorded_comparison
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.segmentation_nodes import surface_shown
-from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.reviewing.error_map_nodes import (
+    ErrorMapNode,
+    find_error_map,
+    is_error_map,
+    recorded_comparison,
+)
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.segmentation_nodes import surface_shown
+from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
 
@@ -172,7 +177,7 @@ def test_a_failed_update_leaves_the_map_as_it_was(scene, scan, sources, error_ma
 
 def test_all_segments_together_where_none_is_chosen(scene, scan, sources):
     node, _ = add_segmentation(scene, scan, TRUTH & (np.arange(SHAPE[0]) < 10)[:, None, None], "lower", "a")
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
 
     upper = TRUTH & (np.arange(SHAPE[0]) >= 10)[:, None, None]
     set_segment_label(node, scan, volume_from_node(scan).with_array(upper.astype(np.uint8)), name="upper", role="b")

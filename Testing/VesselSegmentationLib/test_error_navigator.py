@@ -10,15 +10,15 @@ from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from compared_labels import SHAPE, add_segmentation, paint, two_labels
-from vesselseg.error_kinds import ErrorKind
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED, read_marks
-from VesselSegmentationLib.error_map_nodes import ErrorMapNode
-from VesselSegmentationLib.error_navigator import ErrorNavigator
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.segment_voxels import segment_voxels
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import volume_from_node
+from vesselseg.review.error_kinds import ErrorKind
+from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED, REVIEWED, read_marks
+from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
+from VesselSegmentationLib.reviewing.error_navigator import ErrorNavigator
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.segment_voxels import segment_voxels
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
 

@@ -11,11 +11,11 @@ from inputs import AWKWARD_GRIDS
 from vesselseg import image_io
 from vesselseg.geometry import Geometry
 from vesselseg.segmentation import segment
-from VesselSegmentationLib.node_geometry import matrix_from_array
-from VesselSegmentationLib.segmentation_job import SegmentationSettings
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.scene.node_geometry import matrix_from_array
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.segmenting.segmentation_job import SegmentationSettings
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 
 # The whole way takes seconds; every kind of grid is tried where a part of it is tested.

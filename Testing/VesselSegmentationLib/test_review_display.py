@@ -10,9 +10,9 @@ import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, follow, paint, two_labels, two_sources
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.review_logic import COMPONENTS, MAP, ReviewLogic
-from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, ReviewLogic
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
 

@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
-from vesselseg.error_kinds import PALETTES, wording_of_two
 from vesselseg.errors import VesselSegError
-from vesselseg.report import _run_facts, read_run
-from VesselSegmentationLib.edit_history import EditHistory
-from VesselSegmentationLib.edit_log import log_document
-from VesselSegmentationLib.review_files import FigureSettings, _what_ran, start_figure, start_report
-from VesselSegmentationLib.review_logic import LabelSource, ReviewLogic
-from VesselSegmentationLib.run_record import record_run, record_summary, record_threshold
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from vesselseg.reports.report import _run_facts, read_run
+from vesselseg.review.error_kinds import PALETTES, wording_of_two
+from VesselSegmentationLib.correcting.edit_history import EditHistory
+from VesselSegmentationLib.correcting.edit_log import log_document
+from VesselSegmentationLib.reviewing.review_logic import LabelSource, ReviewLogic
+from VesselSegmentationLib.saving.review_files import FigureSettings, _what_ran, start_figure, start_report
+from VesselSegmentationLib.scene.run_record import record_run, record_summary, record_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 FOUND, TRUTH = two_labels()
 _RAN = {

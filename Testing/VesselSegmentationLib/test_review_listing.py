@@ -10,16 +10,16 @@ import pytest
 import SimpleITK as sitk
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, paint, two_labels
-from vesselseg.error_components import error_components
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
-from VesselSegmentationLib import review_listing
-from VesselSegmentationLib.label_source import LabelSource, names_of_two
-from VesselSegmentationLib.review_export import export_components, export_metrics
-from VesselSegmentationLib.review_logic import COMPONENTS, INSIDE_MASK, WHOLE_VOLUME, ReviewLogic
-from VesselSegmentationLib.threshold_job import start_threshold_analysis
-from VesselSegmentationLib.view_navigation import seen_from
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from vesselseg.review.error_components import error_components
+from VesselSegmentationLib.reviewing import review_listing
+from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, INSIDE_MASK, WHOLE_VOLUME, ReviewLogic
+from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
+from VesselSegmentationLib.saving.review_export import export_components, export_metrics
+from VesselSegmentationLib.scene.label_source import LabelSource, names_of_two
+from VesselSegmentationLib.scene.view_navigation import seen_from
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 FOUND, TRUTH = two_labels()
 

@@ -11,13 +11,12 @@ import pytest
 import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, follow, paint, two_labels, two_sources
-from vesselseg.error_kinds import wording_of_two
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
-from VesselSegmentationLib.component_marks import ACCEPTED, REVIEWED
-from VesselSegmentationLib.evaluation_job import overlap_metrics
-from VesselSegmentationLib.review_export import export_components, export_metrics
-from VesselSegmentationLib.review_logic import (
+from vesselseg.review.error_kinds import wording_of_two
+from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REVIEWED
+from VesselSegmentationLib.reviewing.evaluation_job import overlap_metrics
+from VesselSegmentationLib.reviewing.review_logic import (
     COMPONENTS,
     INSIDE_MASK,
     MAP,
@@ -26,10 +25,11 @@ from VesselSegmentationLib.review_logic import (
     LabelSource,
     ReviewLogic,
 )
-from VesselSegmentationLib.run_record import record_probability
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.saving.review_export import export_components, export_metrics
+from VesselSegmentationLib.scene.run_record import record_probability
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label, set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 FOUND, TRUTH = two_labels()
 

@@ -11,21 +11,21 @@ from PIL import Image
 pytest.importorskip("trame_slicer", reason="its views render without a display")
 
 from compared_labels import SHAPE, two_labels, two_sources
-from vesselseg.error_kinds import PALETTES, ErrorKind
 from vesselseg.geometry import Geometry
+from vesselseg.review.error_kinds import PALETTES, ErrorKind
 from vesselseg.volume import Volume
-from VesselSegmentationLib.error_map_display import set_kind_visible, set_outlined, set_palette
-from VesselSegmentationLib.error_map_nodes import ErrorMapNode
-from VesselSegmentationLib.error_navigator import ErrorNavigator
-from VesselSegmentationLib.review_logic import set_map_shown
-from VesselSegmentationLib.scan_display import (
+from VesselSegmentationLib.reviewing.error_map_display import set_kind_visible, set_outlined, set_palette
+from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
+from VesselSegmentationLib.reviewing.error_navigator import ErrorNavigator
+from VesselSegmentationLib.reviewing.review_logic import set_map_shown
+from VesselSegmentationLib.scene.scan_display import (
     PROJECTION,
     VESSELS,
     hide_volume_rendering,
     set_slab,
     show_volume_rendering,
 )
-from VesselSegmentationLib.volume_nodes import set_node_volume
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 from views import make_3d_view, make_slice_view, pixels, share_of
 
 ARTEFACTS = Path(__file__).resolve().parents[2] / "artefacts"

@@ -7,7 +7,7 @@ import slicer
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.scan_display import (
+from VesselSegmentationLib.scene.scan_display import (
     PROJECTION,
     STYLES,
     VESSELS,
@@ -21,7 +21,7 @@ from VesselSegmentationLib.scan_display import (
     vessel_window,
     volume_rendering_of,
 )
-from VesselSegmentationLib.volume_nodes import set_node_volume
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 
 SHAPE = (40, 40, 40)
 

@@ -10,11 +10,11 @@ from vtkmodules.vtkCommonCore import vtkWeakReference
 from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.segmentation_job import SegmentationJob, SegmentationSettings
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import segment_label, set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
-from VesselSegmentationLib.worker import PythonCommand
+from VesselSegmentationLib.jobs.worker import PythonCommand
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label, set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob, SegmentationSettings
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +144,7 @@ def test_mistake_while_the_result_is_taken_over_leaves_no_new_nodes(scene, logic
     def fail(*args, **options):
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("VesselSegmentationLib.segmentation_job.set_segment_label", fail)
+    monkeypatch.setattr("VesselSegmentationLib.segmenting.segmentation_job.set_segment_label", fail)
     scan = add_scan()
     nodes = scene.GetNumberOfNodes()
     job = logic.start_segmentation(scan)

@@ -6,9 +6,9 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import threshold_probability
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import segment_label, surface_shown
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label, surface_shown
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 
 @pytest.fixture

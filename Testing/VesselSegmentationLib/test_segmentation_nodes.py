@@ -12,7 +12,7 @@ from vtkmodules.vtkFiltersSources import vtkSphereSource
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.segmentation_nodes import (
+from VesselSegmentationLib.scene.segmentation_nodes import (
     changed_since_written,
     label_from_node,
     segment_label,
@@ -21,7 +21,7 @@ from VesselSegmentationLib.segmentation_nodes import (
     set_surface_shown,
     surface_shown,
 )
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 SHIFT = np.array([[1.0, 0, 0, 30], [0, 0.8, -0.6, -20], [0, 0.6, 0.8, 10], [0, 0, 0, 1]])
 

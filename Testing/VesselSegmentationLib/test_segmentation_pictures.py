@@ -9,9 +9,9 @@ pytest.importorskip("trame_slicer", reason="its views render without a display")
 
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.segmentation_job import SegmentationJob
-from VesselSegmentationLib.segmentation_nodes import ARTERY_COLOR
-from VesselSegmentationLib.volume_nodes import set_node_volume
+from VesselSegmentationLib.scene.segmentation_nodes import ARTERY_COLOR
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume
+from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob
 from views import close, make_slice_view, pixels, share_of
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from vesselseg.geometry import Geometry
-from VesselSegmentationLib.scan_choice import vessels_of
-from VesselSegmentationLib.segment_voxels import segment_voxels
-from VesselSegmentationLib.segmentation_logic import SegmentationLogic
-from VesselSegmentationLib.segmentation_nodes import segment_fingerprint, segment_label, set_segment_label
-from VesselSegmentationLib.volume_nodes import volume_from_node, volume_geometry
+from VesselSegmentationLib.scene.scan_choice import vessels_of
+from VesselSegmentationLib.scene.segment_voxels import segment_voxels
+from VesselSegmentationLib.scene.segmentation_nodes import segment_fingerprint, segment_label, set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import volume_from_node, volume_geometry
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 
 def nodes(scene):

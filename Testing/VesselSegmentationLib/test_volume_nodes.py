@@ -14,8 +14,8 @@ import VesselSegmentationLib
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.node_geometry import geometry_from_extent, grid_offset, matrix_from_array
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node, volume_geometry
+from VesselSegmentationLib.scene.node_geometry import geometry_from_extent, grid_offset, matrix_from_array
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node, volume_geometry
 
 
 def test_voxels_lie_where_the_node_says(scene, add_scan, ijk_to_ras):
@@ -111,7 +111,7 @@ def test_what_front_ends_share_asks_for_no_application_no_qt_and_no_torch():
     code = (
         f"import sys; sys.path.insert(0, {str(folder)!r})\n"
         "for name in ('qt', 'ctk', 'torch'): sys.modules[name] = None\n"
-        "import VesselSegmentationLib.segmentation_logic, slicer\n"
+        "import VesselSegmentationLib.segmenting.segmentation_logic, slicer\n"
         "assert not hasattr(slicer, 'mrmlScene') and not hasattr(slicer, 'app') and not hasattr(slicer, 'modules')\n"
         "print('SimpleITK' in sys.modules)"
     )

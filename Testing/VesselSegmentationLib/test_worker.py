@@ -13,8 +13,8 @@ import pytest
 
 import vesselseg
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.worker import PythonCommand, Worker, private_folder
-from VesselSegmentationLib.worker_job import WorkerJob
+from VesselSegmentationLib.jobs.worker import PythonCommand, Worker, private_folder
+from VesselSegmentationLib.jobs.worker_job import WorkerJob
 
 
 def poll_until(worker, wanted, seconds=20.0):
@@ -97,7 +97,7 @@ def test_worker_and_folder_go_with_the_object(python):
 def test_worker_does_not_outlive_a_killed_application(python):
     script = (
         "import os, signal, sys, time\n"
-        "from VesselSegmentationLib.worker import PythonCommand, Worker\n"
+        "from VesselSegmentationLib.jobs.worker import PythonCommand, Worker\n"
         f"worker = Worker([], python=PythonCommand({python('sleep').command!r}, {{'PRETEND': 'sleep'}}))\n"
         "while not worker.poll(): time.sleep(0.01)\n"
         "print(worker._process.pid, worker.folder, flush=True)\n"
@@ -187,7 +187,7 @@ def test_what_a_killed_application_left_goes_with_the_next_worker_and_nothing_el
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", None)
     script = (
-        "from VesselSegmentationLib.worker import PythonCommand, Worker, private_folder\n"
+        "from VesselSegmentationLib.jobs.worker import PythonCommand, Worker, private_folder\n"
         "folder = private_folder()\n"
         "(folder / 'scan.nrrd').write_text('a patient')\n"
         f"python = PythonCommand({python('sleep').command!r}, {{'PRETEND': 'sleep'}})\n"

@@ -80,7 +80,7 @@ def add_scan(slicer_host: host.Host, make_scan: Callable[..., Any]) -> Callable[
     """Load a small scan, as a user does."""
     import slicer
 
-    from VesselSegmentationLib.volume_nodes import set_node_volume
+    from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 
     def add(name: str = "TOF", seed: int = 0) -> Any:
         node = slicer.vtkMRMLScalarVolumeNode()
@@ -118,9 +118,9 @@ def correcting(panel: Any, add_scan: Callable[..., Any]) -> Any:
     """The panel with vessels that a model found, their probability, and the section Correct open."""
     import slicer
 
-    from VesselSegmentationLib.run_record import record_probability, record_threshold
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+    from VesselSegmentationLib.scene.run_record import record_probability, record_threshold
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
     scan = add_scan()
     found, truth = drawn()
@@ -147,8 +147,8 @@ def comparing(correcting: Any) -> Any:
     """The panel with the vessels compared with the truth."""
     import slicer
 
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     scan = correcting._parameterNode.inputVolume
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reader 1")

@@ -24,7 +24,7 @@ def click(panel: Any, *voxels: tuple[int, int, int]) -> None:
     """Click in a view, as its markups do: each click ends the placing of one point."""
     import slicer
 
-    from VesselSegmentationLib.volume_nodes import volume_geometry
+    from VesselSegmentationLib.scene.volume_nodes import volume_geometry
 
     matrix = volume_geometry(panel._parameterNode.inputVolume).ijk_to_ras()
     for k, j, i in voxels:

@@ -37,7 +37,7 @@ def rest(seconds: float = 0.35) -> None:
 
 def vessels(node: Any, volume_node: Any) -> np.ndarray:
     """Return the vessels of a segmentation on the grid of a volume, as (Z, Y, X) of 0 and 1."""
-    from VesselSegmentationLib.segmentation_nodes import segment_label, segment_with_role
+    from VesselSegmentationLib.scene.segmentation_nodes import segment_label, segment_with_role
 
     segment_id = segment_with_role(node)
     assert segment_id is not None
@@ -48,9 +48,9 @@ def draw_by_hand(node: Any, volume_node: Any) -> np.ndarray:
     """Change the vessels as the Segment Editor does; return them."""
     import slicer
 
-    from VesselSegmentationLib.segment_voxels import oriented_image
-    from VesselSegmentationLib.segmentation_nodes import segment_with_role
-    from VesselSegmentationLib.volume_nodes import volume_geometry
+    from VesselSegmentationLib.scene.segment_voxels import oriented_image
+    from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role
+    from VesselSegmentationLib.scene.volume_nodes import volume_geometry
 
     array = vessels(node, volume_node).copy()
     array[2:5, 2:5, 2:5] = 1

@@ -12,7 +12,7 @@ import pytest
 import host
 from module.panel_actions import draw_by_hand, rest, vessels, wait_until_idle
 from vesselseg.volume import Volume
-from VesselSegmentationLib.label_source import LabelSource
+from VesselSegmentationLib.scene.label_source import LabelSource
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def reference(segmented: Any) -> Any:
     """A reference: the vessels, with a piece that they miss and without one that they have."""
     import slicer
 
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     scan = segmented.ui.inputSelector.currentNode()
     label = vessels(segmented.ui.segmentationSelector.currentNode(), scan).copy()
@@ -218,8 +218,8 @@ def test_refused_comparison_leaves_the_one_before(
 def test_another_reference_takes_the_place_of_the_one_before(comparing: Any, reference: Any) -> None:
     import slicer
 
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     ui, former = comparing.ui, comparing.logic.review.error_map.node
     scan = ui.inputSelector.currentNode()
@@ -274,7 +274,7 @@ def test_no_threshold_is_taken_for_other_vessels_than_those_compared(comparing: 
 def test_metrics_inside_a_mask_go_with_it(comparing: Any, slicer_host: host.Host) -> None:
     import slicer
 
-    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+    from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
     ui = comparing.ui
     scan = volume_from_node(ui.inputSelector.currentNode())
@@ -298,7 +298,7 @@ def test_list_that_could_not_be_made_says_so(
     comparing: Any, pretend: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, slicer_host: host.Host,
     errors: list[BaseException],
 ) -> None:  # fmt: skip
-    from VesselSegmentationLib import review_listing
+    from VesselSegmentationLib.reviewing import review_listing
 
     ui = comparing.ui
     monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 0)
@@ -367,7 +367,7 @@ def test_a_mask_of_another_patient_leaves_no_metrics_that_look_current(
 ) -> None:
     import slicer
 
-    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+    from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
     ui = comparing.ui
     scan = volume_from_node(ui.inputSelector.currentNode())
@@ -398,7 +398,7 @@ def test_what_could_not_be_measured_is_grey_in_both_columns(
 ) -> None:
     import slicer
 
-    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+    from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
     ui = comparing.ui
     scan = volume_from_node(ui.inputSelector.currentNode())

@@ -20,8 +20,8 @@ def add_label(panel: Any, add_scan: Callable[..., Any]) -> Iterator[Callable[...
     """Add a segmentation of the scan; without voxels it is empty."""
     import slicer
 
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     def add(name: str, *voxels: tuple[int, int, int], all_of_it: bool = False) -> Any:
         scan = panel.ui.inputSelector.currentNode() or add_scan()
@@ -177,7 +177,7 @@ def test_keys(panel: Any, compare: Callable[..., Any], add_label: Callable[..., 
 def test_a_flooded_map_is_listed_without_waiting(
     panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from VesselSegmentationLib import review_listing
+    from VesselSegmentationLib.reviewing import review_listing
 
     monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 3)
     monkeypatch.setattr(review_listing, "LONGEST_LIST", 2)
@@ -282,8 +282,8 @@ def test_the_metrics_become_a_table_that_follows(
 ) -> None:
     import slicer
 
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     first, scan = add_label("A", (2, 3, 4)), panel.ui.inputSelector.currentNode()
     ui = compare(first, add_label("B", (2, 3, 4), (5, 5, 5)))

@@ -13,7 +13,7 @@ from correcting_case import BRANCH, MISSED, PIECE, drawn
 from module.correcting_actions import click, clicks_in_scene, label, placing, press
 from module.panel_actions import rest, wait_until_idle
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.segmentation_nodes import segment_label
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label
 
 
 def test_without_vessels_every_button_says_why(panel: Any) -> None:

@@ -69,7 +69,7 @@ def test_vessels_that_are_deleted_come_back(correcting: Any, editor: Any) -> Non
 
 
 def test_the_editor_is_opened_on_vessels_that_were_deleted(correcting: Any, slicer_host: host.Host) -> None:
-    from VesselSegmentationLib.segmentation_nodes import segment_with_role
+    from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role
 
     ui, node = correcting.ui, correcting._parameterNode.outputSegmentation
     node.GetSegmentation().RemoveSegment(segment_with_role(node))
@@ -105,8 +105,8 @@ def test_the_editor_follows_to_the_next_scene(correcting: Any, editor: Any, slic
 def test_the_brush_is_as_wide_in_every_scene(correcting: Any, editor: Any, add_scan: Callable[..., Any]) -> None:
     import slicer
 
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     def brush() -> list[str]:
         names = ("BrushSphere", "BrushDiameterIsRelative", "BrushAbsoluteDiameter")

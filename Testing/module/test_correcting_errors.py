@@ -82,8 +82,8 @@ def test_an_error_is_corrected_by_a_click(comparing: Any) -> None:
 def test_another_comparison_takes_back_what_is_shown(comparing: Any, way: str) -> None:
     import slicer
 
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     ui, scan = comparing.ui, comparing._parameterNode.inputVolume
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reader 2")

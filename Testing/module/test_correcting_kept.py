@@ -100,7 +100,7 @@ def test_a_threshold_is_a_step_but_no_edit(correcting: Any, slicer_host: host.Ho
 
 
 def test_a_threshold_beyond_the_slider_comes_back(correcting: Any, slicer_host: host.Host) -> None:
-    from VesselSegmentationLib.run_record import record_threshold
+    from VesselSegmentationLib.scene.run_record import record_threshold
 
     ui, node = correcting.ui, correcting._parameterNode.outputSegmentation
     record_threshold(node, 0.005, 200.0)  # as a script may
@@ -211,7 +211,7 @@ def test_edits_that_cannot_be_kept_do_not_hold_up_the_panel(
 ) -> None:
     import slicer
 
-    from VesselSegmentationLib import autosave
+    from VesselSegmentationLib.correcting import autosave
 
     def fail(*args: Any, **options: Any) -> None:
         raise OSError("disk full")

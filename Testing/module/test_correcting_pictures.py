@@ -13,7 +13,7 @@ from correcting_case import MISSED
 from module.correcting_actions import click, remove_piece
 from module.pictures import render_3d, render_slice, save
 from module.test_pictures import check_layout, grab, themed
-from VesselSegmentationLib.volume_nodes import volume_geometry
+from VesselSegmentationLib.scene.volume_nodes import volume_geometry
 from views import share_of
 
 #: What would be added, see `edit_preview`.

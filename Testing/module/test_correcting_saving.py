@@ -16,9 +16,9 @@ from module.correcting_actions import click, label, remove_piece
 from module.panel_actions import rest
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label
-from VesselSegmentationLib import edit_export
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import volume_from_node
+from VesselSegmentationLib.saving import edit_export
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 
 def wait_until_saved(panel: Any) -> None:

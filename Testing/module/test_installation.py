@@ -19,7 +19,7 @@ REQUIREMENTS = Path(host.module_file("VesselSegmentation")).parent / "Resources"
 @pytest.fixture
 def installation(slicer_host: host.Host, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module, in a Slicer that lacks some packages."""
-    from VesselSegmentationLib import installation
+    from VesselSegmentationLib.panel import installation
 
     slicer_host.dialogs.shown.clear()
     slicer_host.dialogs.answer = True

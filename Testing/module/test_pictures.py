@@ -14,7 +14,7 @@ import pytest
 import host
 from module.panel_actions import wait_until_idle
 from module.pictures import beside, render_3d, render_slice, save
-from VesselSegmentationLib.segmentation_nodes import ARTERY_COLOR
+from VesselSegmentationLib.scene.segmentation_nodes import ARTERY_COLOR
 from views import share_of
 
 pytest.importorskip("trame_slicer", reason="its views render without a display")

@@ -148,7 +148,7 @@ def test_without_vessels_the_sliders_show_what_is_recommended_for_the_model(
 
 def shown_3d(panel: Any) -> tuple[bool, bool]:
     """Return what the button Show 3D says of the vessels chosen, and what is true."""
-    from VesselSegmentationLib.segmentation_nodes import surface_shown
+    from VesselSegmentationLib.scene.segmentation_nodes import surface_shown
 
     return panel.ui.show3DButton.isChecked(), surface_shown(panel.ui.segmentationSelector.currentNode())
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import host
-from VesselSegmentationLib.scan_display import shown_style, slab_thickness
+from VesselSegmentationLib.scene.scan_display import shown_style, slab_thickness
 
 
 def choose(combo_box: Any, index: int) -> None:

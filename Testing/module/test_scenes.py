@@ -159,11 +159,11 @@ def packages() -> Iterator[None]:
 def test_reload(packages: None, segmented: Any) -> None:
     import slicer
 
-    library = sys.modules["VesselSegmentationLib.segment_section"]
+    library = sys.modules["VesselSegmentationLib.panel.segment_section"]
     segmented.onReload()
     widget = slicer.modules.VesselSegmentationWidget
     assert widget is not segmented
-    assert sys.modules["VesselSegmentationLib.segment_section"] is not library
+    assert sys.modules["VesselSegmentationLib.panel.segment_section"] is not library
     assert widget.ui.segmentationSelector.currentNode().GetName() == "TOF vessels"
     assert segmented.Observations == []
     widget.ui.segmentButton.click()

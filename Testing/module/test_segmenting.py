@@ -68,7 +68,7 @@ def test_segment(panel: Any, add_scan: Callable[..., Any], pretend: Callable[[st
 def test_the_command_gets_what_the_panel_shows(
     panel: Any, add_scan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from VesselSegmentationLib import segmentation_logic
+    from VesselSegmentationLib.segmenting import segmentation_logic
 
     seen: list[Any] = []
 
@@ -276,7 +276,7 @@ def test_another_scan_that_is_chosen_during_the_run_keeps_out_of_it(
 
 
 def test_a_new_segmentation_gets_a_probability_of_its_own(segmented: Any) -> None:
-    from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+    from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
     ui = segmented.ui
     scan, first = ui.inputSelector.currentNode(), ui.segmentationSelector.currentNode()
@@ -437,7 +437,7 @@ def test_unloading_stops_the_worker(
 @pytest.mark.slow
 def test_the_real_worker(panel: Any, slicer_host: host.Host, add_scan: Callable[..., Any]) -> None:
     from vesselseg.segmentation import segment
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     scan = add_scan()
     panel.ui.brainMaskComboBox.currentIndex = 1

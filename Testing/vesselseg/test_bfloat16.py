@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from vesselseg.engines import bfloat16
-from vesselseg.engines.bfloat16 import PARTS, rounded, rounded_weight, split_scan, split_weight
 from vesselseg.engines.openvino_engine import OpenVinoEngine, computes_natively
 from vesselseg.engines.openvino_graph import openvino_model
+from vesselseg.models import bfloat16
+from vesselseg.models.bfloat16 import PARTS, rounded, rounded_weight, split_scan, split_weight
 from vesselseg.networks import build_network
 
 

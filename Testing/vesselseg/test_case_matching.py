@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from vesselseg.case_matching import match_cases, subject_of
-from vesselseg.case_table import CaseTable, mean_of
 from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, write_volume
 from vesselseg.metrics import evaluate
+from vesselseg.reports.case_table import CaseTable, mean_of
 from vesselseg.volume import Volume
 
 

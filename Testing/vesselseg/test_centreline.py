@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from vesselseg.centreline import centreline
+from vesselseg.morphology.centreline import centreline
 
 CUBE = np.ones((3, 3, 3))
 

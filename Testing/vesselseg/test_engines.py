@@ -31,12 +31,12 @@ from vesselseg.engines.graphs import graph_traits
 from vesselseg.engines.interface import Results
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.image_io import write_volume
-from vesselseg.inference import predict_probability
 from vesselseg.models import Manifest, find_model, load_network, save_model
 from vesselseg.models.manifest import PrecisionCheck
 from vesselseg.models.weights import load_weights
 from vesselseg.networks import build_network
 from vesselseg.phantom import make_phantom
+from vesselseg.prediction.inference import predict_probability
 from vesselseg.preprocessing import normalise
 from vesselseg.volume import Volume
 

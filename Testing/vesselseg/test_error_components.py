@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vesselseg.error_components import Box, components_csv, error_components, update_components
-from vesselseg.error_kinds import ErrorKind, wording_of_two
-from vesselseg.error_map import error_map
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume
+from vesselseg.review.error_components import Box, components_csv, error_components, update_components
+from vesselseg.review.error_kinds import ErrorKind, wording_of_two
+from vesselseg.review.error_map import error_map
 from vesselseg.volume import Volume
 
 CUBE = np.ones((3, 3, 3), bool)

@@ -8,11 +8,11 @@ import SimpleITK as sitk
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from vesselseg.comparison import on_grid_of
-from vesselseg.error_components import error_components
-from vesselseg.error_kinds import ErrorKind, find_palette, wording_of_two
-from vesselseg.error_map import count_kinds, error_map, legend
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.review.error_components import error_components
+from vesselseg.review.error_kinds import ErrorKind, find_palette, wording_of_two
+from vesselseg.review.error_map import count_kinds, error_map, legend
 from vesselseg.volume import Volume
 
 

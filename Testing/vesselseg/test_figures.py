@@ -12,13 +12,13 @@ import pytest
 from matplotlib.image import imread
 from matplotlib.legend import Legend
 
-from vesselseg.error_kinds import PALETTES, STANDARD_PALETTE, ErrorKind, wording_of_two
-from vesselseg.error_map import error_map
 from vesselseg.errors import VesselSegError
-from vesselseg.figure_parts import LABEL_COLOUR, FigureStyle, sides_of
-from vesselseg.figures import FIGURES, draw_comparison, draw_figure, save_figure
+from vesselseg.figures.error_maps import FIGURES, draw_comparison, draw_figure, save_figure
+from vesselseg.figures.parts import LABEL_COLOUR, FigureStyle, sides_of
+from vesselseg.figures.rendering import VIEWS, Frame, Part, find_view, frame_of, render
 from vesselseg.geometry import Geometry
-from vesselseg.rendering import VIEWS, Frame, Part, find_view, frame_of, render
+from vesselseg.review.error_kinds import PALETTES, STANDARD_PALETTE, ErrorKind, wording_of_two
+from vesselseg.review.error_map import error_map
 from vesselseg.volume import Volume
 
 BLACK = (0.0, 0.0, 0.0)
@@ -189,7 +189,7 @@ def test_no_opengl_and_no_vtk_are_named_errors() -> None:
         import numpy as np
         from vesselseg.errors import VesselSegError
         from vesselseg.geometry import Geometry
-        from vesselseg.rendering import Part, VIEWS, frame_of, render
+        from vesselseg.figures.rendering import Part, VIEWS, frame_of, render
         if len(sys.argv) > 1:
             sys.modules["vtkmodules.vtkRenderingOpenGL2"] = None
         mask, geometry = np.ones((4, 4, 4), bool), Geometry((4, 4, 4))

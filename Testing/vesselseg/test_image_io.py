@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk
 
 from inputs import BAD_INPUTS, make_bad_files, rotation, write_dicom
-from vesselseg.dicom_io import find_dicom_series
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.dicom_io import find_dicom_series
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume, write_volume
 from vesselseg.volume import Volume

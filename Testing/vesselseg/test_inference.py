@@ -10,8 +10,8 @@ from torch import nn
 from vesselseg.engines import DeviceOutOfMemoryError
 from vesselseg.engines.torch_engine import TorchEngine
 from vesselseg.errors import Cancelled
-from vesselseg.inference import predict_probability
 from vesselseg.networks import build_network
+from vesselseg.prediction.inference import predict_probability
 
 
 def predict(

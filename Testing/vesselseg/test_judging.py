@@ -14,8 +14,8 @@ from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import UNSURE, write_volume
-from vesselseg.judging import read_drawn_case
 from vesselseg.metrics import evaluate
+from vesselseg.model_checks.judging import read_drawn_case
 from vesselseg.volume import Volume
 
 GEOMETRY = Geometry((48, 44, 40), (0.6, 0.6, 0.6))
@@ -121,7 +121,9 @@ def test_real_scans_may_be_stored_in_any_orientation(cases: Path) -> None:
 def test_a_missing_file_is_told_before_any_case_is_measured(
     cases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vesselseg.judging.judge", lambda *_args, **_options: pytest.fail("a case was measured"))
+    monkeypatch.setattr(
+        "vesselseg.model_checks.judging.judge", lambda *_args, **_options: pytest.fail("a case was measured")
+    )
     real = [str(cases / "case_0" / "tof.nii.gz"), "missing.nii.gz"]
     assert main(["judge", str(cases), "--models", "--baselines", "threshold", "--real", *real]) == 1
     assert "no file missing.nii.gz" in capsys.readouterr().err

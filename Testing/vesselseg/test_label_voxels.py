@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vesselseg.label_voxels import shell, surface, voxels
+from vesselseg.morphology.label_voxels import shell, surface, voxels
 
 
 @pytest.fixture(params=["empty", "full", "scattered", "blobs", "flat"])

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from vesselseg import level_steps
 from vesselseg.benchmark.flops import flops_per_voxel
 from vesselseg.engines import DeviceOutOfMemoryError, make_engine, plan_run
 from vesselseg.engines.interface import Engine
 from vesselseg.errors import Cancelled
-from vesselseg.inference import NetworkEffort, predict_probability
 from vesselseg.models import Manifest, load_network, save_model
 from vesselseg.networks import build_network
+from vesselseg.prediction import level_steps
+from vesselseg.prediction.inference import NetworkEffort, predict_probability
 
 CHANNELS = [4, 8, 8, 12, 16]
 

@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from vesselseg.geometry import Geometry
-from vesselseg.metric_table import METRICS, metrics_csv, metrics_json, metrics_text
 from vesselseg.metrics import evaluate
+from vesselseg.reports.metric_table import METRICS, metrics_csv, metrics_json, metrics_text
 from vesselseg.volume import Volume
 
 

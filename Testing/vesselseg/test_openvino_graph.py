@@ -7,10 +7,10 @@ import openvino
 import pytest
 import torch
 
-from vesselseg.engines.bfloat16 import rounded
 from vesselseg.engines.openvino_engine import OpenVinoEngine
 from vesselseg.engines.openvino_graph import BELOW, observing_model, openvino_model
 from vesselseg.engines.upsampling import upsampling_weight
+from vesselseg.models.bfloat16 import rounded
 from vesselseg.networks import build_network
 
 #: Architecture, options, and convolutions of its own level.

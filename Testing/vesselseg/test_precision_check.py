@@ -18,10 +18,11 @@ from vesselseg.engines.openvino_graph import BELOW
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_volume
-from vesselseg.models import Manifest, quantising
+from vesselseg.model_checks import quantising
+from vesselseg.model_checks.precision_check import check_precisions, write_checks
+from vesselseg.model_checks.quantising import quantise_model
+from vesselseg.models import Manifest
 from vesselseg.models.manifest import PrecisionCheck
-from vesselseg.models.precision_check import check_precisions, write_checks
-from vesselseg.models.quantising import quantise_model
 from vesselseg.models.weights import load_weights
 from vesselseg.segmentation import segment
 from vesselseg.volume import Volume

@@ -5,7 +5,7 @@ import pytest
 
 from vesselseg.geometry import Geometry
 from vesselseg.models import Manifest
-from vesselseg.preparation import on_scan, prepare_scan
+from vesselseg.prediction.preparation import on_scan, prepare_scan
 from vesselseg.volume import Volume
 
 OBLIQUE = tuple(np.array([[0.8, 0.6, 0.0], [-0.6, 0.8, 0.0], [0.0, 0.0, -1.0]]).ravel())  # and upside down

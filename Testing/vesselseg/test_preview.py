@@ -17,7 +17,7 @@ from vesselseg.errors import Cancelled
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume, write_volume
 from vesselseg.models import find_model
-from vesselseg.preview import preview_label
+from vesselseg.prediction.preview import preview_label
 from vesselseg.resampling import AxialView
 from vesselseg.segmentation import segment
 from vesselseg.volume import Volume

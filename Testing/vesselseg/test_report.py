@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from vesselseg.cli.main import main
-from vesselseg.error_kinds import wording_of_two
 from vesselseg.errors import VesselSegError
-from vesselseg.figure_parts import FigureStyle
+from vesselseg.figures.parts import FigureStyle
 from vesselseg.image_io import write_volume
 from vesselseg.metrics import evaluate
-from vesselseg.report import Picture, Report, Section, Table, build_report, read_run
-from vesselseg.report_html import report_html
-from vesselseg.report_pdf import write_report_pdf
+from vesselseg.reports.report import Picture, Report, Section, Table, build_report, read_run
+from vesselseg.reports.report_html import report_html
+from vesselseg.reports.report_pdf import write_report_pdf
+from vesselseg.review.error_kinds import wording_of_two
 from vesselseg.volume import Volume
 
 STYLE = FigureStyle(background="white", dpi=60)

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage.measure import euler_number
 
-from vesselseg.thinning import thin
+from vesselseg.morphology.thinning import thin
 
 
 def skeleton(label: np.ndarray) -> np.ndarray:

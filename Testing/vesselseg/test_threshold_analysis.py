@@ -9,12 +9,12 @@ import pytest
 from matplotlib.image import imread
 
 from vesselseg.errors import VesselSegError
-from vesselseg.figure_parts import FigureStyle
-from vesselseg.figure_thresholds import draw_threshold_figure
-from vesselseg.figures import save_figure
+from vesselseg.figures.error_maps import save_figure
+from vesselseg.figures.parts import FigureStyle
+from vesselseg.figures.thresholds import draw_threshold_figure
 from vesselseg.geometry import Geometry
 from vesselseg.metrics import evaluate
-from vesselseg.threshold_analysis import ThresholdAnalysis, analyse_thresholds
+from vesselseg.review.threshold_analysis import ThresholdAnalysis, analyse_thresholds
 from vesselseg.volume import Volume
 
 GEOMETRY = Geometry((30, 28, 26), (0.5, 0.6, 0.7))

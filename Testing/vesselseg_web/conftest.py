@@ -18,13 +18,13 @@ import views as views_of_scenes
 from correcting_desk import Desk, oblique_geometry
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from vesselseg_web.case import Case
-from vesselseg_web.page_logic import PageLogic
-from vesselseg_web.question_logic import QuestionLogic
-from VesselSegmentationLib.run_record import record_probability, record_threshold
-from VesselSegmentationLib.segmentation_nodes import set_segment_label
-from VesselSegmentationLib.volume_nodes import set_node_volume
-from VesselSegmentationLib.worker import PythonCommand
+from vesselseg_web.logic.page_logic import PageLogic
+from vesselseg_web.logic.question_logic import QuestionLogic
+from vesselseg_web.workspace.case import Case
+from VesselSegmentationLib.jobs.worker import PythonCommand
+from VesselSegmentationLib.scene.run_record import record_probability, record_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 
 _PRETENDED_WORKER = Path(__file__).parents[1] / "VesselSegmentationLib" / "pretended_worker.py"
 _numbers = itertools.count()

@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 from vesselseg.errors import VesselSegError
-from vesselseg_web import archives
-from vesselseg_web.archives import unpack
+from vesselseg_web.uploads import archives
+from vesselseg_web.uploads.archives import unpack
 
 
 def archive(folder, contents, method=zipfile.ZIP_DEFLATED):

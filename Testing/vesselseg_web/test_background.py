@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
 from vesselseg.errors import VesselSegError
-from vesselseg_web.background import serve_in_background
+from vesselseg_web.hosting.background import serve_in_background
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def test_note_about_a_server_that_has_gone(folder, monkeypatch):
     # Its number may belong to another process by now.
     note = {"address": "http://127.0.0.1:9/", "process": os.getpid()}
     (folder / "page.json").write_text(json.dumps(note))
-    monkeypatch.setattr("vesselseg_web.background.sys.executable", "/bin/false")
+    monkeypatch.setattr("vesselseg_web.hosting.background.sys.executable", "/bin/false")
     with pytest.raises(VesselSegError, match="cannot be served"):
         serve_in_background(folder, port=0, idle_minutes=5)
     (folder / "page.json").unlink()
 
 
 def test_server_that_does_not_start(folder, monkeypatch):
-    monkeypatch.setattr("vesselseg_web.background.sys.executable", "/bin/false")
+    monkeypatch.setattr("vesselseg_web.hosting.background.sys.executable", "/bin/false")
     with pytest.raises(VesselSegError, match="cannot be served"):
         serve_in_background(folder, port=0, idle_minutes=5)
 

@@ -10,10 +10,10 @@ pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 import views
 from chromium import Visit, launched
 from served_page import serving, until
-from vesselseg.error_kinds import STANDARD_PALETTE
 from vesselseg.image_io import read_label, write_volume
 from vesselseg.phantom import make_phantom
-from VesselSegmentationLib.segmentation_nodes import ARTERY_COLOR
+from vesselseg.review.error_kinds import STANDARD_PALETTE
+from VesselSegmentationLib.scene.segmentation_nodes import ARTERY_COLOR
 
 pytestmark = pytest.mark.slow
 

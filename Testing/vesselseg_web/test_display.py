@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import slicer
 
-from vesselseg.error_kinds import ErrorKind
 from vesselseg.geometry import Geometry
+from vesselseg.review.error_kinds import ErrorKind
 from vesselseg.volume import Volume
-from vesselseg_web.compare_logic import CompareLogic
-from vesselseg_web.display_logic import DisplayLogic
-from vesselseg_web.layers import kind_layer_name, layer_state
-from vesselseg_web.scan_rendering import reduce_for_rendering
-from VesselSegmentationLib.error_map_display import kind_display
-from VesselSegmentationLib.scan_display import PROJECTION, VESSELS, shown_style, slab_thickness, vessel_window
-from VesselSegmentationLib.segmentation_nodes import set_segment_label, surface_shown
+from vesselseg_web.logic.compare_logic import CompareLogic
+from vesselseg_web.logic.display_logic import DisplayLogic
+from vesselseg_web.logic.layers import kind_layer_name, layer_state
+from vesselseg_web.viewing.scan_rendering import reduce_for_rendering
+from VesselSegmentationLib.reviewing.error_map_display import kind_display
+from VesselSegmentationLib.scene.scan_display import PROJECTION, VESSELS, shown_style, slab_thickness, vessel_window
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label, surface_shown
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import slicer
 import views
 from correcting_case import ALONG_MISSED, PIECE, TRUNK, drawn
 from mouse import drag, pixel_of
-from VesselSegmentationLib.scan_display import set_slab
-from VesselSegmentationLib.segmentation_nodes import set_surface_shown, surface_shown
+from VesselSegmentationLib.scene.scan_display import set_slab
+from VesselSegmentationLib.scene.segmentation_nodes import set_surface_shown, surface_shown
 
 
 def test_strokes_and_clicks_are_steps_of_one_history(edited):

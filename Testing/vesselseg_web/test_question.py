@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from vesselseg.image_io import write_volume
-from vesselseg_web.correct_logic import CorrectLogic
-from vesselseg_web.question_logic import ENDING
-from vesselseg_web.save_logic import SaveLogic
-from vesselseg_web.scan_logic import SCAN, ScanLogic
-from vesselseg_web.segment_logic import SegmentLogic
-from vesselseg_web.session import write_session
-from VesselSegmentationLib.component_marks import REJECTED
+from vesselseg_web.logic.correct_logic import CorrectLogic
+from vesselseg_web.logic.question_logic import ENDING
+from vesselseg_web.logic.save_logic import SaveLogic
+from vesselseg_web.logic.scan_logic import SCAN, ScanLogic
+from vesselseg_web.logic.segment_logic import SegmentLogic
+from vesselseg_web.workspace.session import write_session
+from VesselSegmentationLib.reviewing.component_marks import REJECTED
 
 #: A voxel of the vessel, (k, j, i).
 VESSEL = (5, 7, 10)

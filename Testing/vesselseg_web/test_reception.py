@@ -13,10 +13,10 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from vesselseg_web.access import Access
-from vesselseg_web.forwarding import Forwarder
-from vesselseg_web.presence import SECRET_HEADER, Presence
-from vesselseg_web.reception import Reception
+from vesselseg_web.hosting.access import Access
+from vesselseg_web.hosting.forwarding import Forwarder
+from vesselseg_web.hosting.presence import SECRET_HEADER, Presence
+from vesselseg_web.hosting.reception import Reception
 
 
 class PretendedVisit:

@@ -13,11 +13,11 @@ from PIL import Image
 
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
-from vesselseg_web.case import Case
-from vesselseg_web.save_logic import DOWNLOADS, SaveLogic
-from VesselSegmentationLib import review_listing
-from VesselSegmentationLib.component_marks import ACCEPTED
-from VesselSegmentationLib.review_logic import WHOLE_VOLUME
+from vesselseg_web.logic.save_logic import DOWNLOADS, SaveLogic
+from vesselseg_web.workspace.case import Case
+from VesselSegmentationLib.reviewing import review_listing
+from VesselSegmentationLib.reviewing.component_marks import ACCEPTED
+from VesselSegmentationLib.reviewing.review_logic import WHOLE_VOLUME
 
 
 @pytest.fixture

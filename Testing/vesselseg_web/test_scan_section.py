@@ -14,9 +14,9 @@ from inputs import write_dicom
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import write_volume
 from vesselseg.volume import Volume
-from vesselseg_web import page_logic
-from vesselseg_web.compare_logic import CompareLogic
-from vesselseg_web.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
+from vesselseg_web.logic import page_logic
+from vesselseg_web.logic.compare_logic import CompareLogic
+from vesselseg_web.logic.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_dicom_series(send, section, case, study, make_scan, packed):
 
 
 def _array(case):
-    from VesselSegmentationLib.volume_nodes import volume_from_node
+    from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
     return volume_from_node(case.scan).array
 

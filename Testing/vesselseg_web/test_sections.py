@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from vesselseg.errors import VesselSegError
-from vesselseg_web.compare_logic import CompareLogic
-from vesselseg_web.correct_logic import CorrectLogic
-from vesselseg_web.error_list_logic import ErrorListLogic
-from vesselseg_web.save_logic import SaveLogic
-from vesselseg_web.segment_logic import SegmentLogic
-from VesselSegmentationLib import review_listing
-from VesselSegmentationLib.run_record import record_summary
+from vesselseg_web.logic.compare_logic import CompareLogic
+from vesselseg_web.logic.correct_logic import CorrectLogic
+from vesselseg_web.logic.error_list_logic import ErrorListLogic
+from vesselseg_web.logic.save_logic import SaveLogic
+from vesselseg_web.logic.segment_logic import SegmentLogic
+from VesselSegmentationLib.reviewing import review_listing
+from VesselSegmentationLib.scene.run_record import record_summary
 
 
 @pytest.fixture

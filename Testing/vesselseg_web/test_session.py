@@ -14,17 +14,17 @@ from trame_slicer.core import SlicerApp
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from vesselseg_web import session_scene
-from vesselseg_web.archives import unpack
-from vesselseg_web.case import Case, given_notes
-from vesselseg_web.scan_logic import SCAN, ScanLogic
-from vesselseg_web.session import restore_session, write_session
-from vesselseg_web.session_scene import take_over
-from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED
-from VesselSegmentationLib.edit_log import read_log
-from VesselSegmentationLib.error_map_nodes import is_error_map
-from VesselSegmentationLib.label_source import LabelSource
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from vesselseg_web.logic.scan_logic import SCAN, ScanLogic
+from vesselseg_web.uploads.archives import unpack
+from vesselseg_web.workspace import session_scene
+from vesselseg_web.workspace.case import Case, given_notes
+from vesselseg_web.workspace.session import restore_session, write_session
+from vesselseg_web.workspace.session_scene import take_over
+from VesselSegmentationLib.correcting.edit_log import read_log
+from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED
+from VesselSegmentationLib.reviewing.error_map_nodes import is_error_map
+from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 SEGMENTATION = "vtkMRMLSegmentationNode"
 

@@ -8,8 +8,8 @@ import pytest
 import vesselseg_web
 from chromium import launched
 from vesselseg.errors import VesselSegError
-from vesselseg_web.shortcuts import LAYOUT_KEYS, SHORTCUTS, TRIGGER, Shortcuts
-from vesselseg_web.views import _layouts
+from vesselseg_web.ui.shortcuts import LAYOUT_KEYS, SHORTCUTS, TRIGGER, Shortcuts
+from vesselseg_web.viewing.views import _layouts
 
 SCRIPT = Path(vesselseg_web.__file__).parent / "serve" / "shortcuts.js"
 #: A page that has nothing but two buttons and notes what happens.

@@ -8,11 +8,11 @@ from trame_server.utils.typed_state import TypedState
 
 from correcting_case import BRANCH, PIECE, TRUNK, drawn
 from mouse import drag, pixel_of
-from vesselseg_web.states import SegmentState
-from vesselseg_web.tool_list import TOOLS
-from vesselseg_web.tools_ui import ToolsUI
-from VesselSegmentationLib import edit_tools
-from VesselSegmentationLib.edit_tools import EditTool
+from vesselseg_web.logic.states import SegmentState
+from vesselseg_web.logic.tool_list import TOOLS
+from vesselseg_web.ui.tools_ui import ToolsUI
+from VesselSegmentationLib.correcting import edit_tools
+from VesselSegmentationLib.correcting.edit_tools import EditTool
 
 
 def test_every_tool_of_the_panel_is_offered():

@@ -11,9 +11,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from vesselseg.errors import VesselSegError
-from vesselseg_web import transfers as module
-from vesselseg_web.states import ScanState
-from vesselseg_web.transfers import Transfers
+from vesselseg_web.logic import transfers as module
+from vesselseg_web.logic.states import ScanState
+from vesselseg_web.logic.transfers import Transfers
 
 
 class PretendedScan:

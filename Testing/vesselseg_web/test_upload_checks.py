@@ -7,8 +7,8 @@ import pytest
 
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import write_volume
-from vesselseg_web import upload_checks
-from vesselseg_web.upload_checks import check_unpacked_size, image_suffix_of, shown_name
+from vesselseg_web.uploads import upload_checks
+from vesselseg_web.uploads.upload_checks import check_unpacked_size, image_suffix_of, shown_name
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])

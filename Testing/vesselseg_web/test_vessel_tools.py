@@ -7,7 +7,7 @@ import pytest
 
 from correcting_case import ALONG_MISSED, BRANCH, PIECE, TRUNK, drawn
 from vesselseg.editing import edit_of
-from VesselSegmentationLib.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 
 @pytest.mark.parametrize("three_d", [False, True])

@@ -14,9 +14,9 @@ from trame.app import get_server
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import ScheduledRenderStrategy
 
-from vesselseg_web.case import Case
-from vesselseg_web.views import Views
-from VesselSegmentationLib.segmentation_nodes import set_segment_label, set_surface_shown
+from vesselseg_web.viewing.views import Views
+from vesselseg_web.workspace.case import Case
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label, set_surface_shown
 
 _numbers = itertools.count()
 

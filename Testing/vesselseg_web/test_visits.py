@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("aiohttp", reason="needs trame-slicer")
 
 from vesselseg.errors import VesselSegError
-from vesselseg_web import visits as module
-from vesselseg_web.visits import CLOSED_SECONDS, LOST_SECONDS, Visit, Visits
-from VesselSegmentationLib.worker import PythonCommand
+from vesselseg_web.hosting import visits as module
+from vesselseg_web.hosting.visits import CLOSED_SECONDS, LOST_SECONDS, Visit, Visits
+from VesselSegmentationLib.jobs.worker import PythonCommand
 
 #: Answers as a process of a visitor does, leaves a file, and ends with its standard input.
 _SCRIPT = """
@@ -211,8 +211,8 @@ def test_process_ends_with_the_server_whatever_happens_to_it(python, tmp_path):
     command = python(_SCRIPT)
     code = (
         "import asyncio, os\n"
-        "from vesselseg_web.visits import Visits\n"
-        "from VesselSegmentationLib.worker import PythonCommand\n"
+        "from vesselseg_web.hosting.visits import Visits\n"
+        "from VesselSegmentationLib.jobs.worker import PythonCommand\n"
         "async def work():\n"
         f"    visits = Visits(python=PythonCommand({command.command!r}))\n"
         "    _key, visit = await visits.begin()\n"

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
-from vesselseg_web.wording import counted, stage_text
+from vesselseg_web.workspace.wording import counted, stage_text
 
 
 @pytest.mark.parametrize(

@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.itk_messages import quiet_itk
+from vesselseg.formats.meta_image import is_whole
+from vesselseg.formats.nifti_io import check_nifti_geometry, nifti_header, no_numbers, read_nifti_voxels
 from vesselseg.geometry import Geometry
-from vesselseg.itk_messages import quiet_itk
-from vesselseg.meta_image import is_whole
-from vesselseg.nifti_io import check_nifti_geometry, nifti_header, no_numbers, read_nifti_voxels
 from vesselseg.output_files import atomic_output
 from vesselseg.volume import Volume
 
 if TYPE_CHECKING:
     import SimpleITK
 
-    from vesselseg.dicom_io import DicomSeries
+    from vesselseg.formats.dicom_io import DicomSeries
 
 logger = logging.getLogger("vesselseg")
 
@@ -136,7 +136,7 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
     Parameters
     ----------
     series : DicomSeries
-        One of `vesselseg.dicom_io.find_dicom_series`.
+        One of `vesselseg.formats.dicom_io.find_dicom_series`.
     where : str
         Name of its folder, for messages.
 
@@ -150,7 +150,7 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
     VesselSegError
         As for `read_volume`.
     """
-    from vesselseg.dicom_io import read_dicom_series
+    from vesselseg.formats.dicom_io import read_dicom_series
 
     return _checked(where, read_dicom_series(series, where=where), np.float32)
 
@@ -158,7 +158,7 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
 def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
     import SimpleITK as sitk
 
-    from vesselseg.dicom_io import read_dicom_file, read_dicom_folder
+    from vesselseg.formats.dicom_io import read_dicom_file, read_dicom_folder
 
     try:
         os.fspath(path).encode()  # ITK takes names in UTF-8 only

@@ -14,11 +14,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.calibre import CALIBRE_NAMES, calibre_classes, radii
-from vesselseg.centreline import centreline
 from vesselseg.comparison import label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
-from vesselseg.label_voxels import Indices, surface, voxels
+from vesselseg.morphology.calibre import CALIBRE_NAMES, calibre_classes, radii
+from vesselseg.morphology.centreline import centreline
+from vesselseg.morphology.label_voxels import Indices, surface, voxels
 from vesselseg.postprocessing import bounding_box, pieces
 from vesselseg.volume import Volume
 

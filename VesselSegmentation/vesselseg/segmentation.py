@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
-from vesselseg.inference import NetworkEffort, NoNumbersError, predict_probability
+from vesselseg.formats.nifti_io import no_numbers
 from vesselseg.models import Manifest, find_model
-from vesselseg.nifti_io import no_numbers
 from vesselseg.postprocessing import check_threshold, threshold_probability
-from vesselseg.preparation import PreparedScan, on_scan, prepare_scan
-from vesselseg.preview import preview_label
+from vesselseg.prediction.inference import NetworkEffort, NoNumbersError, predict_probability
+from vesselseg.prediction.preparation import PreparedScan, on_scan, prepare_scan
+from vesselseg.prediction.preview import preview_label
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.tiling import Box
 from vesselseg.volume import Volume
@@ -53,7 +53,8 @@ class SegmentationRun:
     brain_mask : str
         "auto", "none" or "given".
     network_seconds, network_voxels : float, int
-        How long the network alone took, and how many voxels it was given, see `vesselseg.inference.NetworkEffort`.
+        How long the network alone took, and how many voxels it was given, see
+        `vesselseg.prediction.inference.NetworkEffort`.
     vessel_voxels : int
         Of the label.
     vessel_ml : float
@@ -174,8 +175,8 @@ def segment(
         the faces of the region); elsewhere it is 0.
     preview : callable, optional
         Given a coarse label once, before the brain is looked for: uint8, on a coarser grid of its own, see
-        `vesselseg.preview.preview_label`. The result is the same with and without it. Should the preview fail, or what
-        is done with it, that is logged and noted, and the work goes on.
+        `vesselseg.prediction.preview.preview_label`. The result is the same with and without it. Should the preview
+        fail, or what is done with it, that is logged and noted, and the work goes on.
     progress : callable
         Told the share of the work done.
 

@@ -11,23 +11,23 @@ from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from vesselseg_web import assets
-from vesselseg_web.case import Case
-from vesselseg_web.compare_logic import CompareLogic
-from vesselseg_web.correct_logic import CorrectLogic
-from vesselseg_web.display_logic import DisplayLogic
-from vesselseg_web.error_list_logic import ErrorListLogic
-from vesselseg_web.page_logic import PageLogic
-from vesselseg_web.page_ui import PageUI
-from vesselseg_web.presence import Presence
-from vesselseg_web.question_logic import QuestionLogic
-from vesselseg_web.save_logic import SaveLogic
-from vesselseg_web.scan_logic import ScanLogic
-from vesselseg_web.segment_logic import SegmentLogic
-from vesselseg_web.shortcuts import Shortcuts
-from vesselseg_web.transfers import Transfers
-from vesselseg_web.views import Views
-from VesselSegmentationLib.component_marks import ACCEPTED, REJECTED, REVIEWED
-from VesselSegmentationLib.worker import PythonCommand, private_folder, remove_folder
+from vesselseg_web.hosting.presence import Presence
+from vesselseg_web.logic.compare_logic import CompareLogic
+from vesselseg_web.logic.correct_logic import CorrectLogic
+from vesselseg_web.logic.display_logic import DisplayLogic
+from vesselseg_web.logic.error_list_logic import ErrorListLogic
+from vesselseg_web.logic.page_logic import PageLogic
+from vesselseg_web.logic.question_logic import QuestionLogic
+from vesselseg_web.logic.save_logic import SaveLogic
+from vesselseg_web.logic.scan_logic import ScanLogic
+from vesselseg_web.logic.segment_logic import SegmentLogic
+from vesselseg_web.logic.transfers import Transfers
+from vesselseg_web.ui.page_ui import PageUI
+from vesselseg_web.ui.shortcuts import Shortcuts
+from vesselseg_web.viewing.views import Views
+from vesselseg_web.workspace.case import Case
+from VesselSegmentationLib.jobs.worker import PythonCommand, private_folder, remove_folder
+from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED, REVIEWED
 
 _POLL_SECONDS = 0.1
 #: When the visitor has had no page open for so long, work that runs is stopped: nobody waits for it.

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vesselseg_web.server import stop_signal
-from vesselseg_web.visits import SECRET_VARIABLE
+from vesselseg_web.hosting.server import stop_signal
+from vesselseg_web.hosting.visits import SECRET_VARIABLE
 
 
 def serve_visit(files: Sequence[str], folder: str, ready: Callable[[int], None]) -> None:
@@ -38,7 +38,7 @@ async def _serve(files: Sequence[str], secret: str, ready: Callable[[int], None]
     from trame.app import get_server
 
     from vesselseg_web.application import WebApplication
-    from vesselseg_web.presence import Presence
+    from vesselseg_web.hosting.presence import Presence
 
     stop = asyncio.ensure_future(stop_signal())
     server = get_server("vesselseg", client_type="vue3")

@@ -12,11 +12,11 @@ from vesselseg.editing import (
     select_components,
     undo_edit,
 )
-from vesselseg.error_components import error_components
-from vesselseg.error_kinds import ErrorKind
-from vesselseg.error_map import error_map
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.review.error_components import error_components
+from vesselseg.review.error_kinds import ErrorKind
+from vesselseg.review.error_map import error_map
 from vesselseg.volume import Volume
 
 

@@ -26,8 +26,8 @@ def measure_scene_edits(case: ToolCase, *, rounds: int) -> list[Timing]:
     """
     import slicer
 
-    from VesselSegmentationLib.edit_logic import EditLogic
-    from VesselSegmentationLib.volume_nodes import set_node_volume
+    from VesselSegmentationLib.correcting.edit_logic import EditLogic
+    from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 
     scene = slicer.vtkMRMLScene()
     # Both make classes of nodes known to the scene, and have to live as long as it.
@@ -63,7 +63,7 @@ def measure_scene_edits(case: ToolCase, *, rounds: int) -> list[Timing]:
 
 
 def _segmentation(scene: Any, scan: Any, case: ToolCase, label: Any) -> Any:
-    from VesselSegmentationLib.segmentation_nodes import set_segment_label
+    from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
 
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     set_segment_label(node, scan, case.label.with_array(label))

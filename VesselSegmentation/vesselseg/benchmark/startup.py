@@ -23,8 +23,10 @@ HELP_LIMIT_S = 0.3
 _PAGE_PATIENCE_S = 60.0
 
 #: What the panel asks for before it is shown, as far as it can be had without 3D Slicer's windows.
-_PANEL_IMPORTS = "import json; import VesselSegmentationLib.edit_logic, VesselSegmentationLib.review_logic"
-_PANEL_IMPORTS += ", VesselSegmentationLib.segmentation_logic; print(json.dumps({'event': 'result'}), flush=True)"
+_PANEL_IMPORTS = (
+    "import json; import VesselSegmentationLib.correcting.edit_logic, VesselSegmentationLib.reviewing.review_logic,"
+    " VesselSegmentationLib.segmenting.segmentation_logic; print(json.dumps({'event': 'result'}), flush=True)"
+)
 
 _JSON = ("--progress", "json", "--stop-with-stdin")
 

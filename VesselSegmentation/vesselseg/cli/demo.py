@@ -37,16 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Make a phantom, segment it, compare the result with the truth and draw the error map."""
     from vesselseg.devices import choose_device
-    from vesselseg.error_map import error_map
-    from vesselseg.figure_parts import FigureStyle
-    from vesselseg.figures import draw_figure, save_figure
+    from vesselseg.figures.error_maps import draw_figure, save_figure
+    from vesselseg.figures.parts import FigureStyle
     from vesselseg.image_io import write_image
-    from vesselseg.metric_table import metrics_json, metrics_text
     from vesselseg.metrics import evaluate
     from vesselseg.models import find_model
     from vesselseg.output_files import atomic_output, check_output_folder, check_outputs, make_output_folder
     from vesselseg.phantom import make_phantom_with_radii
     from vesselseg.progress import stage
+    from vesselseg.reports.metric_table import metrics_json, metrics_text
+    from vesselseg.review.error_map import error_map
     from vesselseg.segmentation import segment
 
     if args.serve:
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     values: dict[str, Any] = {**run_info.as_dict(), "metrics": json.loads(metrics_json(metrics))}
     text = f"{heading}\n{table}\nresults in {folder.resolve()}"
     if args.serve:
-        from vesselseg_web.background import serve_in_background
+        from vesselseg_web.hosting.background import serve_in_background
 
         server = serve_in_background(folder, port=_PORT, idle_minutes=_IDLE_MINUTES)
         values["address"] = server.address

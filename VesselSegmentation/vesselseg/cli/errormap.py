@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from vesselseg.cli.reporter import Reporter
 
 if TYPE_CHECKING:
-    from vesselseg.error_kinds import Wording
-    from vesselseg.figure_parts import FigureStyle
+    from vesselseg.figures.parts import FigureStyle
+    from vesselseg.review.error_kinds import Wording
 
 _EXAMPLES = """examples:
   vesselseg errormap vessels.nii.gz reference.nii.gz --output map.nii.gz --figure map.png --scan tof.nii.gz
@@ -84,12 +84,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     import contextlib
 
     from vesselseg.comparison import check_probability, on_grid_of, without
-    from vesselseg.error_components import components_csv, components_json, error_components
-    from vesselseg.error_map import error_map, legend
     from vesselseg.errors import VesselSegError
-    from vesselseg.figures import check_figure_name, draw_comparison, draw_figure, save_figure
+    from vesselseg.figures.error_maps import check_figure_name, draw_comparison, draw_figure, save_figure
     from vesselseg.image_io import image_suffix, read_label, read_reference, read_volume, write_image
     from vesselseg.output_files import atomic_output, check_outputs
+    from vesselseg.review.error_components import components_csv, components_json, error_components
+    from vesselseg.review.error_map import error_map, legend
 
     image_suffix(args.output)
     if args.figure:
@@ -154,18 +154,18 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
 def wording_of(args: argparse.Namespace) -> Wording:
     """Return the words that ``--names`` asks for."""
-    from vesselseg.error_kinds import WITH_REFERENCE, wording_of_two
+    from vesselseg.review.error_kinds import WITH_REFERENCE, wording_of_two
 
     return wording_of_two(*args.names) if args.names else WITH_REFERENCE
 
 
 def _style(args: argparse.Namespace) -> FigureStyle:
     """Return how figures shall look; refuse what cannot be, before any work."""
-    from vesselseg.error_kinds import find_palette
     from vesselseg.errors import VesselSegError
-    from vesselseg.figure_parts import FigureStyle
-    from vesselseg.figures import check_figure_kind
-    from vesselseg.rendering import find_view
+    from vesselseg.figures.error_maps import check_figure_kind
+    from vesselseg.figures.parts import FigureStyle
+    from vesselseg.figures.rendering import find_view
+    from vesselseg.review.error_kinds import find_palette
 
     wishes = ("figure_kind", "view", "around", "background", "palette", "dpi", "title")
     given = [name for name in wishes if getattr(args, name) is not None]

@@ -45,8 +45,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
 
 def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
-    from vesselseg.metric_table import metrics_csv, metrics_json, metrics_text
     from vesselseg.output_files import check_outputs
+    from vesselseg.reports.metric_table import metrics_csv, metrics_json, metrics_text
 
     inputs = (args.segmentation, args.reference, args.mask)
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
@@ -59,10 +59,10 @@ def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
 
 def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.case_matching import match_cases
-    from vesselseg.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
     from vesselseg.errors import VesselSegError, error_of_cases
-    from vesselseg.metric_table import METRICS, metrics_json
     from vesselseg.output_files import check_outputs
+    from vesselseg.reports.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
+    from vesselseg.reports.metric_table import METRICS, metrics_json
 
     for path in (args.segmentation, args.reference, args.mask):
         if path and not Path(path).is_dir():

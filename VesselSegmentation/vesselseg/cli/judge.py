@@ -59,8 +59,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
     from vesselseg.case_matching import subject_of
     from vesselseg.errors import VesselSegError, error_of_cases
-    from vesselseg.judge_report import Judgement
-    from vesselseg.judging import (
+    from vesselseg.model_checks.judge_report import Judgement
+    from vesselseg.model_checks.judging import (
         BaselineMethod,
         CaseReader,
         Method,

@@ -64,8 +64,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 def _check_precision(args: argparse.Namespace, reporter: Reporter) -> int:
     from dataclasses import asdict
 
+    from vesselseg.model_checks.precision_check import check_precisions, write_checks
     from vesselseg.models import find_model
-    from vesselseg.models.precision_check import check_precisions, write_checks
 
     manifest = find_model(args.name)
     checks = check_precisions(manifest, _case_folders(args), progress=reporter.progress)
@@ -80,8 +80,8 @@ def _check_precision(args: argparse.Namespace, reporter: Reporter) -> int:
 
 
 def _quantise(args: argparse.Namespace, reporter: Reporter) -> int:
+    from vesselseg.model_checks.quantising import quantise_model
     from vesselseg.models import find_model
-    from vesselseg.models.quantising import quantise_model
 
     manifest = find_model(args.name)
     manifest = quantise_model(manifest, _case_folders(args), overwrite=args.overwrite, progress=reporter.progress)
@@ -93,6 +93,6 @@ def _quantise(args: argparse.Namespace, reporter: Reporter) -> int:
 
 
 def _case_folders(args: argparse.Namespace) -> list[Path]:
-    from vesselseg.judging import drawn_case_folders
+    from vesselseg.model_checks.judging import drawn_case_folders
 
     return [case for folder in args.cases for case in drawn_case_folders(Path(folder))]

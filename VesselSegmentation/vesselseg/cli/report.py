@@ -40,16 +40,16 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     import contextlib
 
     from vesselseg.comparison import without
-    from vesselseg.error_kinds import find_palette
     from vesselseg.errors import VesselSegError
-    from vesselseg.figure_parts import FigureStyle
+    from vesselseg.figures.parts import FigureStyle
+    from vesselseg.figures.rendering import find_view
     from vesselseg.image_io import read_label, read_reference, read_volume
     from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
-    from vesselseg.rendering import find_view
-    from vesselseg.report import build_report, read_run
-    from vesselseg.report_html import report_html
-    from vesselseg.report_pdf import write_report_pdf
+    from vesselseg.reports.report import build_report, read_run
+    from vesselseg.reports.report_html import report_html
+    from vesselseg.reports.report_pdf import write_report_pdf
+    from vesselseg.review.error_kinds import find_palette
 
     for path in args.output:
         if Path(path).suffix.lower() not in _SUFFIXES:

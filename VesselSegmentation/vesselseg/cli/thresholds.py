@@ -32,13 +32,13 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
     from vesselseg.comparison import counted_mask
     from vesselseg.errors import VesselSegError
-    from vesselseg.figure_parts import FigureStyle
-    from vesselseg.figure_thresholds import draw_threshold_figure
-    from vesselseg.figures import check_figure_name, save_figure
+    from vesselseg.figures.error_maps import check_figure_name, save_figure
+    from vesselseg.figures.parts import FigureStyle
+    from vesselseg.figures.thresholds import draw_threshold_figure
     from vesselseg.image_io import read_label, read_reference, read_volume
     from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
-    from vesselseg.threshold_analysis import DETAILED_THRESHOLDS, analyse_thresholds, analysis_json
+    from vesselseg.review.threshold_analysis import DETAILED_THRESHOLDS, analyse_thresholds, analysis_json
 
     if args.figure:
         check_figure_name(args.figure)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
         serve_visit(args.files, args.visit, lambda port: reporter.result({"port": port}))
         return 0
-    from vesselseg_web.server import serve
+    from vesselseg_web.hosting.server import serve
 
     def ready(address: str) -> None:
         reporter.result({"address": address}, f"Open {address} in a browser; Ctrl-C ends the server.")

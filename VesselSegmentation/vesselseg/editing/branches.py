@@ -13,7 +13,7 @@ from vesselseg.editing.pieces import SNAP_MM
 from vesselseg.editing.vessel_graph import VesselGraph, vessel_graph
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.thinning import Indices
+from vesselseg.morphology.thinning import Indices
 
 
 def remove_branch(

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from vesselseg.editing.edit import Box, Edit, Mask, edit_of
 from vesselseg.editing.picking import Point, box_of_voxels, check_grids, connected_voxels, nearest_voxel
-from vesselseg.error_components import ErrorComponent
-from vesselseg.error_kinds import ErrorKind
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.review.error_components import ErrorComponent
+from vesselseg.review.error_kinds import ErrorKind
 
 #: How far from a click its error may be.
 SNAP_MM = 3.0
@@ -29,7 +29,7 @@ def component_mask(errors: NDArray[Any], geometry: Geometry, component: ErrorCom
     geometry : Geometry
         Its grid.
     component : ErrorComponent
-        As `vesselseg.error_components.error_components` lists it.
+        As `vesselseg.review.error_components.error_components` lists it.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.geometry import Geometry
-from vesselseg.thinning import Indices, neighbour_steps, neighbours, thin
+from vesselseg.morphology.thinning import Indices, neighbour_steps, neighbours, thin
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
@@ -26,7 +26,7 @@ class VesselGraph:
     voxels : ndarray of int, shape (N, 3)
         Of the piece, (k, j, i).
     around : ndarray of int, shape (N, 26)
-        Their neighbours, as `vesselseg.thinning.neighbours` lists them.
+        Their neighbours, as `vesselseg.morphology.thinning.neighbours` lists them.
     spacing : ndarray, shape (3,)
         Along z, y, x, in mm.
     on_skeleton : ndarray of int, shape (M,)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines import bfloat16
 from vesselseg.engines.graphs import Weights, level_channels
 from vesselseg.engines.interface import (
     CPU_BYTES,
@@ -22,6 +21,7 @@ from vesselseg.engines.interface import (
     Traits,
     tells_of_short_memory,
 )
+from vesselseg.models import bfloat16
 
 #: Share of the numbers that torch holds which OpenVINO holds: it joins activations and additions to the convolutions.
 _HELD = 0.5

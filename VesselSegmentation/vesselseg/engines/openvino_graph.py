@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from openvino import Model, opset13
 
-from vesselseg.engines import bfloat16
 from vesselseg.engines.graphs import Weights, build_graph, build_level, graph_traits, level_channels
 from vesselseg.engines.interface import Traits
 from vesselseg.engines.upsampling import phases, upsampling_weight
 from vesselseg.errors import VesselSegError
+from vesselseg.models import bfloat16
 
 FloatArray = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ def openvino_model(
     architecture, options, weights
         See `vesselseg.engines.graphs.build_graph`.
     for_bfloat16 : bool
-        Whether it takes the scan split and has rounded weights, see `vesselseg.engines.bfloat16`.
+        Whether it takes the scan split and has rounded weights, see `vesselseg.models.bfloat16`.
     ranges : dict of float, optional
         The largest values of the features of those convolutions that are to be computed in 8 bits, by the names that
         `observing_model` gives; larger values are cut off.

@@ -156,7 +156,7 @@ def _for_bfloat16(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Round the kernels that are computed as they are stored, and whose input is not split for bfloat16."""
     import torch
 
-    from vesselseg.engines.bfloat16 import rounded_weight
+    from vesselseg.models.bfloat16 import rounded_weight
 
     if any(name.endswith("running_var") for name in state):
         return state  # kernels are multiplied with the gains of the normalisation before they are rounded

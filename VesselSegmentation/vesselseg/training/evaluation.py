@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.brain_mask import dilated
-from vesselseg.centreline import centreline
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.morphology.centreline import centreline
 from vesselseg.postprocessing import pieces
 from vesselseg.synthesis.background import find_sinuses, local_contrast
 from vesselseg.volume import Volume
@@ -51,7 +51,7 @@ def judge_on_real_scan(scan: Volume, found: Volume, reference: Volume, brain: Vo
     if not all(geometry.same_grid(other.geometry) for other in (found, reference, brain)):
         raise VesselSegError("the images do not lie on one grid", "resample them to that of the scan")
     mask = brain.array > 0
-    # As `vesselseg.judging.region_of` does it: those who pick their threshold on the truth pick it there.
+    # As `vesselseg.model_checks.judging.region_of` does it: those who pick their threshold on the truth pick it there.
     region = dilated(brain, BRAIN_MARGIN_MM).array > 0
     wanted, got = (reference.array > 0) & region, (found.array > 0) & region
     sinuses = find_sinuses((reference.array > 0).astype(np.float32), mask, geometry)

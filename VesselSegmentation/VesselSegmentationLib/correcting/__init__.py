@@ -1,0 +1,1 @@
+"""Tools that edit a segmentation, their one history, log and copies against crashes."""

@@ -1,0 +1,56 @@
+"""What an edit would do, shown in slices and in 3D before it is done. Not saved with the scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vesselseg.editing import Edit
+from vesselseg.geometry import Geometry
+from VesselSegmentationLib.scene.temporary_segmentation import TemporarySegmentation
+from VesselSegmentationLib.scene.view_navigation import MARK_COLOR
+
+#: Cyan and magenta: no kind of error has them in any palette, nor has the mark of the chosen one.
+_ADDED, _REMOVED = ("To add", (0.1, 1.0, 1.0)), ("To remove", (1.0, 0.1, 1.0))
+#: What stays as it is has that mark.
+_KEPT = ("To keep", MARK_COLOR)
+
+
+class EditPreview(TemporarySegmentation):
+    """A segmentation node with two segments, one for what would be added and one for what would be removed.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+    """
+
+    def __init__(self, scene: Any) -> None:
+        super().__init__(scene, "Preview of an edit")
+
+    def show(
+        self, edit: Edit, geometry: Geometry, volume_node: Any, *, three_d: bool = True, kept: bool = False
+    ) -> None:
+        """Show an edit in place of what was shown.
+
+        Parameters
+        ----------
+        edit : Edit
+        geometry : Geometry
+            Grid of the whole label, in the coordinates of `volume_node`.
+        volume_node : vtkMRMLScalarVolumeNode
+            The scan; the preview goes under its transform.
+        three_d : bool
+            Whether it is shown in 3D, too.
+        kept : bool
+            Whether the edit is only about these voxels, and would leave them as they are.
+        """
+        self.remove()
+        if edit.is_empty:
+            return
+        self.make(volume_node)
+        first = tuple(part.start for part in edit.box[::-1])
+        shown = [(_KEPT, edit.added | edit.removed)] if kept else [(_ADDED, edit.added), (_REMOVED, edit.removed)]
+        for (name, color), mask in shown:
+            if mask.any():
+                self.add_segment(name, color, mask, geometry.ijk_to_ras(), first)
+        if three_d:
+            self.show_surface(smoothly_shaded=False)  # a click may be about a whole tree

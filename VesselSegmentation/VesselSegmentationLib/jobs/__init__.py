@@ -1,0 +1,1 @@
+"""The command line in a worker process, and what is common to the jobs that use it."""

@@ -1,0 +1,180 @@
+"""Work that a worker process does, as front ends see it: state, progress, log, and one clear error."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.jobs.worker import PythonCommand, Worker
+
+#: States of a job; it begins with the first and ends in one of the others.
+RUNNING, DONE, CANCELLED, FAILED = "running", "done", "cancelled", "failed"
+
+_CANCELLED_STATUS = 130
+_POLL_SECONDS = 0.05
+
+
+class WorkerJob:
+    """A command that runs in a worker process.
+
+    A front end calls `poll` from a timer, about ten times a second, and shows the attributes; a script calls `wait`.
+    Subclasses say what to do with the result.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        For ``python -m vesselseg``.
+    folder : path-like, optional
+        A private folder with the input; it is removed when the job has ended.
+    python : PythonCommand, optional
+        How to start Python.
+
+    Attributes
+    ----------
+    state : str
+        "running", "done", "cancelled" or "failed".
+    percent : float
+        How far the work is, 0 to 100. Never falls.
+    message : str
+        What is being done at present, or how it ended.
+    log : list of str
+        Notices, warnings first of all.
+    error : VesselSegError or None
+        Why it failed.
+
+    Raises
+    ------
+    VesselSegError
+        If the process cannot be started.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        python: PythonCommand | None = None,
+    ) -> None:
+        self.state = RUNNING
+        self.percent = 0.0
+        self.message = "starting"
+        self.log: list[str] = []
+        self.error: VesselSegError | None = None
+        self._result: dict[str, Any] | None = None
+        self._worker_error: VesselSegError | None = None
+        self._worker = Worker([*arguments, "--progress", "json", "--stop-with-stdin"], folder=folder, python=python)
+
+    def poll(self) -> str:
+        """Take in what the worker has reported. Waits for nothing but, once, the reading of the result.
+
+        Returns
+        -------
+        str
+            The state.
+        """
+        if self.state != RUNNING:
+            return self.state
+        reason = self._reason_to_stop()
+        if reason:
+            self._end(CANCELLED, reason)
+            return self.state
+        for event in self._worker.poll():
+            self._take(event)
+        if self._worker.finished:
+            self._take_end()
+        return self.state
+
+    def wait(self, timeout: float | None = None) -> str:
+        """Poll until the job has ended.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Longest wait in seconds; the default is to wait for as long as it takes.
+
+        Returns
+        -------
+        str
+            The state, still "running" if the time did not suffice.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while self.poll() == RUNNING and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+        return self.state
+
+    def cancel(self) -> None:
+        """Stop at once. Has no effect on a job that has ended."""
+        if self.state == RUNNING:
+            self._end(CANCELLED, "cancelled")
+
+    def _reason_to_stop(self) -> str:
+        """Say why the work has become pointless; empty if it has not."""
+        return ""
+
+    def _use_result(self, result: dict[str, Any]) -> None:
+        """Do what is to be done with the result, once. May raise `VesselSegError`."""
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        text = str(event.get("message", ""))
+        if kind == "progress":
+            percent = event.get("percent")
+            if isinstance(percent, (int, float)) and math.isfinite(percent):
+                self.percent = max(self.percent, min(float(percent), 100.0))
+            self.message = text
+        elif kind == "log":
+            self.log.append(f"warning: {text}" if event.get("level") == "warning" else text)
+        elif kind == "error":
+            self._worker_error = VesselSegError(text, str(event.get("advice", "")))
+        elif kind == "result":
+            self._result = event
+
+    def _take_end(self) -> None:
+        status = self._worker.returncode
+        if status == _CANCELLED_STATUS:
+            self._end(CANCELLED, "cancelled")
+            return
+        try:
+            if self._worker_error is not None:
+                raise self._worker_error
+            if status != 0:
+                raise _crash(status or 0, self._worker.last_error_lines())
+            if self._result is None:
+                raise VesselSegError("the worker ended without a result", "look into the log, and try again")
+            self._use_result(self._result)
+        except VesselSegError as error:
+            self.error = error
+            self._end(FAILED, str(error))
+        except Exception as error:
+            # A mistake of ours: it must end the job all the same, and be seen in full where it happened.
+            self.error = VesselSegError(f"the result could not be taken over: {error}", "report this to the developers")
+            self._end(FAILED, str(self.error))
+            raise
+        else:
+            self.percent = 100.0
+            self._end(DONE, "done")
+
+    def _end(self, state: str, message: str) -> None:
+        self.state = state
+        self.message = message
+        self._worker.close()
+
+
+def _crash(status: int, last_lines: list[str]) -> VesselSegError:
+    said = "\n".join(last_lines) or "it wrote nothing to standard error"
+    if status < 0:
+        advice = "try again; if it happens again, choose another device"
+        out_of_memory = ""
+        if sys.platform != "win32" and -status == signal.SIGKILL:
+            out_of_memory = " (out of memory?)"
+            advice = "close other programs, or run it on a machine with more memory"
+        return VesselSegError(f"the worker was killed by signal {-status}{out_of_memory}\n{said}", advice)
+    # Windows gives an exception's code as an unsigned number; it is known in its hexadecimal form.
+    shown = f"0x{status:08X}" if status > 255 else str(status)
+    return VesselSegError(f"the worker ended unexpectedly (exit status {shown})\n{said}", "see the last lines above")

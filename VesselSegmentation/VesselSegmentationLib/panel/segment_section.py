@@ -1,0 +1,231 @@
+"""The section "Segment" of 3D Slicer's panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
+from VesselSegmentationLib.panel.panel_section import PanelSection, allow, show_choice
+
+_POLL_MILLISECONDS = 100
+
+
+class SegmentSection(PanelSection):
+    """Model, device and brain mask; start, progress and end of a segmentation.
+
+    Parameters
+    ----------
+    ui : object
+        The panel's widgets by name.
+    logic : VesselSegmentationLogic
+    changed : callable
+        Called without arguments when a segmentation has started or ended.
+    segmented : callable
+        Called with a job that is done, before `changed`.
+    """
+
+    def __init__(self, ui: Any, logic: Any, changed: Callable[[], None], segmented: Callable[[Any], None]) -> None:
+        super().__init__(ui, logic)
+        self._changed, self._segmented = changed, segmented
+        self._job: Any = None
+        self._starting = False
+        self._device_query: Any = None
+        self._logged_lines = 0
+        self._models: dict[str, str] = {}
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_POLL_MILLISECONDS)
+        self._timer.connect("timeout()", self.poll)
+        ui.deviceComboBox.connect("activated(int)", self._choose_device)
+        ui.brainMaskSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._choose_brain_mask)
+        ui.advancedGroupBox.connect("toggled(bool)", self._on_advanced)
+        ui.segmentButton.connect("clicked(bool)", self.start)
+        ui.cancelButton.connect("clicked(bool)", self.cancel)
+        self._show_devices([])
+
+    @property
+    def running(self) -> bool:
+        """Whether a segmentation runs."""
+        return self._job is not None
+
+    def fill_models(self) -> None:
+        """List the models that are there now."""
+        combo_box = self.ui.modelComboBox
+        combo_box.clear()
+        self._models = {manifest.name: manifest.title for manifest in self.logic.models()}
+        for name, title in self._models.items():
+            combo_box.addItem(name, name)
+            combo_box.setItemData(combo_box.count - 1, title, qt.Qt.ToolTipRole)
+
+    def update(self, running: bool) -> None:
+        """Bring the widgets up to date."""
+        ui, parameters = self.ui, self.parameters
+        show_choice(ui.modelComboBox, parameters.model, _("{name} (not installed here)"))
+        ui.modelComboBox.toolTip = self._models.get(parameters.model, "")
+        show_choice(ui.deviceComboBox, parameters.device, _("{name} (not seen on this machine)"))
+        ui.brainMaskSelector.setCurrentNode(parameters.brainMaskNode)
+        from_node = self.logic.needsMaskNode(parameters.brainMask)
+        ui.brainMaskSelector.enabled = from_node
+        ui.brainMaskNodeLabel.enabled = from_node
+        reason = _("The segmentation is being started.") if self._starting else self._obstacle(running)
+        allow(ui.segmentButton, reason, _("Find the vessels of the scan."))
+        allow(ui.cancelButton, "" if running else _("Nothing is running."), _("Stop the segmentation."))
+        if not running:
+            ui.statusLabel.text = self._last_run() or _("Not segmented yet.")
+
+    def start(self) -> None:
+        """Start the segmentation; ask before packages are installed and before edited vessels are replaced."""
+        if self._starting or self.running:
+            return
+        self._starting = True
+        try:
+            self.update(False)
+            self._start()
+        finally:
+            self._starting = False
+            self._changed()
+
+    def _start(self) -> None:
+        failed = _("The segmentation could not be started.")
+        with slicer.util.tryWithErrorDisplay(failed):
+            self.logic.ensureRequirements()
+            # The panel was alive while packages were installed: nothing need be as it was.
+            if self.parameters is None or self._obstacle(False) or not self.may_replace_vessels():
+                return
+        with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
+            recommended = self.logic.madeByAnotherModel(self.parameters)
+            self._job = self.logic.startSegmentation(self.parameters, recommended=recommended)
+        self.ui.logTextEdit.clear()
+        self._logged_lines = 0
+        self.ui.progressBar.value = 0
+        self._timer.start()
+
+    def _obstacle(self, running: bool) -> str:
+        """Return why the scan cannot be segmented; empty if it can."""
+        parameters = self.parameters
+        if running:
+            return _("The scan is being segmented. Press Cancel to stop.")
+        if not self._models:
+            return _("No model is installed: install the extension again.")
+        if parameters.model not in self._models:
+            return _("The model '{name}' is not installed here: choose another one.").format(name=parameters.model)
+        if parameters.inputVolume is None:
+            return _("Load a TOF scan and choose it above.")
+        if self.logic.needsMaskNode(parameters.brainMask) and parameters.brainMaskNode is None:
+            return _("Choose the brain mask under Advanced.")
+        return ""
+
+    def cancel(self) -> None:
+        """Stop the segmentation at once; nothing in the scene has changed."""
+        if self._job is not None:
+            self._job.cancel()
+            self.poll()
+
+    def let_go(self) -> None:
+        """Stop the segmentation: it would write into a scene that is gone."""
+        self.cancel()
+
+    def close(self) -> None:
+        """Stop what runs."""
+        self._timer.stop()
+        for job in (self._job, self._device_query):
+            if job is not None:
+                job.cancel()
+        self._job = self._device_query = None
+
+    def poll(self) -> None:
+        """Show how far the work in other processes is."""
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The result could not be taken over.")):
+                self._poll_device_query()
+                self._poll_job()
+        finally:
+            if self._job is None and self._device_query is None:
+                self._timer.stop()
+
+    def _poll_job(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        try:
+            state = job.poll()
+            self._show_progress(job)
+            if state == DONE:
+                self._segmented(job)
+        finally:
+            # Also where it raises: the buttons must not stay as they are while something runs.
+            if job.state != RUNNING:
+                self._job = None
+                self._changed()
+        if state == DONE and job.segmentation_node is not self.parameters.outputSegmentation:
+            text = _("Done: the vessels of '{scan}' are found. Choose that scan to see them.")
+            self.ui.statusLabel.text = text.format(scan=job.volume_node.GetName())
+        elif state == CANCELLED:
+            self.ui.statusLabel.text = _("Stopped: {reason}.").format(reason=job.message)
+        elif state == FAILED:
+            self._show_failure(job.error)
+
+    def _show_progress(self, job: Any) -> None:
+        for line in job.log[self._logged_lines :]:
+            self.ui.logTextEdit.appendPlainText(line)
+        self._logged_lines = len(job.log)
+        self.ui.progressBar.value = 0 if job.state in (CANCELLED, FAILED) else int(job.percent)
+        self.ui.statusLabel.text = job.message
+        if job.state != RUNNING:
+            self.ui.logTextEdit.appendPlainText(job.message)
+
+    def _show_failure(self, error: Any) -> None:
+        what, _newline, details = error.message.partition("\n")
+        self.ui.statusLabel.text = _("Failed: {error}.").format(error=what)
+        text = _("The segmentation failed: {error}.\n\nWhat to do: {advice}.").format(error=what, advice=error.advice)
+        slicer.util.errorDisplay(text, detailedText=details or "\n".join([what, error.advice]))
+
+    def _last_run(self) -> str:
+        """Return model, device, precision and seconds of the run that made the vessels; empty if none did."""
+        run = self.logic.runSummary(self.parameters.outputSegmentation)
+        if not run:
+            return ""
+        text = _("{model}, {device} ({device_name}), {engine} {precision}, {seconds:.1f} s").format(**run)
+        return "; ".join([text, *run.get("notes", [])])
+
+    def _choose_device(self, index: int) -> None:
+        self.parameters.device = self.ui.deviceComboBox.itemData(index)
+
+    def _choose_brain_mask(self, node: Any) -> None:
+        if self.parameters is not None:
+            self.parameters.brainMaskNode = node
+
+    def _on_advanced(self, shown: bool) -> None:
+        # Asked for only now: it takes a process, which imports torch where there may be a GPU.
+        if shown and self._device_query is None and self.ui.deviceComboBox.findData("cpu") < 0:
+            with slicer.util.tryWithErrorDisplay(_("The devices could not be listed.")):
+                self._device_query = self.logic.startDeviceQuery()
+                self._timer.start()
+
+    def _poll_device_query(self) -> None:
+        query = self._device_query
+        if query is None or query.poll() == RUNNING:
+            return
+        self._device_query = None
+        if query.state == DONE:
+            self._show_devices(query.devices)
+        else:
+            tool_tip = _("The devices could not be listed; automatic works all the same: {reason}.")
+            self.ui.deviceComboBox.toolTip = tool_tip.format(reason=query.message)
+
+    def _show_devices(self, devices: list[dict[str, Any]]) -> None:
+        combo_box = self.ui.deviceComboBox
+        combo_box.clear()
+        combo_box.addItem(_("Automatic (the fastest)"), "auto")
+        for device in devices:
+            text = _("{name}: {product}, {memory:.0f} GiB").format(
+                name=device["name"], product=device.get("label", ""), memory=device.get("memory_bytes", 0) / 2**30
+            )
+            combo_box.addItem(text, device["name"])
+            combo_box.setItemData(combo_box.count - 1, text, qt.Qt.ToolTipRole)  # the panel may be narrow
+        if self.parameters is not None:
+            show_choice(combo_box, self.parameters.device, _("{name} (not seen on this machine)"))

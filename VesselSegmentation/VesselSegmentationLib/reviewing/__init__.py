@@ -1,0 +1,1 @@
+"""Comparison with a reference: error map, list of its errors, metrics."""

@@ -1,0 +1,79 @@
+"""Analysis of the threshold in a worker process: the views stay alive meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vesselseg.errors import VesselSegError
+from vesselseg.review.threshold_analysis import ThresholdAnalysis, read_analysis_json
+from vesselseg.volume import Volume
+from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
+from VesselSegmentationLib.jobs.worker_job import WorkerJob
+
+if TYPE_CHECKING:
+    from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
+
+
+class ThresholdJob(WorkerJob):
+    """Measure a probability against a reference at all thresholds, as ``vesselseg thresholds`` does.
+
+    Parameters
+    ----------
+    probability, reference : Volume
+        On the same grid.
+    mask : Volume, optional
+        On the same grid; only voxels inside it count.
+    python : PythonCommand, optional
+        How to start Python.
+
+    Attributes
+    ----------
+    analysis : ThresholdAnalysis or None
+        None until the job is done.
+
+    Raises
+    ------
+    VesselSegError
+        If the worker cannot be started.
+    """
+
+    def __init__(
+        self,
+        probability: Volume,
+        reference: Volume,
+        mask: Volume | None = None,
+        *,
+        python: PythonCommand | None = None,
+    ) -> None:
+        from vesselseg.image_io import write_volume
+
+        self.analysis: ThresholdAnalysis | None = None
+        with folder_to_hand_over() as folder:
+            self._output = folder / "thresholds.json"
+            volumes = {"probability": probability, "reference": reference, "mask": mask}
+            paths = {name: folder / f"{name}.nii" for name in volumes}
+            arguments = ["thresholds", str(paths["probability"]), str(paths["reference"])]
+            arguments += ["--json", str(self._output), "--overlap-only"]
+            if mask is not None:
+                arguments += ["--mask", str(paths["mask"])]
+            for name, volume in volumes.items():
+                if volume is not None:
+                    write_volume(volume, paths[name], compress=False)
+            super().__init__(arguments, folder=folder, python=python)
+
+    def _use_result(self, result: dict[str, Any]) -> None:
+        self.analysis = read_analysis_json(self._output.read_text(encoding="utf-8"))
+
+
+def start_threshold_analysis(review: ReviewLogic) -> ThresholdJob:
+    """Start what `ReviewLogic.analyse_thresholds` does, in a worker process; returns at once.
+
+    Raises
+    ------
+    VesselSegError
+        If nothing is compared, there is no probability, or the worker cannot be started.
+    """
+    probability = review.probability()
+    if review.error_map is None or probability is None:
+        raise VesselSegError("there is no probability to analyse", "compare vessels that were segmented here")
+    return ThresholdJob(probability, review.error_map.labels()[1], review.mask(), python=review.python)

@@ -1,0 +1,1 @@
+"""From a scan node to the nodes of its vessels and their probability."""

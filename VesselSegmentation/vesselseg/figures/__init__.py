@@ -1,0 +1,1 @@
+"""Pictures of error maps, surfaces and curves."""

@@ -1,0 +1,1 @@
+"""Files of single formats: NIfTI, DICOM, MetaImage; `vesselseg.image_io` chooses among them."""

@@ -1,0 +1,1 @@
+"""Shapes of labels: centrelines, calibre, pieces."""

@@ -1,0 +1,1 @@
+"""From a scan to the probability of a model: preparation, windows, first result early."""

@@ -1,0 +1,1 @@
+"""Tables of metrics, and reports as HTML and PDF."""

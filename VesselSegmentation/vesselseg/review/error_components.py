@@ -1,0 +1,365 @@
+"""The list of connected errors that a reader walks through."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
+from vesselseg.morphology.thinning import neighbour_steps, neighbours, thin
+from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, Wording
+from vesselseg.volume import Volume
+
+#: First and last voxel of a box along i, j, k, both included.
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+_ID_PREFIX = {ErrorKind.FALSE_POSITIVE: "FP", ErrorKind.FALSE_NEGATIVE: "FN"}
+#: Of the voxels of a boundary piece, the share that may lie deeper than one voxel: a bump does not make an error.
+_BUMP_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class ErrorComponent:
+    """One connected piece (26-connected) of an error.
+
+    Parameters
+    ----------
+    component_id : str
+        Kind and first voxel (i, j, k), as in ``FN-120-33-7``: the same as long as that piece is not edited, whatever
+        changes elsewhere.
+    kind : ErrorKind
+        False positive or false negative.
+    is_boundary : bool
+        Whether it is no more than a rim one voxel thick along a vessel that both labels have: they agree about the
+        vessel, not about its wall.
+    voxels : int
+        Its size.
+    volume_mm3 : float
+        Its volume.
+    radius_mm : float
+        Largest distance from one of its voxels to the nearest voxel outside it.
+    length_mm : float
+        Length of its skeleton: of the shortest tree that joins the skeleton's 26-neighbours by their distances. 0
+        where the skeleton is a single voxel.
+    affected_mm : float
+        Length of the part of the skeleton that does not run along a vessel which both labels have.
+    boundary_share : float
+        Share of its voxels, in [0, 1], that touch (26-neighbours) a true positive.
+    centre_ras : tuple of float
+        Position of the voxel nearest to its centroid, in mm, RAS: always inside the piece.
+    box : Box
+        First and last voxel along i, j, k.
+    mean_probability : float or None
+        Where a probability map was given, in [0, 1].
+    """
+
+    component_id: str
+    kind: ErrorKind
+    is_boundary: bool
+    voxels: int
+    volume_mm3: float
+    radius_mm: float
+    length_mm: float
+    affected_mm: float
+    boundary_share: float
+    centre_ras: tuple[float, float, float]
+    box: Box
+    mean_probability: float | None = None
+
+
+def error_components(errors: Volume, *, probability: Volume | None = None) -> list[ErrorComponent]:
+    """List the connected pieces (26-connected) of false positives and false negatives.
+
+    Parameters
+    ----------
+    errors : Volume
+        As `vesselseg.review.error_map.error_map` makes it.
+    probability : Volume, optional
+        Probability map on the same grid.
+
+    Returns
+    -------
+    list of ErrorComponent
+        What matters most first: pieces that are no mere boundary, by the length of vessel affected, then by volume.
+    """
+    x, y, z = errors.geometry.size
+    return _sorted(_find(errors, probability, ((0, 0, 0), (x - 1, y - 1, z - 1))))
+
+
+def update_components(
+    components: Iterable[ErrorComponent], errors: Volume, changed: Box, *, probability: Volume | None = None
+) -> list[ErrorComponent]:
+    """Bring a list up to date after an edit, looking only where the edit can have had an effect.
+
+    Parameters
+    ----------
+    components : iterable of ErrorComponent
+        As `error_components` listed them before the edit.
+    errors : Volume
+        The error map after it.
+    changed : Box
+        Holds all voxels of the error map that the edit has changed.
+    probability : Volume, optional
+        As for `error_components`.
+
+    Returns
+    -------
+    list of ErrorComponent
+        The same as `error_components` returns for the whole map.
+    """
+    # A voxel has an influence on its neighbours: they may join a piece, or touch the agreement no more.
+    near = _grown(changed, 1)
+    kept, region = [], near
+    for component in components:
+        if _meet(component.box, near):
+            region = _around(region, component.box)
+        else:
+            kept.append(component)
+    # What begins inside the region and ends outside keeps away from the edit, and was kept.
+    anew = [piece for piece in _find(errors, probability, region) if _meet(piece.box, near)]
+    return _sorted(kept + anew)
+
+
+def components_csv(components: Iterable[ErrorComponent], *, wording: Wording = WITH_REFERENCE) -> str:
+    """Return the list as the text of a CSV file; positions are RAS, in mm."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = "kind voxels volume_mm3 r_mm a_mm s_mm id boundary radius_mm length_mm affected_mm boundary_share"
+    writer.writerow([*columns.split(), "mean_probability"])
+    for c in components:
+        probability = "" if c.mean_probability is None else f"{c.mean_probability:.4f}"
+        writer.writerow(
+            [
+                wording.title(c.kind),
+                c.voxels,
+                f"{c.volume_mm3:.3f}",
+                *(f"{value:.2f}" for value in c.centre_ras),
+                c.component_id,
+                "yes" if c.is_boundary else "no",
+                *(f"{value:.3f}" for value in (c.radius_mm, c.length_mm, c.affected_mm, c.boundary_share)),
+                probability,
+            ]
+        )
+    return text.getvalue()
+
+
+def component_record(component: ErrorComponent, *, wording: Wording = WITH_REFERENCE) -> dict[str, Any]:
+    """Return a component for a JSON file: its attributes, and its kind in words."""
+    return {**dataclasses.asdict(component), "kind": wording.title(component.kind)}
+
+
+def components_json(components: Iterable[ErrorComponent], *, count: int, wording: Wording = WITH_REFERENCE) -> str:
+    """Return the list as the text of a JSON file.
+
+    Parameters
+    ----------
+    components : iterable of ErrorComponent
+    count : int
+        How many there are; more than are listed where only the largest are.
+    wording : Wording
+        What the kinds are called.
+
+    Returns
+    -------
+    str
+        An object with ``count`` and ``components``, each with the attributes of `ErrorComponent`.
+    """
+    records = [component_record(component, wording=wording) for component in components]
+    return json.dumps({"count": count, "components": records}, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_components_json(text: str) -> tuple[list[ErrorComponent], int]:
+    """Return the components of a file that `components_json` wrote, and how many there were.
+
+    Raises
+    ------
+    VesselSegError
+        If it is no such file.
+    """
+    try:
+        stored = json.loads(text)
+        return [_component(record) for record in stored["components"]], int(stored["count"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise VesselSegError("the list of errors cannot be read", "make it anew") from error
+
+
+def _component(record: dict[str, Any]) -> ErrorComponent:
+    kinds = {prefix: kind for kind, prefix in _ID_PREFIX.items()}
+    first, last = (_triple(np.asarray(corner)) for corner in record["box"])
+    r, a, s = (float(value) for value in record["centre_ras"])
+    kind = kinds[record["component_id"].partition("-")[0]]
+    return ErrorComponent(**{**record, "kind": kind, "box": (first, last), "centre_ras": (r, a, s)})
+
+
+def _sorted(components: Iterable[ErrorComponent]) -> list[ErrorComponent]:
+    return sorted(components, key=lambda c: (c.is_boundary, -c.affected_mm, -c.volume_mm3, c.component_id))
+
+
+def _grown(box: Box, margin: int) -> Box:
+    (a, b, c), (d, e, f) = box
+    return (a - margin, b - margin, c - margin), (d + margin, e + margin, f + margin)
+
+
+def _around(one: Box, other: Box) -> Box:
+    low, high = np.minimum(one[0], other[0]), np.maximum(one[1], other[1])
+    return _triple(low), _triple(high)
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return all(a <= d and c <= b for a, b, c, d in zip(one[0], one[1], other[0], other[1]))
+
+
+def _triple(values: NDArray[np.int64]) -> tuple[int, int, int]:
+    i, j, k = (int(value) for value in values)
+    return i, j, k
+
+
+def _find(errors: Volume, probability: Volume | None, region: Box) -> list[ErrorComponent]:
+    """List the pieces inside a box; those that it cuts are listed with the part inside.
+
+    Errors are few among the voxels of a head: everything here works on the list of their indices.
+    """
+    box = tuple(slice(max(low, 0), max(high + 1, 0)) for low, high in zip(region[0][::-1], region[1][::-1]))
+    start = np.array([part.start for part in box])
+    # With a margin of background, every voxel has 26 neighbours; the margin of the box itself is not background.
+    wider = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
+    lost = [(int(part.start == 0), int(part.stop + 1 > size)) for part, size in zip(box, errors.array.shape)]
+    values = np.pad(errors.array[wider], lost)
+    inside = np.zeros(values.shape, bool)
+    inside[1:-1, 1:-1, 1:-1] = values[1:-1, 1:-1, 1:-1] >= ErrorKind.FALSE_POSITIVE
+    flat = np.flatnonzero(inside)
+    if not flat.size:
+        return []
+    points = np.stack(np.unravel_index(flat, values.shape), axis=1)
+    kinds = values.ravel()[flat]
+    around = neighbours(points)
+    # Pieces are of one kind: links between kinds are cut.
+    around[np.append(kinds, 0)[around] != kinds[:, None]] = len(points)
+    pairs = _pairs(around)
+    count, pieces = _pieces(pairs, flat.size)
+    rim = _touching(values == ErrorKind.TRUE_POSITIVE, points)
+    skeleton = thin(points - 1 + start, around)
+    length, affected = _skeleton_lengths(pairs, skeleton, pieces, rim, count, errors.geometry)
+    radius = np.zeros(count)
+    np.maximum.at(radius, pieces, _depths(values, points, kinds, errors.geometry))
+    sizes = np.bincount(pieces, minlength=count)
+    rims = np.bincount(pieces, weights=rim, minlength=count)
+    chances = None
+    if probability is not None:
+        chances = np.bincount(pieces, weights=probability.array[box][tuple((points - 1).T)], minlength=count) / sizes
+    ijk = (points - 1 + start)[:, ::-1]
+    order = np.argsort(pieces, kind="stable")
+    ijk_to_ras = errors.geometry.ijk_to_ras()
+    found = []
+    for number, members in enumerate(np.split(order, np.cumsum(sizes)[:-1])):
+        voxels = ijk[members]
+        centre = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
+        x, y, z = (float(v) for v in ijk_to_ras[:3] @ np.append(centre, 1.0))
+        kind = ErrorKind(int(kinds[members[0]]))
+        i, j, k = voxels[0]
+        found.append(
+            ErrorComponent(
+                component_id=f"{_ID_PREFIX[kind]}-{i}-{j}-{k}",
+                kind=kind,
+                is_boundary=bool(affected[number] == 0 and sizes[number] - rims[number] <= _BUMP_SHARE * sizes[number]),
+                voxels=int(sizes[number]),
+                volume_mm3=float(sizes[number] * errors.geometry.voxel_volume),
+                radius_mm=_micrometres(radius[number]),
+                length_mm=_micrometres(length[number]),
+                affected_mm=_micrometres(affected[number]),
+                boundary_share=float(rims[number] / sizes[number]),
+                centre_ras=(x, y, z),
+                box=(_triple(voxels.min(axis=0)), _triple(voxels.max(axis=0))),
+                mean_probability=None if chances is None else float(chances[number]),
+            )
+        )
+    return found
+
+
+def _micrometres(value: float) -> float:
+    """Round a length in mm, so that it is the same however it was added up."""
+    return round(float(value), 6)
+
+
+class _Pairs(NamedTuple):
+    """Neighbours, each pair once: their positions in the list, and the number of the step between them."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    step: NDArray[np.int64]
+
+
+def _pairs(around: NDArray[np.signedinteger]) -> _Pairs:
+    first, column = np.nonzero(around[:, 13:] < len(around))
+    return _Pairs(first, around[first, column + 13].astype(np.int64), column + 13)
+
+
+def _pieces(pairs: _Pairs, count: int) -> tuple[int, NDArray[np.int32]]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(pairs.first.size, bool), (pairs.first, pairs.second)), shape=(count, count))
+    return connected_components(graph, directed=False)
+
+
+def _touching(mask: NDArray[np.bool_], points: NDArray[np.int64]) -> NDArray[np.bool_]:
+    touching = np.zeros(len(points), bool)
+    for step in neighbour_steps():
+        touching |= mask[tuple((points + step).T)]
+    return touching
+
+
+def _depths(
+    values: NDArray[np.uint8], points: NDArray[np.int64], kinds: NDArray[np.uint8], geometry: Geometry
+) -> NDArray[np.float64]:
+    """Distance from every voxel of an error to the nearest voxel that is not of its kind."""
+    from scipy.spatial import cKDTree
+
+    spacing = np.asarray(geometry.spacing_zyx)
+    depths = np.zeros(len(points))
+    for kind in (ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE):
+        chosen = np.flatnonzero(kinds == kind)
+        if not chosen.size:
+            continue
+        # The nearest voxel outside is always a 6-neighbour of the kind.
+        steps = [step for step in neighbour_steps() if np.abs(step).sum() == 1]
+        around = np.concatenate([points[chosen] + step for step in steps])
+        outside = around[values[tuple(around.T)] != kind]
+        outside = np.stack(np.unravel_index(np.unique(np.ravel_multi_index(outside.T, values.shape)), values.shape), 1)
+        tree = cKDTree(outside * spacing, balanced_tree=False, compact_nodes=False)
+        depths[chosen] = tree.query(points[chosen] * spacing)[0]
+    return depths
+
+
+def _skeleton_lengths(
+    pairs: _Pairs,
+    skeleton: NDArray[np.bool_],
+    pieces: NDArray[np.int32],
+    rim: NDArray[np.bool_],
+    count: int,
+    geometry: Geometry,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Length of the skeleton of every piece, and of the part of it that is off the boundary."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    chosen = skeleton[pairs.first] & skeleton[pairs.second]
+    first, second = pairs.first[chosen], pairs.second[chosen]
+    distances = np.linalg.norm(neighbour_steps() * np.asarray(geometry.spacing_zyx), axis=1)
+    # Among equal steps those off the boundary go first: what the tree holds must not hang on their order.
+    weights = distances[pairs.step[chosen]] * np.where(rim[first] & rim[second], 1 + 1e-9, 1)
+    graph = coo_array((weights, (first, second)), shape=(len(skeleton), len(skeleton)))
+    tree = minimum_spanning_tree(graph.tocsr()).tocoo()
+    owner, off = pieces[tree.row], ~(rim[tree.row] & rim[tree.col])
+    length = np.bincount(owner, weights=tree.data, minlength=count).astype(np.float64)
+    affected = np.bincount(owner, weights=tree.data * off, minlength=count).astype(np.float64)
+    return length, affected

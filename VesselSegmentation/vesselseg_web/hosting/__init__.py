@@ -1,0 +1,1 @@
+"""Visitors and their processes: one port, access, what each process may do."""

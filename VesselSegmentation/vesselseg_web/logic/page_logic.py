@@ -1,0 +1,132 @@
+"""Status, errors and layout of the page; what every other logic of the page stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trame_slicer.app.logic.base_logic import BaseLogic
+
+from vesselseg.errors import VesselSegError
+from vesselseg_web.logic.states import PageState
+
+if TYPE_CHECKING:
+    from vesselseg_web.viewing.views import Views
+    from vesselseg_web.workspace.case import Case
+
+logger = logging.getLogger("vesselseg")
+
+T = TypeVar("T")
+
+#: How long to wait at most until what has changed is on its way to the browser.
+_SHOW_SECONDS = 1.0
+
+
+class PageLogic(BaseLogic[PageState]):
+    """Says what happens, and makes one clear line of what goes wrong.
+
+    Parameters
+    ----------
+    server : Server
+    application : SlicerApp
+    views : Views
+    """
+
+    def __init__(self, server: Any, application: Any, views: Views) -> None:
+        super().__init__(server, application, PageState)
+        self.data.layouts = views.layouts
+        self.data.layout = views.layout
+        self.bind_changes({self.name.layout: views.set_layout})
+        server.trigger("vesselseg_tab")(self.count_tab)
+
+    def count_tab(self) -> int:
+        """Count a tab in which the page was opened, and return its number: only the last one can be used."""
+        self.data.tabs += 1
+        return self.data.tabs
+
+    def say(self, text: str) -> None:
+        """Show what was done."""
+        self.data.status = text
+
+    def show_error(self, error: VesselSegError) -> None:
+        """Show what went wrong."""
+        self.data.error = sentence(error)
+
+    @contextlib.contextmanager
+    def reporting(self, *, keep: bool = False) -> Iterator[None]:
+        """Do something; what goes wrong ends it, and is shown as one line.
+
+        Parameters
+        ----------
+        keep : bool
+            Whether what is shown of an earlier error stays: it was not the user who asked for this.
+        """
+        if not keep:
+            self.data.error = ""
+        try:
+            yield
+        except VesselSegError as error:
+            self.show_error(error)
+        except MemoryError:
+            self.data.error = "The memory of the server does not suffice. Take a smaller scan."
+        except Exception:
+            # A mistake of ours: the page lives on, and the log has it in full.
+            logger.exception("an action of the page failed")
+            self.data.error = "Something went wrong inside the program. Its log says what; please report it."
+
+    @contextlib.asynccontextmanager
+    async def busy(self, what: str) -> AsyncIterator[None]:
+        """Show that something is being done that keeps this process busy; else as `reporting`."""
+        self.data.busy = what
+        await self.show_now()
+        try:
+            with self.reporting():
+                yield
+        finally:
+            self.data.busy = ""
+            await self.show_now()
+
+    async def show_now(self) -> None:
+        """Send what has changed to the browser, and wait until it is on its way.
+
+        Not to be awaited in the answer to a message of the browser, which itself would have to be finished first: a
+        signal that is emitted without waiting starts a task of its own.
+        """
+        self.state.flush()
+        if self.server.running:
+            # Not for ever: to a slow browser there is always something on its way.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.server.network_completion, _SHOW_SECONDS)
+
+
+class SectionLogic(BaseLogic[T]):
+    """What answers to one section of the page.
+
+    Parameters
+    ----------
+    page : PageLogic
+    case : Case
+    state_type : type
+        Of `states`.
+    """
+
+    def __init__(self, page: PageLogic, case: Case, state_type: type[T]) -> None:
+        super().__init__(page.server, page._slicer_app, state_type)
+        self.page = page
+        self.case = case
+
+    def poll(self) -> None:
+        """Take what workers have done meanwhile. Called some times a second; must not wait."""
+
+    def stop(self) -> None:
+        """Stop what runs: nobody is there any more who would want it."""
+
+
+def sentence(error: VesselSegError) -> str:
+    """Return an error in whole sentences, on one line; what a crashed worker has said is for the log."""
+    what = error.message.partition("\n")[0]
+    parts = (" ".join(part.split()) for part in (what, error.advice))
+    return " ".join(f"{part[:1].upper()}{part[1:].rstrip('.')}." for part in parts if part)

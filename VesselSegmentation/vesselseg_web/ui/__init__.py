@@ -1,0 +1,1 @@
+"""What the page shows; draws the states and calls the logics."""

@@ -1,0 +1,1 @@
+"""What one visitor works on: the case, its scene, saved sessions."""
