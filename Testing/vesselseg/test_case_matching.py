@@ -146,7 +146,10 @@ def test_evaluate_goes_on_after_a_case_that_cannot_be_read(
     assert values["mean"] == values["cases"][subject]
     assert list(values["errors"]) == [unreadable]
     assert "is empty" in values["errors"][unreadable]
-    assert [line["case"] for line in csv.DictReader((out / "m.csv").open())] == [subject, "mean"]
+    lines = {line["case"]: line["dice"] for line in csv.DictReader((out / "m.csv").open())}
+    assert list(lines) == ["s0", "s1", "mean"]
+    assert lines[unreadable] == ""
+    assert lines[subject] == lines["mean"] != ""
     shown, said = capsys.readouterr()
     assert [line.split()[0] for line in shown.splitlines()] == ["case", subject, "mean", f"{unreadable}:"]
     assert f"(1 of 2 cases could not be compared: {unreadable};" in said.splitlines()[-1]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -164,10 +166,61 @@ def test_mask_limits_what_counts(pair: tuple[Volume, Volume]) -> None:
     mask = np.zeros(GEOMETRY.shape, np.uint8)
     mask[:, :, :20] = 1
     limited = evaluate(*pair, mask=Volume(mask, GEOMETRY))
-    cut = [Volume(v.array * mask, GEOMETRY) for v in pair]
-    assert limited == pytest.approx(evaluate(*cut), nan_ok=True)
+    cut = evaluate(*(Volume(v.array * mask, GEOMETRY) for v in pair))
+    # A vessel that the mask cuts stays as thick as it is, see below.
+    calibres = ("sensitivity_small", "sensitivity_medium", "sensitivity_large")
+    limited, cut = ({k: v for k, v in values.items() if k not in calibres} for values in (limited, cut))
+    assert limited == pytest.approx(cut, nan_ok=True)
     with pytest.raises(VesselSegError, match="mask is empty"):
         evaluate(*pair, mask=Volume(0 * mask, GEOMETRY))
+
+
+def tube(radius: float, *, at: tuple[int, int]) -> np.ndarray:
+    """A straight vessel along the first axis of a grid of (16, 40, 40) voxels."""
+    _, y, x = np.indices((16, 40, 40))
+    return (y - at[0]) ** 2 + (x - at[1]) ** 2 <= radius**2
+
+
+def label(array: np.ndarray) -> Volume:
+    return Volume(array.astype(np.uint8), Geometry((40, 40, 16), (0.5, 0.5, 0.5)))
+
+
+def test_a_mask_does_not_make_vessels_thin() -> None:
+    vessel = label(tube(5, at=(20, 20)))
+    mask = label(np.indices((16, 40, 40))[1] >= 18)  # its face runs along the vessel
+    whole, inside = evaluate(vessel, vessel), evaluate(vessel, vessel, mask=mask)
+    for values in (whole, inside):
+        assert math.isnan(values["sensitivity_small"])
+        assert values["sensitivity_large"] == 1
+    lost = evaluate(label(np.zeros((16, 40, 40))), vessel, mask=mask)
+    assert lost["sensitivity_large"] == 0
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 1.5, 2, 2.5])
+def test_nothing_is_counted_where_the_reference_is_unsure(drawn: float) -> None:
+    """However thick the segmentation draws a vessel that the reference is unsure about."""
+    sure, unsure = tube(2.5, at=(10, 10)), tube(2, at=(28, 28))
+    found = sure | tube(drawn, at=(28, 28)) if drawn else sure
+    values = evaluate(label(found), label(sure), unsure=label(unsure))
+    rim = int(np.count_nonzero(found & ~sure & ~unsure))
+    assert values["false_positives"] == rim
+    assert values["true_positives"] == np.count_nonzero(sure)
+    assert values["cldice"] == 1
+    assert values["betti0_error"] == 0
+    assert values["hd95_mm"] <= 0.71  # the rim lies beside what may be a vessel
+    if not rim:
+        assert values == pytest.approx(evaluate(label(sure), label(sure)), nan_ok=True)
+
+
+def test_a_missed_vessel_counts_beside_an_unsure_one() -> None:
+    sure, unsure = tube(2.5, at=(10, 10)), tube(2, at=(28, 28))
+    values = evaluate(label(unsure), label(sure), unsure=label(unsure))
+    assert values["dice"] == values["cldice"] == values["precision"] == 0
+    assert values["hd95_mm"] == math.inf
+    empty = evaluate(label(unsure), label(np.zeros_like(sure)), unsure=label(unsure))
+    assert (empty["dice"], empty["cldice"], empty["hd95_mm"]) == (1, 1, 0)
+    with pytest.raises(VesselSegError, match="unsure everywhere inside the mask"):
+        evaluate(label(sure), label(sure), unsure=label(unsure), mask=label(tube(1, at=(28, 28))))
 
 
 @pytest.mark.parametrize("tolerance_mm", [-0.5, float("nan")])

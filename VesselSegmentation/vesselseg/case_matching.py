@@ -51,9 +51,10 @@ def match_cases(segmentations: Path, references: Path, masks: Path | None = None
 
     The subject is the name of a file without its ending and without the words at its end, separated by ``_``, ``-`` or
     ``.``, that tell what an image is (``seg``, ``label``, ``tof``, ...): ``MNI_0656_seg.nii.gz`` belongs to
-    ``MNI_0656_label.nii.gz``. A file in a subfolder belongs to the subject that the subfolder is named after:
-    ``case_001/label.nii.gz``. Files whose last word says that they are something else (``tof``, ``probability``,
-    ``mask``, ...) are passed over.
+    ``MNI_0656_label.nii.gz``. A file in subfolders belongs to the subject that these are named after
+    (``case_001/label.nii.gz``), unless its own name begins with the first's and says more
+    (``sub-01/anat/sub-01_ses-2_label.nii.gz``: ``sub-01_ses-2``). Files whose last word says that they are something
+    else (``tof``, ``probability``, ``mask``, ...) are passed over.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ def match_cases(segmentations: Path, references: Path, masks: Path | None = None
     Returns
     -------
     list of MatchedCase
-        By subject. References without a segmentation are left out, which the log tells.
+        By subject. References without a segmentation are left out, which the log tells, as it does where the names of
+        two files in subfolders differ: ``A/first_seg.nii.gz`` and ``A/second_label.nii.gz``.
 
     Raises
     ------
@@ -84,6 +86,11 @@ def match_cases(segmentations: Path, references: Path, masks: Path | None = None
     left_out = sorted(truth.keys() - found.keys())
     if left_out:
         logger.warning("no segmentation for %s: not in the mean", _listed(left_out))
+    for name in sorted(found):
+        for other in (truth[name], *([masked[name]] if masked else [])):
+            ours, theirs = (_subject_and_word(_stem(path))[0] for path in (found[name], other))
+            if ours and theirs and ours != theirs:
+                logger.warning("%s: %s is compared with %s", name, found[name].name, other.name)
     return [MatchedCase(name, found[name], truth[name], masked[name] if masked else None) for name in sorted(found)]
 
 
@@ -104,7 +111,9 @@ def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
             passed_over.add(word)
             continue
         if path.parent != folder:
-            subject = path.parent.name
+            place = path.parent.relative_to(folder)
+            if not subject.startswith(place.parts[0]):
+                subject = place.as_posix()
         if not subject:
             raise VesselSegError(f"{path} does not tell its subject", "name it like A_label.nii.gz or A/label.nii.gz")
         if subject in result:
@@ -139,8 +148,9 @@ def subject_of(path: Path) -> str:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = [*folder.glob("*"), *folder.glob("*/*")]
-    return sorted(p for p in files if p.name.lower().endswith(_SUFFIXES) and not p.name.startswith(".") and p.is_file())
+    named = (path for path in folder.rglob("*") if path.name.lower().endswith(_SUFFIXES))
+    visible = (path for path in named if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(path for path in visible if path.is_file())
 
 
 def _stem(path: Path) -> str:

@@ -75,13 +75,24 @@ def without(volume: Volume, unsure: Volume | None) -> Volume:
     return volume.with_array(np.where(uncounted, volume.array.dtype.type(0), volume.array))
 
 
-def counted_mask(reference: Volume, unsure: Volume | None, mask: Volume | None) -> Volume | None:
-    """Return the mask inside which a reference can be counted: a given one without the unsure places; None for all."""
-    if unsure is None:
-        return mask
-    if mask is None:
-        return unsure.with_array(1 - unsure.array)
-    return without(on_grid_of(mask, reference, what="the mask"), unsure)
+def counted_places(
+    reference: Volume, mask: Volume | None, unsure: Volume | None
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    """Return where a mask lies and where a reference is sure, both on its grid; None for everywhere.
+
+    Raises
+    ------
+    VesselSegError
+        If there is nothing to count.
+    """
+    inside = None if mask is None else label_on_grid_of(mask, reference, what="the mask")
+    sure = None if unsure is None else ~label_on_grid_of(unsure, reference, what="what is unsure")
+    if inside is not None and not inside.any():
+        raise VesselSegError("the mask is empty", "give another one, or none")
+    if sure is not None and not (sure if inside is None else sure & inside).any():
+        where = "everywhere" if inside is None else "everywhere inside the mask"
+        raise VesselSegError(f"the reference is unsure {where}", "give another one")
+    return inside, sure
 
 
 def label_on_grid_of(

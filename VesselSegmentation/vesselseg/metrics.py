@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.comparison import label_on_grid_of, on_grid_of
+from vesselseg.comparison import counted_places, label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.morphology.calibre import CALIBRE_NAMES, calibre_classes, radii
 from vesselseg.morphology.centreline import centreline
@@ -36,6 +36,7 @@ def evaluate(
     reference: Volume,
     *,
     mask: Volume | None = None,
+    unsure: Volume | None = None,
     nsd_tolerance_mm: float = 0.5,
     radius: Volume | None = None,
     distances: bool = True,
@@ -48,12 +49,17 @@ def evaluate(
         Labels; every voxel other than 0 belongs to them. The segmentation is resampled to the grid of the reference
         where it lies on another one.
     mask : Volume, optional
-        Only voxels inside it count.
+        Only voxels inside it count: both labels are cut by it.
+    unsure : Volume, optional
+        Where the reference says nothing, see `vesselseg.image_io.read_reference`. It is taken to say what the
+        segmentation says there, so that neither is cut, and nothing there is counted: no voxel, no piece of a
+        centreline, no distance from there.
     nsd_tolerance_mm : float
         Tolerance of the normalised surface Dice, in mm; 0 or more.
     radius : Volume, optional
         True radius of the vessels at the voxels of the reference, in mm, where it is known: it decides on the calibre.
-        The default is the distance from the centreline to the nearest voxel outside the reference.
+        The default is the distance from the centreline to the nearest voxel outside the reference, which the mask does
+        not cut for this.
     distances : bool
         Whether distances are measured as well, which takes most of the time; without, ``nsd`` and what is in mm or in
         voxels is left out.
@@ -73,7 +79,7 @@ def evaluate(
     Raises
     ------
     VesselSegError
-        If the images do not overlap in space, the mask is empty, or the tolerance is negative or not a number.
+        If the images do not overlap in space, there is nothing to count, or the tolerance is negative or not a number.
 
     References
     ----------
@@ -91,32 +97,41 @@ def evaluate(
     """
     check_tolerance(nsd_tolerance_mm)
     found, truth = label_on_grid_of(segmentation, reference), reference.array != 0
-    if mask is not None:
-        inside = label_on_grid_of(mask, reference, what="the mask")
-        if not inside.any():
-            raise VesselSegError("the mask is empty", "give another one, or none")
+    inside, sure = counted_places(reference, mask, unsure)
+    if sure is not None:
+        truth = np.where(sure, truth, found)
+    uncut = truth
+    if inside is not None:
         found, truth = found & inside, truth & inside
-    true_radii = None if radius is None else on_grid_of(radius, reference, what="the map of radii").array
     spacing = reference.geometry.spacing_zyx
     voxel_ml = reference.geometry.voxel_volume / 1000
     # Nothing outside the box of both labels has an influence on any of the values.
     box = bounding_box(found | truth)
-    if box is not None:
-        found, truth = np.ascontiguousarray(found[box]), np.ascontiguousarray(truth[box])
-        true_radii = None if true_radii is None else true_radii[box]
-    else:
-        found, truth, true_radii = found[:1, :1, :1], truth[:1, :1, :1], None
-    both, only_found, only_truth = (int(np.count_nonzero(m)) for m in (found & truth, found & ~truth, truth & ~found))
+    if box is None:
+        box = (slice(1), slice(1), slice(1))
+    found, truth = np.ascontiguousarray(found[box]), np.ascontiguousarray(truth[box])
+    sure = None if sure is None else sure[box]
+    counted_found, counted_truth = _counted(found, sure), _counted(truth, sure)
+    both = int(np.count_nonzero(counted_found & counted_truth))
+    # Where the reference is unsure the two never differ.
+    only_found, only_truth = (int(np.count_nonzero(m)) for m in (found & ~truth, truth & ~found))
     values: dict[str, float] = {
         "dice": _ratio(2 * both, 2 * both + only_found + only_truth),
         "precision": _share(both, both + only_found, only_truth == 0),
         "sensitivity": _share(both, both + only_truth, only_found == 0),
     }
     found_pieces, true_pieces = pieces(found), pieces(truth)
-    lines = centreline(found, found_pieces), centreline(truth, true_pieces)
-    values |= _topology(found, truth, lines, spacing, true_radii)
+    lines = _counted(centreline(found, found_pieces), sure), _counted(centreline(truth, true_pieces), sure)
+    values |= _topology(counted_found, counted_truth, lines)
+    if radius is not None:
+        true_radii = on_grid_of(radius, reference, what="the map of radii").array[box][lines[1]].astype(float)
+    elif inside is None:
+        true_radii = radii(truth, lines[1], spacing)
+    else:
+        true_radii = _radii_in(uncut, box, lines[1], spacing)
+    values |= _sensitivity_by_calibre(found, lines[1], true_radii)
     if distances:
-        values |= _distances(found, truth, spacing, nsd_tolerance_mm)
+        values |= _distances(found, truth, sure, spacing, nsd_tolerance_mm)
     values |= {
         "betti0_error": abs(found_pieces[1] - true_pieces[1]),
         "true_positives": both,
@@ -126,6 +141,10 @@ def evaluate(
         "reference_ml": (both + only_truth) * voxel_ml,
     }
     return values
+
+
+def _counted(label: BoolArray, sure: BoolArray | None) -> BoolArray:
+    return label if sure is None else label & sure
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -142,50 +161,66 @@ def _share_on(line: BoolArray, label: BoolArray) -> float:
     return _share(int(np.count_nonzero(line & label)), int(np.count_nonzero(line)), not label.any())
 
 
-def _topology(
-    found: BoolArray,
-    truth: BoolArray,
-    lines: tuple[BoolArray, BoolArray],
-    spacing: tuple[float, float, float],
-    true_radii: NDArray[np.floating] | None,
-) -> dict[str, float]:
-    found_line, true_line = lines
-    precision, sensitivity = _share_on(found_line, truth), _share_on(true_line, found)
-    values = {
+def _topology(found: BoolArray, truth: BoolArray, lines: tuple[BoolArray, BoolArray]) -> dict[str, float]:
+    precision, sensitivity = _share_on(lines[0], truth), _share_on(lines[1], found)
+    return {
         "cldice": 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0,
         "topology_precision": precision,
         "topology_sensitivity": sensitivity,
     }
-    hit = found[true_line]
-    if true_radii is None:
-        calibre = calibre_classes(radii(truth, true_line, spacing))
-    else:
-        calibre = calibre_classes(true_radii[true_line].astype(float))
-    for index, name in enumerate(CALIBRE_NAMES):
-        chosen = hit[calibre == index]
-        values[f"sensitivity_{name}"] = float(chosen.mean()) if chosen.size else math.nan
-    return values
+
+
+def _radii_in(
+    label: BoolArray, box: tuple[slice, ...], line: BoolArray, spacing: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """Return the radii of a label at a line that was found in a box of it."""
+    whole_line = np.zeros(label.shape, bool)
+    whole_line[box] = line
+    around = bounding_box(label)
+    return np.empty(0) if around is None else radii(label[around], whole_line[around], spacing)
+
+
+def _sensitivity_by_calibre(
+    found: BoolArray, true_line: BoolArray, true_radii: NDArray[np.float64]
+) -> dict[str, float]:
+    hit, calibre = found[true_line], calibre_classes(true_radii)
+    chosen = [hit[calibre == index] for index in range(len(CALIBRE_NAMES))]
+    return {
+        f"sensitivity_{name}": float(hits.mean()) if hits.size else math.nan
+        for name, hits in zip(CALIBRE_NAMES, chosen)
+    }
 
 
 def _distances(
-    found: BoolArray, truth: BoolArray, spacing: tuple[float, float, float], tolerance_mm: float
+    found: BoolArray,
+    truth: BoolArray,
+    sure: BoolArray | None,
+    spacing: tuple[float, float, float],
+    tolerance_mm: float,
 ) -> dict[str, float]:
-    if not (found.any() and truth.any()):
-        distance = math.inf if found.any() or truth.any() else 0.0
+    counted = _counted(found, sure), _counted(truth, sure)
+    if not (counted[0].any() and counted[1].any()):
+        distance = math.inf if counted[0].any() or counted[1].any() else 0.0
         in_mm = {"hd95_mm": distance, "assd_mm": distance, "nsd": float(distance == 0), "balanced_avd_mm": distance}
         return in_mm | {"taha_hd95_voxels": distance, "taha_avd_voxels": distance}
     walls = surface(found), surface(truth)
-    return _surface_distances(walls, spacing, tolerance_mm) | _voxel_distances(found, truth, walls, spacing)
+    in_mm = _surface_distances(walls, sure, spacing, tolerance_mm)
+    return in_mm | _voxel_distances(found, truth, int(np.count_nonzero(counted[0] & counted[1])), walls, spacing)
 
 
 def _surface_distances(
-    walls: tuple[Indices, Indices], spacing: tuple[float, float, float], tolerance_mm: float
+    walls: tuple[Indices, Indices],
+    sure: BoolArray | None,
+    spacing: tuple[float, float, float],
+    tolerance_mm: float,
 ) -> dict[str, float]:
-    found_wall, true_wall = walls
-    to_truth, to_found = _nearest(found_wall, true_wall, spacing), _nearest(true_wall, found_wall, spacing)
+    found_wall, true_wall = walls if sure is None else tuple(wall[sure[tuple(wall.T)]] for wall in walls)
+    to_truth, to_found = _nearest(found_wall, walls[1], spacing), _nearest(true_wall, walls[0], spacing)
     every = np.concatenate([to_truth, to_found])
+    if not every.size:  # all walls lie where the reference is unsure
+        return {"hd95_mm": 0.0, "assd_mm": 0.0, "nsd": 1.0}
     return {
-        "hd95_mm": float(max(np.percentile(to_truth, 95), np.percentile(to_found, 95))),
+        "hd95_mm": max(float(np.percentile(each, 95)) for each in (to_truth, to_found) if each.size),
         "assd_mm": float(every.mean()),
         # The allowance is for distances that equal the tolerance but for rounding: NIfTI holds spacings in 32 bits.
         "nsd": float(np.mean(every <= tolerance_mm + 1e-6)),
@@ -193,21 +228,25 @@ def _surface_distances(
 
 
 def _voxel_distances(
-    found: BoolArray, truth: BoolArray, walls: tuple[Indices, Indices], spacing: tuple[float, float, float]
+    found: BoolArray,
+    truth: BoolArray,
+    both: int,
+    walls: tuple[Indices, Indices],
+    spacing: tuple[float, float, float],
 ) -> dict[str, float]:
-    """Distances over all voxels of the labels: the paper's, in voxels, and their balanced mean, in mm."""
+    """Distances over all counted voxels of the labels: the paper's, in voxels, and their balanced mean, in mm."""
     # The voxels that both labels share are at no distance, and the nearest of the other label lies on its surface.
     only_found, only_truth = voxels(found & ~truth), voxels(truth & ~found)
     found_wall, true_wall = walls
     unit = (1.0, 1.0, 1.0)
-    shared = np.zeros(np.count_nonzero(found & truth))
+    shared = np.zeros(both)
     to_truth = np.concatenate([shared, _nearest(only_found, true_wall, unit)])
     to_found = np.concatenate([shared, _nearest(only_truth, found_wall, unit)])
     total_mm = _nearest(only_found, true_wall, spacing).sum() + _nearest(only_truth, found_wall, spacing).sum()
     return {
         "taha_hd95_voxels": float(max(np.percentile(to_truth, 95), np.percentile(to_found, 95))),
         "taha_avd_voxels": float(max(to_truth.mean(), to_found.mean())),
-        "balanced_avd_mm": float(total_mm / (2 * np.count_nonzero(truth))),
+        "balanced_avd_mm": float(total_mm / (2 * (both + len(only_truth)))),
     }
 
 

@@ -157,6 +157,9 @@ class MetricsSection(PanelSection):
         if self._review.error_map is None:
             return
         show_charts(self._review.threshold_charts(analysis))
+        if analysis.best_dice == 0:
+            say(self.ui.bestThresholdLabel, _("No threshold finds a vessel of the reference: is it of this scan?"))
+            return
         text = _("Largest Dice {dice:.3f} at threshold {threshold:.2f}; calibration error above 0.1 {error:.3f}.")
         error = analysis.calibration.vessel_expected_error
         text = text.format(dice=analysis.best_dice, threshold=analysis.best_threshold, error=error)

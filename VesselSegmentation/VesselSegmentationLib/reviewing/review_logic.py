@@ -321,9 +321,13 @@ class ReviewLogic:
         Raises
         ------
         VesselSegError
-            If what is compared is not the segment that was made from the probability.
+            If what is compared is not the segment that was made from the probability, or if no threshold is any good.
         """
         source = self._comparison().sources[0]
+        if analysis.best_dice == 0:
+            raise VesselSegError(
+                "no threshold finds a vessel of the reference", "compare with the reference of this scan"
+            )
         logic = SegmentationLogic(self.scene)
         vessels = logic.vessel_segment_id(source.node) if source.is_segmentation else None
         probability_node = self._present_probability()

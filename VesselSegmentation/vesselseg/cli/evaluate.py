@@ -85,14 +85,18 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     mean = {region: mean_of([of_case[region] for of_case in measured.values()]) for region in names}
     table = CaseTable(
         ("case", "region"),
-        [((c, r), values) for c, of_case in [*measured.items(), (MEAN, mean)] for r, values in of_case.items()],
+        [
+            ((name, region), values.get(region, {}))
+            for name, values in [*((case.subject, measured.get(case.subject, {})) for case in cases), (MEAN, mean)]
+            for region in names
+        ],
     )
     compared = {subject: _values(of_case) for subject, of_case in measured.items()}
     values = json.loads(metrics_json({"cases": compared, "mean": _values(mean)}))
     if errors:
         values["errors"] = {subject: str(error) for subject, error in errors.items()}
     _write(args, json.dumps(values, indent=2) + "\n", table.csv())
-    shown = CaseTable(("case",), [((c,), values) for (c, r), values in table.rows if r == names[0]])
+    shown = CaseTable(("case",), [((c,), values) for (c, r), values in table.rows if values and r == names[0]])
     lines = [shown.text(METRICS if args.all else MAIN_COLUMNS)]
     lines += [f"{subject}: not compared: {error}" for subject, error in errors.items()]
     reporter.result(values, "\n".join(lines))
@@ -103,14 +107,13 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
 
 def _regions(segmentation: Any, reference: Any, mask: Any, tolerance_mm: float) -> dict[str, dict[str, float]]:
     """Return the metrics by region, that of the mask first."""
-    from vesselseg.comparison import counted_mask
     from vesselseg.image_io import read_label, read_reference
     from vesselseg.metrics import evaluate
 
     found, (truth, unsure) = read_label(segmentation), read_reference(reference)
     masks = {"inside mask": read_label(mask)} if mask else {}
     return {
-        name: evaluate(found, truth, mask=counted_mask(truth, unsure, each), nsd_tolerance_mm=tolerance_mm)
+        name: evaluate(found, truth, mask=each, unsure=unsure, nsd_tolerance_mm=tolerance_mm)
         for name, each in {**masks, "whole volume": None}.items()
     }
 

@@ -39,7 +39,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Write a report."""
     import contextlib
 
-    from vesselseg.comparison import without
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.parts import FigureStyle
     from vesselseg.figures.rendering import find_view
@@ -64,11 +63,12 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     reporter.progress(0.0, "reading")
     reference, unsure = read_reference(args.reference)
     report = build_report(
-        without(read_label(args.segmentation), unsure),
+        read_label(args.segmentation),
         reference,
+        unsure=unsure,
         scan=read_volume(args.scan) if args.scan else None,
         mask=read_label(args.mask) if args.mask else None,
-        probability=without(read_volume(args.probability), unsure) if args.probability else None,
+        probability=read_volume(args.probability) if args.probability else None,
         run=what_ran,
         case=args.case,
         style=style,

@@ -30,7 +30,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure a probability map at all thresholds."""
     import contextlib
 
-    from vesselseg.comparison import counted_mask
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.error_maps import check_figure_name, save_figure
     from vesselseg.figures.parts import FigureStyle
@@ -52,9 +51,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     check_outputs((args.csv, args.json, args.figure), inputs=inputs, overwrite=args.overwrite)
     reporter.progress(0.0, "reading")
     reference, unsure = read_reference(args.reference)
-    mask = counted_mask(reference, unsure, read_label(args.mask) if args.mask else None)
     analysis = analyse_thresholds(
-        read_volume(args.probability), reference, mask=mask,
+        read_volume(args.probability), reference, mask=read_label(args.mask) if args.mask else None, unsure=unsure,
         detailed=() if args.overlap_only else DETAILED_THRESHOLDS,
         progress=stage(reporter.progress, 0.1, 0.95),
     )  # fmt: skip
@@ -70,16 +68,22 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
             save_figure(output, draw_threshold_figure(analysis, style=style, current=args.current))
     reporter.progress(1.0, "done")
     calibration, vessel_error = analysis.calibration, analysis.calibration.vessel_expected_error
+    if analysis.best_dice == 0:
+        best, text = None, "no threshold finds a vessel of the reference: is the map of this scan?"
+    else:
+        best = analysis.best_threshold
+        text = f"largest Dice {analysis.best_dice:.3f} at threshold {best:.2f}"
+    text += "; expected calibration error "
+    if math.isfinite(vessel_error):
+        # Over all voxels it is that of the background, which is nearly all of them.
+        text += f"of probabilities above 0.1 {vessel_error:.3f}, "
     reporter.result(
         {
-            "best_threshold": analysis.best_threshold,
+            "best_threshold": best,
             "best_dice": analysis.best_dice,
             "expected_calibration_error": calibration.expected_error,
             "vessel_expected_calibration_error": vessel_error if math.isfinite(vessel_error) else None,
         },
-        f"largest Dice {analysis.best_dice:.3f} at threshold {analysis.best_threshold:.2f}; "
-        # Over all voxels it is that of the background, which is nearly all of them.
-        f"expected calibration error of probabilities above 0.1 {vessel_error:.3f}, of all "
-        f"{calibration.expected_error:.4f}",
+        f"{text}of all {calibration.expected_error:.4f}",
     )
     return 0

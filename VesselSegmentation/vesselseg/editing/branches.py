@@ -66,6 +66,8 @@ def remove_branch(
     else:
         gone = _from_fork(graph, int(graph.stretch[at]), other_side)
     taken = _territory(graph, gone, cut)
+    if not taken.any():
+        raise VesselSegError("no voxel belongs to the branch at the click alone", "click farther along it")
     volume = int(np.count_nonzero(taken)) * geometry.voxel_volume
     length = graph.length_mm(gone)
     return removal(
@@ -132,7 +134,7 @@ def _from_click(
         # So near to a fork that the fork is where to begin.
         return graph, _from_fork(graph, int(graph.stretch[at]), other_side), np.zeros(len(graph.skeleton), bool)
     if len(sides) < 2:
-        if len(meeting) < 2:
+        if len(meeting) < 2 and not graph.is_ring(int(graph.stretch[at])):
             raise VesselSegError("the click is at the end of its vessel", "click where the branch shall begin")
         raise VesselSegError(
             "the vessel at the click is part of a loop, which one cut does not divide",

@@ -94,6 +94,11 @@ class VesselGraph:
         part = self._parts_of(self.joints[self.joints[:, 1] != fork])
         return self._lists(part, part[self.stretches_at(fork)])
 
+    def is_ring(self, stretch: int) -> bool:
+        """Tell whether a stretch that meets no fork has no end either."""
+        links = np.bincount(_links(self.skeleton, self.spacing).first, minlength=len(self.stretch))
+        return not len(self.forks_of(stretch)) and bool((links[self.stretch == stretch] > 1).all())
+
     def on(self, stretches: Indices) -> Flags:
         """Tell which voxels of the skeleton are on some stretches, or in a fork of these alone."""
         chosen = np.zeros(self.stretches, bool)

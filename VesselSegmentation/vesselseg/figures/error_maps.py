@@ -83,7 +83,11 @@ def check_figure_name(path: str) -> None:
 
 def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure as PNG, PDF or SVG, at its own resolution."""
-    figure.savefig(path, dpi=figure.dpi, facecolor=figure.get_facecolor(), metadata=_NO_DATE.get(path.suffix.lower()))
+    import matplotlib
+
+    metadata = _NO_DATE.get(path.suffix.lower())
+    with matplotlib.rc_context({"svg.hashsalt": "vesselseg"}):  # else the names of parts are drawn by lot
+        figure.savefig(path, dpi=figure.dpi, facecolor=figure.get_facecolor(), metadata=metadata)
 
 
 #: The same input gives the same file.

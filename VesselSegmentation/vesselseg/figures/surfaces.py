@@ -14,7 +14,7 @@ from vesselseg.morphology.calibre import CALIBRE_NAMES, CALIBRE_TITLES, calibre_
 from vesselseg.morphology.thinning import thin
 from vesselseg.postprocessing import bounding_box
 from vesselseg.resampling import AxialView
-from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind
+from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, wording_of_two
 from vesselseg.review.error_map import legend
 from vesselseg.volume import Volume
 
@@ -79,8 +79,10 @@ def methods(errors: Volume, other: Volume, names: tuple[str, str], style: Figure
     # The first panel of the second row has nothing to show: it holds both legends, as one, lest they overlap.
     handles: list[object] = []
     for name, one in zip(names, (errors, other)):
+        # Names of two results are those of the first method and the reference.
+        wording = style.wording if style.wording == WITH_REFERENCE else wording_of_two(name, style.wording.second)
         handles += [Line2D([], [], linestyle="", label=name)]
-        handles += legend_handles(legend(one, wording=style.wording, palette=style.palette))
+        handles += legend_handles(legend(one, wording=wording, palette=style.palette))
     box = sheet.panels[1][0].legend(
         handles=handles, loc="center left", bbox_to_anchor=(0.0, 0.5), frameon=False, fontsize=7, labelcolor=style.ink
     )

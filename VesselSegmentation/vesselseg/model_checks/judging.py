@@ -305,14 +305,16 @@ def measure(case: DrawnCase | RealCase, found: BoolArray, inside: BoolArray) -> 
     label = case.scan.with_array(found.astype(np.uint8))
     if isinstance(case, RealCase):
         return judge_on_real_scan(case.scan, label, case.truth, case.brain)
-    counted = inside & (case.truth.array != UNSURE)
+    sure = case.truth.array != UNSURE
     values = evaluate(
         label,
         case.truth.with_array((case.truth.array == 1).astype(np.uint8)),
-        mask=case.scan.with_array(counted.astype(np.uint8)),
+        mask=case.scan.with_array(inside.astype(np.uint8)),
+        unsure=case.scan.with_array((~sure).astype(np.uint8)),
         radius=case.radius,
     )
-    values["pieces"] = pieces(found & counted)[1]
+    numbers, _count = pieces(found & inside)
+    values["pieces"] = int(np.count_nonzero(np.unique(numbers[sure])))
     return values
 
 

@@ -85,6 +85,17 @@ def find_model(name: str = "") -> Manifest:
     )
 
 
+def _check_found_first(name: str) -> None:
+    """Refuse the name of a model that is found before those of the user's folder."""
+    for manifest in list_models():
+        folder = None if manifest.path is None else manifest.path.parent
+        if manifest.name == name and folder not in (user_folder(), _SHIPPED):
+            raise VesselSegError(
+                f"the model '{name}' in {folder} is found before an imported one (VESSELSEG_MODELS)",
+                "remove it there, or give yours another name in its manifest",
+            )
+
+
 def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Manifest:
     """Copy a model into the user's folder.
 
@@ -115,6 +126,7 @@ def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ma
             f"a model '{source.name}' exists already",
             "give yours another name in its manifest, or take its place with --overwrite",
         )
+    _check_found_first(source.name)
     try:
         folder = user_folder()
         folder.mkdir(parents=True, exist_ok=True)

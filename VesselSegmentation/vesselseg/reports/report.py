@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import numpy as np
 
 import vesselseg
-from vesselseg.comparison import check_probability, label_on_grid_of, on_grid_of
+from vesselseg.comparison import check_probability, label_on_grid_of, on_grid_of, without
 from vesselseg.errors import VesselSegError
 from vesselseg.figures.parts import FigureStyle
 from vesselseg.metrics import evaluate
@@ -111,6 +111,7 @@ def build_report(
     segmentation: Volume,
     reference: Volume,
     *,
+    unsure: Optional[Volume] = None,
     scan: Optional[Volume] = None,
     mask: Optional[Volume] = None,
     probability: Optional[Volume] = None,
@@ -128,6 +129,8 @@ def build_report(
     ----------
     segmentation, reference : Volume
         Labels. Without a scan, the reference gives the grid on which they are compared.
+    unsure : Volume, optional
+        Where the reference says nothing, see `vesselseg.image_io.read_reference`: not in the map, and not counted.
     scan, probability, mask : Volume, optional
         The scan gives facts, grid and backgrounds; the probability the threshold analysis and the means of components;
         inside the mask the metrics are told too.
@@ -157,13 +160,16 @@ def build_report(
     errors = error_map(segmentation, reference, scan=scan)
     found = errors.with_array(np.isin(errors.array, (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_POSITIVE)))
     truth = errors.with_array(np.isin(errors.array, (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_NEGATIVE)))
+    if unsure is not None:
+        unsure = on_grid_of(unsure, errors, what="the reference", of="the map")
+        errors = without(errors, unsure)
     if probability is not None:
         check_probability(probability)
         probability = on_grid_of(probability, errors, what="the probability", of="the map")
     progress(0.05, "metrics")
-    regions = {"whole volume": evaluate(found, truth)}
+    regions = {"whole volume": evaluate(found, truth, unsure=unsure)}
     if mask is not None:
-        regions["inside the mask"] = evaluate(found, truth, mask=mask)
+        regions["inside the mask"] = evaluate(found, truth, mask=mask, unsure=unsure)
     components = error_components(errors, probability=probability)
     progress(0.2, "figures")
     pictures = []
@@ -181,7 +187,7 @@ def build_report(
     if probability is not None and wording == WITH_REFERENCE and _any_inside(truth, mask):
         where = "" if mask is None else ", inside the mask"
         caption = f"Metrics over all thresholds of the probability, and its calibration{where}."
-        figure = _threshold_figure(probability, truth, mask, run or {}, style, stage(progress, 0.6, 0.98))
+        figure = _threshold_figure(probability, truth, mask, unsure, run or {}, style, stage(progress, 0.6, 0.98))
         sections.append(Section("Thresholds", [Picture(_png(figure), caption)]))
     plural = f"{wording.piece_title}s"
     sections.append(Section(plural.capitalize(), [_components_table(components, style)]))
@@ -320,13 +326,13 @@ def _components_table(components: Sequence[ErrorComponent], style: FigureStyle) 
 
 
 def _threshold_figure(
-    probability: Volume, truth: Volume, mask: Volume | None, run: Mapping[str, Any], style: FigureStyle,
-    progress: ProgressCallback,
+    probability: Volume, truth: Volume, mask: Volume | None, unsure: Volume | None, run: Mapping[str, Any],
+    style: FigureStyle, progress: ProgressCallback,
 ) -> Figure:  # fmt: skip
     from vesselseg.figures.thresholds import draw_threshold_figure
     from vesselseg.review.threshold_analysis import analyse_thresholds
 
-    analysis = analyse_thresholds(probability, truth, mask=mask, distances=False, progress=progress)
+    analysis = analyse_thresholds(probability, truth, mask=mask, unsure=unsure, distances=False, progress=progress)
     current = run.get("threshold")
     return draw_threshold_figure(
         analysis, style=style, current=float(current) if isinstance(current, (int, float)) else None

@@ -98,8 +98,7 @@ class _Pages:
     def table(self, table: Table) -> None:
         if table.header:
             self._need(3 * _LINE)
-            self._row(table.header, table, weight="bold")
-            self._rule("0.4")
+            self._header(table)
         for cells in table.rows:
             self._row(cells, table)
         if table.note:
@@ -117,6 +116,10 @@ class _Pages:
         self.text(picture.caption, colour="0.35")
         self._y -= 0.12
 
+    def _header(self, table: Table) -> None:
+        self._row(table.header, table, weight="bold")
+        self._rule("0.4")
+
     def _row(self, cells: Sequence[str], table: Table, weight: str = "normal") -> None:
         width = _WIDTH - 2 * _MARGIN
         wrapped = [
@@ -124,7 +127,8 @@ class _Pages:
             for cell, share in zip(cells, table.widths)
         ]
         height = _LINE * max(len(lines) for lines in wrapped)
-        self._need(height)
+        if self._need(height) and table.header and cells is not table.header:
+            self._header(table)  # once more, on a new page
         left = _MARGIN
         for column, (lines, share) in enumerate(zip(wrapped, table.widths)):
             right_aligned = bool(table.header) and column > 0
@@ -135,10 +139,13 @@ class _Pages:
             left += share * width
         self._y -= height
 
-    def _need(self, height: float) -> None:
-        if self._figure is not None and self._y - height < _MARGIN:
+    def _need(self, height: float) -> bool:
+        """Begin a new page where there is no room; tell whether there was none on the last one."""
+        full = self._figure is not None and self._y - height < _MARGIN
+        if full:
             self.close()
         self._page()
+        return full
 
     def _page(self) -> Figure:
         if self._figure is None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.comparison import check_probability, label_on_grid_of, on_grid_of
+from vesselseg.comparison import check_probability, counted_places, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
 from vesselseg.progress import ProgressCallback, no_progress
@@ -155,6 +155,7 @@ def analyse_thresholds(
     reference: Volume,
     *,
     mask: Volume | None = None,
+    unsure: Volume | None = None,
     detailed: Sequence[float] = DETAILED_THRESHOLDS,
     distances: bool = True,
     progress: ProgressCallback = no_progress,
@@ -171,6 +172,8 @@ def analyse_thresholds(
         Label; every voxel other than 0 belongs to it.
     mask : Volume, optional
         Only voxels inside it count.
+    unsure : Volume, optional
+        Where the reference says nothing: not counted, see `vesselseg.metrics.evaluate`.
     detailed : sequence of float
         Thresholds at which distances and topology are measured too, besides the best one.
     distances : bool
@@ -185,7 +188,7 @@ def analyse_thresholds(
     Raises
     ------
     VesselSegError
-        If the images do not overlap in space, if the mask or the reference is empty, or if the values are no
+        If the images do not overlap in space, if there is nothing to count, or if the values are no
         probabilities.
 
     References
@@ -196,11 +199,10 @@ def analyse_thresholds(
     check_probability(probability)
     probability = on_grid_of(probability, reference, what="the probability")
     values, truth = probability.array, reference.array != 0
-    if mask is not None:
-        inside = label_on_grid_of(mask, reference, what="the mask")
-        if not inside.any():
-            raise VesselSegError("the mask is empty", "give another one, or none")
-        values, truth = values[inside], truth[inside]
+    places = [each for each in counted_places(reference, mask, unsure) if each is not None]
+    if places:
+        counted = np.logical_and.reduce(places)
+        values, truth = values[counted], truth[counted]
     if not truth.any():
         what = "the reference is empty" if mask is None else "the reference has no vessel inside the mask"
         raise VesselSegError(what, "a threshold can only be chosen where there are vessels")
@@ -221,7 +223,7 @@ def analyse_thresholds(
     for number, threshold in enumerate(wanted):
         progress(number / len(wanted), f"threshold {threshold:.2f}")
         label = probability.with_array((probability.array >= threshold).view(np.uint8))
-        measured[threshold] = evaluate(label, reference, mask=mask, distances=distances)
+        measured[threshold] = evaluate(label, reference, mask=mask, unsure=unsure, distances=distances)
     progress(1.0, "thresholds done")
     return ThresholdAnalysis(
         thresholds=thresholds,

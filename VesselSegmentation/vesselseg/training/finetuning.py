@@ -189,7 +189,7 @@ def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
         unsure |= (share > _FAINT_SHARE) & ~beside
         target = Volume(np.where(unsure, UNSURE, vessel).astype(np.uint8), grid)
         seen = resample(seen.with_array(np.ascontiguousarray(seen.array)), grid)
-    case = _Case(folder.name, seen, target, target.array != UNSURE, output / folder.name)
+    case = _Case(folder.name, seen, target, np.ones(target.array.shape, bool), output / folder.name)
     _write(case, target.array)
     return case
 
@@ -290,9 +290,11 @@ def _trained(
 def _measure(case: _Case, model: Manifest, device: str) -> dict[str, float]:
     # Both alike: a parent may have been checked for a lower precision, what has just been trained never is.
     result = segment(case.scan, model=model, brain_mask="none", device=device, precision="f32")
-    counted = case.label.with_array(case.counted.astype(np.uint8))
-    truth = case.label.with_array((case.label.array == 1).astype(np.uint8))
-    values = evaluate(result.label, truth, mask=counted)
+    counted, unsure, truth = (
+        case.label.with_array(each.astype(np.uint8))
+        for each in (case.counted, case.label.array == UNSURE, case.label.array == 1)
+    )
+    values = evaluate(result.label, truth, mask=counted, unsure=unsure)
     return {key: round(values[key], 4) for key in _MEASURED}
 
 
