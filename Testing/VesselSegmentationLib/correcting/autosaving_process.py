@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-root = Path(__file__).parents[2]
+root = Path(__file__).parents[3]
 sys.path[:0] = [str(root / "VesselSegmentation"), str(root / "Testing")]
 
 from compared_labels import SHAPE, add_segmentation, paint, two_labels  # noqa: E402

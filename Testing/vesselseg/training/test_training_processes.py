@@ -17,7 +17,7 @@ from vesselseg.errors import VesselSegError
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning_fabric")
 
-MODULE = Path(__file__).parents[2] / "VesselSegmentation"
+MODULE = Path(__file__).parents[3] / "VesselSegmentation"
 
 #: Tells, for each process, which patches it saw and whether its weights ended as those of the others.
 SCRIPT = """

@@ -28,7 +28,7 @@ from VesselSegmentationLib.scene.scan_display import (
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 from views import make_3d_view, make_slice_view, pixels, share_of
 
-ARTEFACTS = Path(__file__).resolve().parents[2] / "artefacts"
+ARTEFACTS = Path(__file__).resolve().parents[3] / "artefacts"
 FOUND, TRUTH = two_labels()
 
 
