@@ -34,6 +34,8 @@ def touch(folder: Path, *names: str) -> Path:
         ("MNI_0656.nrrd", "MNI_0656_tof_label.nii.gz", "MNI_0656"),
         ("sub-01_prediction.mha", "sub-01/sub-01_label.nii.gz", "sub-01"),
         ("case_001/seg.nii.gz", "case_001/label.nii.gz", "case_001"),
+        ("sub-01/sub-01_ses-1_seg.nii.gz", "sub-01/sub-01_ses-1_label.nii.gz", "sub-01_ses-1"),
+        ("sub-01/ses-1/anat/sub-01_ses-1_dseg.nii.gz", "sub-01_ses-1_label.nii.gz", "sub-01_ses-1"),
         ("a.b-Seg.nii", "a.b_manual.nii", "a.b"),
         ("A_seg.NII.GZ", "A_label.NII", "A"),
     ],
@@ -42,6 +44,25 @@ def test_files_of_one_subject_find_each_other(segmentation: str, reference: str,
     found, truth = touch(tmp_path / "found", segmentation), touch(tmp_path / "truth", reference)
     (case,) = match_cases(found, truth)
     assert (case.subject, case.segmentation, case.reference) == (subject, found / segmentation, truth / reference)
+
+
+def test_two_sessions_in_a_folder_are_two_cases(tmp_path: Path) -> None:
+    names = [f"s/s_ses-{number}_{{}}.nii.gz" for number in (1, 2)]
+    found, truth = (
+        touch(tmp_path / word, *(name.format(word) for name in names), f".hidden/s_{word}.nii.gz")
+        for word in ("seg", "label")
+    )
+    cases = match_cases(found, truth)
+    assert [(case.subject, case.reference) for case in cases] == [
+        (f"s_ses-{number}", truth / f"s/s_ses-{number}_label.nii.gz") for number in (1, 2)
+    ]
+
+
+def test_other_names_in_one_folder_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found, truth = touch(tmp_path / "found", "A/first_seg.nii"), touch(tmp_path / "truth", "A/second_label.nii")
+    (case,) = match_cases(found, truth)
+    assert case.subject == "A"
+    assert "A: first_seg.nii is compared with second_label.nii" in caplog.text
 
 
 def test_scans_maps_and_masks_are_no_labels(tmp_path: Path) -> None:
@@ -59,6 +80,7 @@ def test_scans_maps_and_masks_are_no_labels(tmp_path: Path) -> None:
         (["a_seg.nii.gz", "b_seg.nii.gz"], ["a_label.nii.gz"], "no reference for b"),
         (["a_seg.nii.gz", "a_pred.nii.gz"], ["a_label.nii.gz"], "both of a"),
         (["a_seg.nii.gz"], ["a_label.nii.gz", "a/label.nii.gz"], "both of a"),
+        (["s/s_ses-1_seg.nii.gz"], ["s/s_ses-2_label.nii.gz"], "no reference for s_ses-1"),
         (["seg.nii.gz"], ["label.nii.gz"], "does not tell its subject"),
         (["a_vessel_mask.nii.gz"], ["a_label.nii.gz"], "names end in mask"),
         (["notes.txt"], ["a_label.nii.gz"], "has no image"),

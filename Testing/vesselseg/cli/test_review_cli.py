@@ -86,6 +86,38 @@ def test_nothing_is_counted_where_a_reference_is_unsure(folder: Path, unsure: st
     assert "<td>1.000</td>" in (folder / "r.html").read_text()
 
 
+def test_reports_say_what_evaluate_says(folder: Path, unsure: str) -> None:
+    """Of a segmentation on a coarser grid, too."""
+    truth = read_volume(folder / "truth.nrrd")
+    geometry = truth.geometry
+    coarse = Geometry(
+        tuple(-(-n // 2) for n in geometry.size),
+        tuple(2 * s for s in geometry.spacing),
+        tuple(geometry.origin),
+        tuple(geometry.direction),
+    )
+    write_volume(Volume(np.ascontiguousarray(truth.array[::2, ::2, ::2]), coarse), folder / "coarse.nrrd")
+    assert run("evaluate", "coarse.nrrd", unsure, "--json", "m.json") == 0
+    assert run("report", "coarse.nrrd", unsure, "--output", "r.html", "--no-3d") == 0
+    values = json.loads((folder / "m.json").read_text())
+    assert 0 < values["dice"] < 1
+    page = (folder / "r.html").read_text()
+    for key in ("dice", "cldice", "nsd"):
+        assert f"<td>{values[key]:.3f}</td>" in page
+
+
+def test_a_map_that_finds_nothing_has_no_best_threshold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    probability = read_volume(folder / "probability.nrrd")
+    write_volume(probability.with_array(0 * probability.array), folder / "nothing.nrrd")
+    assert main(["thresholds", "nothing.nrrd", "truth.nrrd", "--overlap-only", "--progress", "json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["best_threshold"] is None
+    assert run("thresholds", "nothing.nrrd", "truth.nrrd", "--overlap-only") == 0
+    said = capsys.readouterr().out
+    assert "no threshold finds a vessel" in said
+    assert "nan" not in said
+
+
 def test_masks_of_0_and_255_are_vessels_throughout(folder: Path) -> None:
     truth = read_volume(folder / "truth.nrrd")
     write_volume(truth.with_array((255 * truth.array).astype(np.uint8)), folder / "255.nrrd")

@@ -118,6 +118,28 @@ def test_of_a_loop_only_the_clicked_stretch_goes(geometry: Geometry) -> None:
         remove_branch(label, geometry, at(geometry, 0.5, 0.3, 0.5), at_click=True)
 
 
+def test_a_ring_alone_has_no_end() -> None:
+    k, j, i = np.indices(ISOTROPIC.shape)
+    k0, j0, i0 = (n // 2 for n in ISOTROPIC.shape)
+    label = ((np.hypot(j - j0, i - i0) - 12) ** 2 + (k - k0) ** 2 <= 4).astype(np.uint8)
+    with pytest.raises(VesselSegError, match="part of a loop"):
+        remove_branch(label, ISOTROPIC, (k0, j0 + 12, i0), at_click=True)
+
+
+def test_a_branch_without_a_voxel_of_its_own_is_refused() -> None:
+    piece = [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 0, 3], [0, 0, 4], [1, 0, 2], [1, 0, 3], [1, 0, 4]]
+    geometry = Geometry((9, 6, 6), (0.35, 0.85, 1.0))
+    label = np.zeros(geometry.shape, np.uint8)
+    label[tuple(np.array(piece).T + 2)] = 1
+    refused = []
+    for voxel in np.argwhere(label):
+        try:
+            after(label, remove_branch(label, geometry, tuple(map(float, voxel)), at_click=True))
+        except VesselSegError as error:
+            refused.append(error.message)
+    assert "no voxel belongs to the branch at the click alone" in refused
+
+
 def test_what_hangs_on_a_loop_goes_without_it() -> None:
     tree = ring(ISOTROPIC)
     label = together(tree)

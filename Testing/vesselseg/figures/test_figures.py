@@ -85,6 +85,21 @@ def test_comparison_of_two_methods_shows_both(errors: Volume, tmp_path: Path) ->
     assert share_of(blue, lower[:, 2 * third :]) == 0
 
 
+def test_three_results_are_called_by_their_own_names(errors: Volume) -> None:
+    style = FigureStyle(dpi=100, wording=wording_of_two("Ann", "Bob"))
+    figure = draw_comparison(errors, errors, names=("Ann", "Cid"), style=style)
+    (box,) = figure.axes[3].findobj(Legend)
+    texts = [text.get_text().partition(":")[0] for text in box.get_texts()]
+    assert texts == ["Ann", "agreement", "only Ann", "only Bob", "Cid", "agreement", "only Cid", "only Bob"]
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".pdf", ".png"])
+def test_the_same_map_gives_the_same_file(errors: Volume, suffix: str, tmp_path: Path) -> None:
+    for number in range(2):
+        save_figure(tmp_path / f"{number}{suffix}", draw_figure(errors, kind="projections", style=FigureStyle(dpi=60)))
+    assert (tmp_path / f"0{suffix}").read_bytes() == (tmp_path / f"1{suffix}").read_bytes()
+
+
 def test_legends_of_two_methods_stand_apart_in_a_flat_picture(errors: Volume) -> None:
     flat = errors.with_array(np.where(np.indices(errors.array.shape)[0] == 9, errors.array, 0).astype(np.uint8))
     figure = draw_comparison(flat, flat, names=("U-Net", "graph cut"), style=FigureStyle(dpi=100))

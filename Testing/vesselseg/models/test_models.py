@@ -156,6 +156,16 @@ def test_import_copies_a_whole_model_and_refuses_a_broken_one(
     load_network(find_model("tiny"))
 
 
+def test_no_model_is_imported_that_would_not_be_found(
+    models_folder: Path, copied_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("VESSELSEG_MODELS", str(copied_model.parent))
+    with pytest.raises(VesselSegError, match="is found before an imported one"):
+        import_model(models_folder / "tiny.json", overwrite=True)
+    assert not list((tmp_path / "home").rglob("*.json"))
+
+
 def test_a_shipped_model_is_not_replaced_unasked(
     models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,26 @@ def test_pdf_breaks_pages_and_is_the_same_every_time(tmp_path: Path) -> None:
     assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
 
 
+def test_a_table_has_its_header_on_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+    from matplotlib.figure import Figure
+
+    shown: list[list[str]] = []
+    save = PdfPages.savefig
+
+    def saved(self: PdfPages, figure: Figure) -> None:
+        shown.append([text.get_text() for text in figure.texts])
+        save(self, figure)
+
+    monkeypatch.setattr(PdfPages, "savefig", saved)
+    rows = [(f"FN-{number}", "1.0") for number in range(150)]
+    table = Table(("piece", "mm"), rows, (0.5, 0.5), "")
+    write_report_pdf(Report("R", [Section("Long", [table])]), tmp_path / "r.pdf")
+    assert len(shown) == pages(tmp_path / "r.pdf") >= 3
+    assert all(page.count("piece") == 1 for page in shown)
+    assert sum(text.startswith("FN-") for page in shown for text in page) == 150
+
+
 def build_picture(wide: int, high: int) -> Picture:
     import io
 
