@@ -145,6 +145,21 @@ def test_the_chosen_error_is_described(panel: Any, compare: Callable[..., Any], 
     assert "nothing in the list" in ui.nextErrorButton.toolTip
 
 
+def test_the_same_decision_once_more_takes_it_back(
+    panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any]
+) -> None:
+    ui = compare(add_label("A"), add_label("B", (2, 3, 4), (2, 3, 5)), truth=False)
+    ui.nextErrorButton.click()
+    assert "takes it back" in ui.rejectButton.toolTip
+    ui.rejectButton.click()
+    ui.acceptButton.click()  # another one takes its place
+    assert [mark.decision for mark in panel.logic.review.navigator.marks()] == ["accepted"]
+    ui.acceptButton.click()
+    assert panel.logic.review.navigator.marks() == []
+    assert ui.errorsNoteLabel.text == "1 of 1 in the list, 0 marked."
+    assert "accepted" not in ui.errorDetailsLabel.text
+
+
 @pytest.mark.parametrize(("key", "decision"), [("S", "reviewed"), ("A", "accepted"), ("X", "rejected")])
 def test_keys(panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any], key: str, decision: str) -> None:
     from PySide6.QtTest import QTest

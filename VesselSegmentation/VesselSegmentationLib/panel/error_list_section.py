@@ -67,18 +67,20 @@ class ErrorListSection(PanelSection):
             walk = _("There is nothing in the list.")
         # What is decided while a segmentation runs would be lost with the history when it ends.
         decide = _("Wait until the segmentation is done, or cancel it.") if running else walk
-        accept = _("Note it as accepted; the vessels stay as they are (key A).")
-        reject = _("Note it as rejected (key X).")
+        accept = _("Note it as accepted; the vessels stay as they are (key A). Once more takes it back.")
+        reject = _("Note it as rejected (key X). Once more takes it back.")
+        seen = _("Seen (key S). Once more takes it back.")
         if walk == "" and self._is_truth():
-            reject = _("It is none: the reference is wrong (key X).")
+            reject = _("It is none: the reference is wrong (key X). Once more takes it back.")
             if self._corrects():
+                seen, reject = _("Seen (key S)."), _("It is none: the reference is wrong (key X).")
                 accept = _("It is an error of the segmentation: correct it (key A).")
         for widget, why, tool_tip in (
             (self.ui.hideBoundaryCheckBox, reason, _("Hide rims one voxel thick along vessels that both have.")),
             (self.ui.hideMarkedCheckBox, reason, _("Hide what was marked.")),
             (self.ui.previousErrorButton, walk, _("Go to the one before (key P).")),
             (self.ui.nextErrorButton, walk, _("Go to the next one (key N).")),
-            (self.ui.reviewedButton, decide, _("Seen (key S).")),
+            (self.ui.reviewedButton, decide, seen),
             (self.ui.acceptButton, decide, accept),
             (self.ui.rejectButton, decide, reject),
         ):
@@ -109,7 +111,10 @@ class ErrorListSection(PanelSection):
         self._go(lambda: self._review.navigator.previous())
 
     def mark(self, decision: str) -> None:
-        """Remember what the reader says about the chosen error, correct it if accepted, and go to the next one."""
+        """Remember what the reader says about the chosen error, correct it if accepted, and go to the next one.
+
+        What is no step of the history, and cannot be undone therefore, is taken back by the same decision once more.
+        """
         navigator = self._review.navigator
         if self._running or navigator is None or navigator.current is None:
             return
@@ -118,6 +123,10 @@ class ErrorListSection(PanelSection):
             component_id = navigator.current.component_id
             if errors is not None and self._corrects():
                 errors.decide(component_id, decision, reader)
+            elif navigator.decision_of(component_id) == decision:
+                navigator.unmark(component_id)
+                self._show()
+                return
             else:
                 navigator.mark(component_id, decision, reader)
             self._show()

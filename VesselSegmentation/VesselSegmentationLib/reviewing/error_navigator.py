@@ -170,6 +170,11 @@ class ErrorNavigator:
         mark = read_marks(self._map.node).get(component.component_id)
         return mark if mark is not None and mark.is_of(component) else None
 
+    def decision_of(self, component_id: str) -> str:
+        """Return the decision about a component as it is now; empty where there is none."""
+        mark = self.mark_of(self._find(component_id))
+        return "" if mark is None else mark.decision
+
     def marks(self) -> list[Mark]:
         """Return everything that was said, also about components that have been corrected or edited since."""
         return list(read_marks(self._map.node).values())
