@@ -16,9 +16,6 @@ from vesselseg.errors import VesselSegError
 
 logger = logging.getLogger("vesselseg")
 
-#: Values of the option ``--device``; "cuda" takes the first GPU, "cuda:1" the second.
-DEVICE_CHOICES = ("auto", "cuda", "mps", "cpu")
-
 
 @dataclass(frozen=True)
 class Device:
