@@ -277,11 +277,11 @@ def test_dicom_needs_the_images_of_this_scan(scene, scan, logic, tmp_path):
 
 
 def test_dicom_without_highdicom_is_said(scene, tmp_path, monkeypatch):
-    from VesselSegmentationLib.saving import dicom_seg as edit_dicom_seg
+    from VesselSegmentationLib.saving import dicom_seg
 
     scan, _ = dicom_scan(scene, tmp_path / "images", *AWKWARD_GRIDS["axial"])
     logic = start(scene, scan)
-    monkeypatch.setattr(edit_dicom_seg.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(dicom_seg.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(VesselSegError, match="need the package highdicom"):
         signed(logic, tmp_path / "case.dcm", dicom_folder=tmp_path / "images")
     assert not (tmp_path / "case_edits.json").exists()

@@ -43,7 +43,7 @@ class ToolSettings:
     calibre_mm : float
         Radius of a traced vessel; 0: as measured along it.
     vessel : str
-        Key of a named vessel, see `edit_arteries.NAMED_VESSELS`, or `UNNAMED`.
+        Key of a named vessel, see `artery_editor.NAMED_VESSELS`, or `UNNAMED`.
     extent : str
         One of `EXTENTS`.
     change : str

@@ -78,7 +78,7 @@ class SignedJob:
     coordinates : str
         Of surfaces: "LPS", as 3D Slicer writes them, or "RAS". The files say which.
     dicom_folder, file_of
-        Where the images of the scan are; see `edit_dicom_seg.find_source_files`.
+        Where the images of the scan are; see `dicom_seg.find_source_files`.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ _SEGMENTATION = (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_POSITIVE)
 
 
 def overview(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
-    """Draw reference, segmentation and error map side by side, in 3D and as a slab; see `figures.draw_figure`."""
+    """Draw reference, segmentation and error map side by side, in 3D and as a slab; see `error_maps.draw_figure`."""
     frame = frame_of(errors.array != 0, errors.geometry, style.view)
     slab = _Slab(errors, scan, style)
     captions = ["3D", f"axial slab of {slab.thickness_mm:.0f} mm, maximum intensity projection"]
@@ -51,7 +51,7 @@ def overview(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
 
 
 def closeups(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
-    """Draw the places with most large and with most small vessels, or a place asked for; see `figures.draw_figure`."""
+    """Draw the places with most large and with most small vessels, or a place asked for; see `error_maps.draw_figure`."""
     places = _closeup_places(errors) if style.around is None else [_Place("close-up", _SMALL_MM, style.around)]
     if not places:
         return overview(errors, scan, style)
@@ -66,7 +66,7 @@ def closeups(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
 
 
 def methods(errors: Volume, other: Volume, names: tuple[str, str], style: FigureStyle) -> Figure:
-    """Draw the results of two methods and their error maps beside the reference; see `figures.draw_comparison`."""
+    """Draw the results of two methods and their error maps beside the reference; see `error_maps.draw_comparison`."""
     from matplotlib.lines import Line2D
 
     frame = frame_of((errors.array != 0) | (other.array != 0), errors.geometry, style.view)
