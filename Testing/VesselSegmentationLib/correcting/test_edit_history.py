@@ -6,83 +6,18 @@ import slicer
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
-from compared_labels import SHAPE, add_segmentation, paint, two_labels
-from vesselseg.editing import edit_of
+from compared_labels import SHAPE, paint
+from edited_vessels import WAS, ball, paint_into, use_tool, voxels
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.correcting.edit_history import AUTOMATIC, DONE, REDONE, UNDONE, EditHistory
-from VesselSegmentationLib.correcting.edited_voxels import (
-    SegmentVoxels,
-    change_voxels,
-    read_voxels,
-    replace_voxels,
-    same_voxels,
-)
-from VesselSegmentationLib.scene.run_record import (
-    probability_of,
-    record_run,
-    record_threshold,
-    recorded_summary,
-    recorded_threshold,
-)
+from VesselSegmentationLib.correcting.edit_history import DONE, REDONE, UNDONE, EditHistory
+from VesselSegmentationLib.correcting.edited_voxels import SegmentVoxels, read_voxels, replace_voxels, same_voxels
 from VesselSegmentationLib.scene.segment_voxels import oriented_image
-from VesselSegmentationLib.scene.segmentation_nodes import (
-    changed_since_written,
-    segment_label,
-    set_segment_label,
-    set_surface_shown,
-)
-from VesselSegmentationLib.scene.volume_nodes import volume_from_node
-
-FOUND, TRUTH = two_labels()
+from VesselSegmentationLib.scene.segmentation_nodes import set_surface_shown
 
 
 @pytest.fixture
 def scan(add_scan):
     return add_scan(SHAPE)
-
-
-@pytest.fixture
-def vessels(scene, scan):
-    return add_segmentation(scene, scan, FOUND, "Vessels")
-
-
-@pytest.fixture
-def history(vessels):
-    history = EditHistory(vessels[0])
-    yield history
-    history.close()
-
-
-def voxels(vessels, scan):
-    return segment_label(*vessels, scan).array.astype(bool)
-
-
-def ball(centre, radius=2.0):
-    away = np.linalg.norm(np.indices(SHAPE) - np.reshape(centre, (3, 1, 1, 1)), axis=0)
-    return [tuple(point) for point in np.argwhere(away <= radius)]
-
-
-def paint_into(node, segment_id, scan, voxels):
-    """As the paint effect does where segments share a layer."""
-    mask = np.zeros(SHAPE, bool)
-    for voxel in voxels:
-        mask[voxel] = True
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    image = oriented_image(mask, volume_from_node(scan).geometry.ijk_to_ras(), (0, 0, 0))
-    assert logic.SetBinaryLabelmapToSegment(image, node, segment_id, logic.MODE_MERGE_MASK)
-
-
-def use_tool(history, vessels, add=(), remove=(), tool="grow"):
-    """Do what the tools do: a known edit in one step."""
-    node, segment_id = vessels
-    was = read_voxels(node, segment_id)
-    added, removed = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
-    for mask, points in ((added, add), (removed, remove)):
-        for point in points:
-            mask[point] = True
-    edit = edit_of(added, removed, tool=tool, description="for a test")
-    with history.step(tool, "for a test"):
-        change_voxels(node, segment_id, edit, was.matrix)
 
 
 def test_strokes_and_tools_are_undone_and_redone_in_their_order(scan, vessels, history):
@@ -187,63 +122,6 @@ def test_what_slicer_does_in_one_go_is_one_step(scan, vessels, history):
     assert vessels[0].GetSegmentation().GetNumberOfSegments() == 1
 
 
-def test_segments_that_come_and_go(scan, vessels, history):
-    node, segment_id = vessels
-    segmentation = node.GetSegmentation()
-    before = voxels(vessels, scan)
-    name, colour = segmentation.GetSegment(segment_id).GetName(), segmentation.GetSegment(segment_id).GetColor()
-    segmentation.AddEmptySegment("second", "second")
-    history.settle()
-    segmentation.RemoveSegment(segment_id)
-    assert [step.counts() for step in history.steps][-1] == {segment_id: (0, int(before.sum()))}
-    history.undo()
-    np.testing.assert_array_equal(voxels(vessels, scan), before)
-    assert segmentation.GetSegment(segment_id).GetName() == name
-    assert segmentation.GetSegment(segment_id).GetColor() == colour
-    assert not changed_since_written(node)
-    history.undo()
-    assert segmentation.GetSegment("second") is None
-    history.redo()
-    assert segmentation.GetSegment("second").GetName() == "second"
-    history.redo()
-    assert segmentation.GetSegment(segment_id) is None
-
-
-def test_names_colours_surfaces_and_layers_are_no_steps(scan, vessels, history):
-    node, segment_id = vessels
-    segment = node.GetSegmentation().GetSegment(segment_id)
-    segment.SetName("Arteries")
-    segment.SetColor(0, 1, 0)
-    set_surface_shown(node, True)
-    set_surface_shown(node, False)
-    node.GetSegmentation().SeparateSegmentLabelmap(segment_id)
-    history.settle()
-    assert history.steps == []
-    node.GetSegmentation().AddEmptySegment("second", "second")
-    history.settle()
-    paint_into(node, "second", scan, [(0, 0, 0), (1, 1, 1)])
-    history.settle()
-    count = len(history.steps)
-    node.GetSegmentation().CollapseBinaryLabelmaps(False)
-    history.settle()
-    assert len(history.steps) == count
-
-
-def test_a_tool_on_a_shared_layer_leaves_the_others_alone(scan, vessels, history):
-    node, _segment_id = vessels
-    node.GetSegmentation().AddEmptySegment("second", "second")
-    paint_into(node, "second", scan, [(0, 0, 0), (1, 1, 1)])
-    node.GetSegmentation().CollapseBinaryLabelmaps(False)
-    second = segment_label(node, "second", scan).array.copy()
-    before = voxels(vessels, scan)
-    use_tool(history, vessels, add=[(0, 0, 0), (0, 0, 1)])
-    np.testing.assert_array_equal(segment_label(node, "second", scan).array, second)
-    assert voxels(vessels, scan).sum() == before.sum() + 2
-    history.undo()
-    np.testing.assert_array_equal(voxels(vessels, scan), before)
-    np.testing.assert_array_equal(segment_label(node, "second", scan).array, second)
-
-
 def test_slicers_own_history_restoring_a_state_is_a_step(scan, vessels, history):
     before = voxels(vessels, scan)
     slicers = slicer.vtkSegmentationHistory()
@@ -256,81 +134,6 @@ def test_slicers_own_history_restoring_a_state_is_a_step(scan, vessels, history)
     assert len(history.steps) == 2
     history.undo()
     np.testing.assert_array_equal(voxels(vessels, scan), painted)
-
-
-def test_a_new_label_is_one_step_and_its_record_comes_back(scan, vessels, history):
-    node, _ = vessels
-    volume = volume_from_node(scan)
-    before = voxels(vessels, scan)
-    paint(*vessels, scan, [(0, 0, 0)], 1)
-    edited = voxels(vessels, scan)
-    for shift in (1, 2, 3):  # as a threshold that is moved
-        set_segment_label(node, scan, volume.with_array(np.roll(FOUND, shift, 0)))
-        history.settle()
-    assert [step.tool for step in history.steps] == ["other editor", AUTOMATIC]
-    assert not changed_since_written(node)
-    history.undo()
-    np.testing.assert_array_equal(voxels(vessels, scan), edited)
-    assert changed_since_written(node)
-    history.undo()
-    np.testing.assert_array_equal(voxels(vessels, scan), before)
-    assert not changed_since_written(node)
-    history.redo()
-    history.redo()
-    np.testing.assert_array_equal(voxels(vessels, scan), np.roll(FOUND, 3, 0).astype(bool))
-    assert not changed_since_written(node)
-
-
-@pytest.mark.parametrize("anew", ["another run", "another threshold", "the same threshold"])
-def test_voxels_of_before_that_are_made_anew_are_no_edit(scene, scan, vessels, history, anew):
-    node, _ = vessels
-    label = volume_from_node(scan).with_array(FOUND)
-    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
-    record_run(node, probability, ran("first"))
-    record_threshold(node, 0.5, 0.0)
-    paint(*vessels, scan, [(0, 0, 0)], 1)
-    history.settle()
-    set_segment_label(node, scan, label)
-    if anew == "another run":
-        record_run(node, probability, ran("second"))
-    record_threshold(node, 0.6 if anew == "another threshold" else 0.5, 0.0)
-    assert [step.tool for step in history.steps] == ["other editor", AUTOMATIC]
-    history.undo()
-    assert recorded_threshold(node) == (0.5, 0.0)
-
-
-def test_an_edit_after_a_run_that_changed_nothing_is_an_edit(scan, vessels, history):
-    node, _ = vessels
-    set_segment_label(node, scan, volume_from_node(scan).with_array(FOUND))
-    record_threshold(node, 0.6, 0.0)
-    paint(*vessels, scan, [(0, 0, 0)], 1)
-    assert [step.tool for step in history.steps] == ["other editor"]
-    history.undo()
-    assert recorded_threshold(node) == (0.6, 0.0)
-
-
-def test_an_undone_run_leaves_neither_its_probability_nor_its_report_to_the_former_one(scene, scan, vessels, history):
-    node, _ = vessels
-    volume, runs = volume_from_node(scan), [ran(model) for model in ("first", "second")]
-    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
-    for shift, summary in enumerate(runs):  # the second one overwrites the probability map of the first
-        set_segment_label(node, scan, volume.with_array(np.roll(FOUND, shift, 0)))
-        record_run(node, probability, summary)
-        if shift == 0:
-            paint(*vessels, scan, [(0, 0, 0)], 1)
-            history.settle()
-    history.settle()
-    assert (probability_of(node), recorded_summary(node)) == (probability, runs[1])
-    history.undo()
-    assert (probability_of(node), recorded_summary(node)) == (None, {})
-    history.redo()
-    assert (probability_of(node), recorded_summary(node)) == (probability, runs[1])
-
-
-def ran(model):
-    return {
-        "model": model, "device": "cpu", "device_name": "CPU", "engine": "openvino", "precision": "f32", "seconds": 1.0
-    }  # fmt: skip
 
 
 def test_another_grid_is_undone_as_well(scan, vessels, history):
@@ -429,7 +232,7 @@ def test_listeners_hear_of_every_step(scan, vessels, history):
 
 def test_emptied_segment_comes_back(scan, vessels, history):
     before = voxels(vessels, scan)
-    paint(*vessels, scan, [tuple(p) for p in np.argwhere(FOUND)], 0)
+    paint(*vessels, scan, [tuple(p) for p in np.argwhere(WAS)], 0)
     assert not voxels(vessels, scan).any()
     history.undo()
     np.testing.assert_array_equal(voxels(vessels, scan), before)
@@ -453,38 +256,3 @@ def test_surface_follows_when_it_is_shown(scan, vessels, history):
     history.undo()
     surface = node.GetSegmentation().GetSegment(segment_id).GetRepresentation("Closed surface")
     assert surface.GetNumberOfPolys() == before
-
-
-@pytest.mark.parametrize("gone", [("B",), ("A", "B"), ("B", "A")])
-def test_a_segment_comes_back_where_it_was_and_as_it_was_shown(vessels, history, gone):
-    node, _ = vessels
-    segmentation, display_node = node.GetSegmentation(), node.GetDisplayNode()
-    for name in "ABC":
-        segmentation.AddEmptySegment(name, name)
-    segmentation.SetSegmentIndex("A", 0)  # no event tells of voxels
-    history.settle()
-    order = list(segmentation.GetSegmentIDs())
-    display_node.SetSegmentVisibility("B", False)
-    display_node.SetSegmentVisibility2DFill("B", False)
-    for name, value in (("3D", 0.25), ("2DFill", 0.5), ("2DOutline", 0.75)):
-        getattr(display_node, f"SetSegmentOpacity{name}")("B", value)
-    for segment_id in gone:
-        segmentation.RemoveSegment(segment_id)
-    history.undo()
-    assert list(segmentation.GetSegmentIDs()) == order
-    assert not display_node.GetSegmentVisibility("B")
-    assert not display_node.GetSegmentVisibility2DFill("B")
-    assert display_node.GetSegmentVisibility2DOutline("B")
-    opacities = [getattr(display_node, f"GetSegmentOpacity{name}")("B") for name in ("3D", "2DFill", "2DOutline")]
-    assert opacities == [0.25, 0.5, 0.75]
-
-
-def test_a_segment_that_is_added_again_is_shown_as_before_it_was_undone(vessels, history):
-    node, _ = vessels
-    segmentation, display_node = node.GetSegmentation(), node.GetDisplayNode()
-    segmentation.AddEmptySegment("B", "B")
-    history.settle()
-    display_node.SetSegmentOpacity3D("B", 0.25)
-    history.undo()
-    history.redo()
-    assert display_node.GetSegmentOpacity3D("B") == 0.25

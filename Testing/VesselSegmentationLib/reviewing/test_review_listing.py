@@ -15,7 +15,6 @@ from vesselseg.image_io import read_label, read_volume
 from vesselseg.review.error_components import error_components
 from VesselSegmentationLib.reviewing import review_listing
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, INSIDE_MASK, WHOLE_VOLUME, ReviewLogic
-from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
 from VesselSegmentationLib.saving.review_export import export_components, export_metrics
 from VesselSegmentationLib.scene.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.scene.view_navigation import seen_from
@@ -166,23 +165,6 @@ def test_metrics_are_exported(sources, review, tmp_path):
     assert first.startswith("dice,Dice,,0.")
     with pytest.raises(VesselSegError, match="neither"):
         export_metrics(review, tmp_path / "metrics.txt")
-
-
-def test_thresholds_from_a_worker_are_the_same(scene, scan, sources, review):
-    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
-    values = (0.9 * TRUTH + np.random.default_rng(0).random(SHAPE) * 0.1).astype(np.float32)
-    set_node_volume(probability, volume_from_node(scan).with_array(values))
-    with pytest.raises(VesselSegError, match="no probability"):
-        start_threshold_analysis(review)
-    review.start(*sources, probability_node=probability)
-    job = start_threshold_analysis(review)
-    assert job.wait(120) == "done", job.message
-    wanted = review.analyse_thresholds()
-    np.testing.assert_array_equal(job.analysis.dice, wanted.dice)
-    np.testing.assert_array_equal(job.analysis.calibration.voxels, wanted.calibration.voxels)
-    np.testing.assert_array_equal(job.analysis.calibration.vessel_share, wanted.calibration.vessel_share)
-    assert job.analysis.best_threshold == wanted.best_threshold
-    assert list(job.analysis.detailed) == list(wanted.detailed)
 
 
 def test_two_results_can_always_be_told_apart(scene, scan):

@@ -3,14 +3,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import math
 import time
 
 import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, expected_map, follow, paint, two_labels, two_sources
+from compared_labels import SHAPE, add_labelmap, expected_map, follow, paint, two_labels
+from review_values import assert_same
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
 from vesselseg.review.error_kinds import wording_of_two
@@ -18,43 +18,19 @@ from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REVIEWED
 from VesselSegmentationLib.reviewing.evaluation_job import overlap_metrics
 from VesselSegmentationLib.reviewing.review_logic import (
     COMPONENTS,
-    INSIDE_MASK,
     MAP,
     METRICS,
     WHOLE_VOLUME,
     LabelSource,
     ReviewLogic,
 )
-from VesselSegmentationLib.saving.review_export import export_components, export_metrics
+from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
+from VesselSegmentationLib.saving.review_export import export_components
 from VesselSegmentationLib.scene.run_record import record_probability
-from VesselSegmentationLib.scene.segmentation_nodes import segment_label, set_segment_label
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
-from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 FOUND, TRUTH = two_labels()
-
-
-@pytest.fixture
-def scan(add_scan):
-    return add_scan(SHAPE)
-
-
-@pytest.fixture
-def sources(scene, scan):
-    return two_sources(scene, scan)
-
-
-@pytest.fixture
-def logic(scene):
-    logic = ReviewLogic(scene)
-    yield logic
-    logic.stop()
-
-
-def assert_same(values, expected):
-    assert set(values) == set(expected)
-    for key, value in expected.items():
-        assert values[key] == pytest.approx(value) or (math.isnan(value) and math.isnan(values[key])), key
 
 
 def test_map_list_and_metrics_follow_an_edit_by_themselves(scan, sources, logic):
@@ -152,85 +128,6 @@ def test_nothing_happens_for_changes_that_mean_nothing(sources, logic):
     assert follow(logic) == set()
 
 
-def test_metrics_inside_a_brain_mask(scene, scan, sources, logic):
-    inside = np.zeros(SHAPE, np.uint8)
-    inside[3:17] = 1
-    mask = add_labelmap(scene, inside, volume_from_node(scan).geometry, "brain")
-    logic.start(*sources, brain_mask_node=mask)
-    assert logic.wait()
-    labels = [volume_from_node(scan).with_array(array) for array in (FOUND, TRUTH)]
-    assert_same(logic.metrics[WHOLE_VOLUME], evaluate(*labels))
-    assert_same(logic.metrics[INSIDE_MASK], evaluate(*labels, mask=labels[0].with_array(inside)))
-
-
-@pytest.mark.parametrize("failed", [False, True])
-def test_metrics_inside_a_mask_go_with_it(scene, scan, sources, logic, tmp_path, failed):
-    geometry = volume_from_node(scan).geometry
-    if failed:
-        geometry = dataclasses.replace(geometry, origin=(5000.0, 0.0, 0.0))
-    mask = add_labelmap(scene, np.ones_like(FOUND), geometry, "brain")
-    node = logic.start(*sources, brain_mask_node=mask)
-    if failed:
-        with pytest.raises(VesselSegError, match="do not overlap"):
-            logic.wait()
-    else:
-        assert logic.wait()
-        assert set(logic.metrics) == {WHOLE_VOLUME, INSIDE_MASK}
-    scene.RemoveNode(mask)
-    assert not logic.metrics_current
-    with pytest.raises(VesselSegError):
-        export_metrics(logic, tmp_path / "metrics.json")
-    assert logic.poll() == {METRICS}
-    assert set(logic.metrics) == {WHOLE_VOLUME}
-    assert logic.wait()
-    export_metrics(logic, tmp_path / "metrics.json")
-    assert list(json.loads((tmp_path / "metrics.json").read_text())) == [WHOLE_VOLUME]
-    logic.resume(node)  # the map remembers no mask any more
-    assert logic.mask_node is None
-
-
-def test_mask_that_is_removed_while_its_metrics_are_measured(scene, scan, sources, logic):
-    mask = add_labelmap(scene, np.ones_like(FOUND), volume_from_node(scan).geometry, "brain")
-    logic.start(*sources, brain_mask_node=mask)
-    follow(logic)  # a worker measures
-    scene.RemoveNode(mask)
-    assert logic.wait()
-    assert set(logic.metrics) == {WHOLE_VOLUME}
-
-
-def test_scan_that_moves_out_of_its_mask_is_measured_anew(scene, scan, sources, logic, add_transform):
-    inside = np.zeros(SHAPE, np.uint8)
-    inside[3:17] = 1
-    mask = add_labelmap(scene, inside, volume_from_node(scan).geometry, "brain")
-    logic.start(*sources, brain_mask_node=mask)
-    assert logic.wait()
-    before, moved = logic.metrics[INSIDE_MASK]["dice"], np.eye(4)
-    moved[2, 3] = 4.0
-    transform = add_transform(moved)
-    for node in (scan, *(source.node for source in sources)):
-        node.SetAndObserveTransformNodeID(transform.GetID())
-    assert logic.poll() == {METRICS}
-    assert not logic.metrics_current
-    assert logic.wait()
-    labels = [volume_from_node(scan).with_array(array) for array in (FOUND, TRUTH)]
-    assert logic.metrics[INSIDE_MASK]["dice"] == pytest.approx(evaluate(*labels, mask=logic.mask())["dice"]) != before
-
-
-@pytest.mark.parametrize("empty", ["found", "truth", "both"])
-def test_metrics_of_empty_labels(scene, scan, logic, empty):
-    found = np.zeros_like(FOUND) if empty != "truth" else FOUND
-    truth = np.zeros_like(TRUTH) if empty != "found" else TRUTH
-    logic.start(
-        LabelSource(*add_segmentation(scene, scan, found, "A")), LabelSource(*add_segmentation(scene, scan, truth, "B"))
-    )
-    quick = dict(logic.metrics[WHOLE_VOLUME])
-    assert logic.wait()
-    labels = [volume_from_node(scan).with_array(array) for array in (found, truth)]
-    for key, value in quick.items():
-        assert value == evaluate(*labels)[key], key
-    assert_same(logic.metrics[WHOLE_VOLUME], evaluate(*labels))
-
-
 def test_probability_of_the_segmentation_is_used_and_followed(scene, scan, sources, logic):
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
     set_node_volume(node, volume_from_node(scan).with_array(np.full(SHAPE, 0.25, np.float32)))
@@ -277,7 +174,7 @@ def test_list_does_without_a_probability_of_another_place(scene, scan, sources, 
     follow(logic)
     assert [each.mean_probability for each in logic.navigator.components] == [None] * 3
     with pytest.raises(VesselSegError, match="do not overlap"):
-        logic.analyse_thresholds()
+        start_threshold_analysis(logic)
 
 
 def test_two_results(sources, logic):
@@ -380,38 +277,6 @@ def test_closing_the_scene_does_no_harm(scene, sources, logic):
     logic.stop()
 
 
-def test_failed_metrics_are_reported_once_and_come_with_the_next_edit(scan, sources, logic, python):
-    logic.start(*sources)
-    logic.python = python("crash")
-    with pytest.raises(VesselSegError):
-        logic.wait()
-    assert not logic.pending
-    assert logic.metrics_failed
-    assert not logic.metrics_current
-    logic.python = None
-    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
-    assert logic.wait()
-    assert logic.metrics[WHOLE_VOLUME]["false_positives"] == 7
-    assert logic.metrics_current
-    assert not logic.metrics_failed
-
-
-def test_metrics_that_could_not_be_measured_are_not_exported(scene, scan, sources, logic, tmp_path):
-    geometry = dataclasses.replace(volume_from_node(scan).geometry, origin=(5000.0, 0.0, 0.0))
-    logic.start(*sources)
-    assert logic.wait()
-    logic.use_mask(add_labelmap(scene, np.ones_like(FOUND), geometry, "mask of another patient"))
-    with pytest.raises(VesselSegError, match="do not overlap"):
-        logic.wait()
-    assert not logic.metrics_current
-    with pytest.raises(VesselSegError, match="could not be measured; edit the label, or choose another brain mask"):
-        export_metrics(logic, tmp_path / "metrics.csv")
-    logic.use_mask(None)
-    assert not logic.metrics_failed
-    assert logic.wait()
-    export_metrics(logic, tmp_path / "metrics.csv")
-
-
 def test_loaded_comparison_goes_on(make_scene, scene, scan, sources, logic, tmp_path):
     node = logic.start(*sources, palette="colour-blind")
     follow(logic)
@@ -428,131 +293,6 @@ def test_loaded_comparison_goes_on(make_scene, scene, scan, sources, logic, tmp_
     assert ids[0] == ids[1]
     assert again.navigator.mark_of(again.navigator.components[0]).reader == "A"
     again.stop()
-
-
-def column(table_node, name):
-    return [
-        table_node.GetTable().GetColumnByName(name).GetVariantValue(row) for row in range(table_node.GetNumberOfRows())
-    ]
-
-
-def test_metrics_table_has_titles_and_units(scene, scan, sources, logic):
-    logic.start(*sources, brain_mask_node=add_labelmap(scene, np.ones_like(FOUND), volume_from_node(scan).geometry))
-    assert logic.metrics_table() is logic.metrics_table()  # before the worker is done: what is known
-    assert logic.wait()
-    node = logic.metrics_table()
-    titles = [value.ToString() for value in column(node, "metric")]
-    units = [value.ToString() for value in column(node, "unit")]
-    assert (titles[0], units[titles.index("95 % Hausdorff distance")]) == ("Dice", "mm")
-    for region in (WHOLE_VOLUME, INSIDE_MASK):
-        assert column(node, region)[0].ToDouble() == pytest.approx(logic.metrics[region]["dice"])
-    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
-
-
-@pytest.mark.parametrize("failed", [False, True])
-def test_metrics_table_holds_no_value_of_before_an_edit(scene, scan, sources, logic, python, failed):
-    mask = add_labelmap(scene, np.ones_like(FOUND), volume_from_node(scan).geometry)
-    logic.start(*sources, brain_mask_node=mask)
-    assert logic.wait()
-    logic.metrics_table()
-    if failed:
-        logic.python = python("crash")
-    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
-    follow(logic)
-    if failed:
-        with pytest.raises(VesselSegError):
-            logic.wait()
-    node = logic.metrics_table()
-    rows = [value.ToString() for value in column(node, "metric")]
-    whole, inside = ([value.ToDouble() for value in column(node, region)] for region in (WHOLE_VOLUME, INSIDE_MASK))
-    assert whole[rows.index("Dice")] == logic.metrics[WHOLE_VOLUME]["dice"]
-    assert math.isnan(whole[rows.index("95 % Hausdorff distance")])
-    assert all(math.isnan(value) for value in inside)
-
-
-def test_metrics_of_two_results_take_no_side(sources, logic):
-    logic.start(*sources, wording=wording_of_two("A", "B"))
-    titles = [value.ToString() for value in column(logic.metrics_table(), "metric")]
-    assert "Dice" in titles
-    assert "sensitivity" not in titles
-
-
-@pytest.fixture
-def with_probability(scene, scan, sources, logic):
-    """A comparison of vessels that were made from a probability, whose best threshold is 0.30."""
-    truth = TRUTH.astype(bool)
-    probability = np.where(truth, 0.305, 0.2).astype(np.float32)
-    probability[FOUND.astype(bool) & truth] = 0.9
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability")
-    set_node_volume(node, volume_from_node(scan).with_array(probability))
-    SegmentationLogic(scene).apply_threshold(node, sources[0].node, 0.5, volume_node=scan)
-    logic.start(*sources)
-    return node
-
-
-def test_best_threshold_is_found_and_taken(scene, scan, sources, logic, with_probability):
-    analysis = logic.analyse_thresholds()
-    assert analysis.best_dice == 1.0
-    assert 0.2 < analysis.best_threshold <= 0.3
-    assert logic.take_best_threshold(analysis) == analysis.best_threshold
-    np.testing.assert_array_equal(segment_label(*[sources[0].node, sources[0].segment_id], scan).array, TRUTH)
-    assert SegmentationLogic(scene).threshold(sources[0].node) == (analysis.best_threshold, 0.0)
-    follow(logic)
-    assert logic.metrics[WHOLE_VOLUME]["dice"] == 1.0
-    assert logic.navigator.components == []
-
-
-def test_probability_of_a_new_run_takes_the_place_of_a_removed_one(scene, scan, sources, logic, with_probability):
-    follow(logic)
-    array = volume_from_node(with_probability).array.copy()
-    scene.RemoveNode(with_probability)
-    follow(logic)
-    assert not logic.has_probability
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "probability of the new run")
-    set_node_volume(node, volume_from_node(scan).with_array(array))
-    SegmentationLogic(scene).apply_threshold(node, sources[0].node, 0.9, volume_node=scan)
-    assert logic.has_probability
-    follow(logic)
-    assert all(component.mean_probability is not None for component in logic.navigator.components)
-    logic.take_best_threshold(logic.analyse_thresholds())
-    np.testing.assert_array_equal(segment_label(*[sources[0].node, sources[0].segment_id], scan).array, TRUTH)
-    set_node_volume(node, volume_from_node(scan).with_array(np.full(SHAPE, 0.25, np.float32)))
-    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
-    follow(logic)
-    assert {component.mean_probability for component in logic.navigator.components} == {0.25}
-
-
-def test_thresholds_are_drawn_in_charts(scene, logic, with_probability):
-    analysis = logic.analyse_thresholds()
-    for _ in range(2):
-        thresholds, calibration = logic.threshold_charts(analysis)
-        names = [thresholds.GetNthPlotSeriesNode(n).GetName() for n in range(thresholds.GetNumberOfPlotSeriesNodes())]
-        assert names[:3] == ["Dice", "precision", "sensitivity"]
-        assert names[3].startswith("best: Dice 1.000 at 0.")
-        assert calibration.GetNumberOfPlotSeriesNodes() == 2
-    dice = thresholds.GetNthPlotSeriesNode(0)
-    values = [value.ToDouble() for value in column(dice.GetTableNode(), dice.GetYColumnName())]
-    np.testing.assert_allclose(values, analysis.dice)
-    assert scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
-    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 6
-
-
-def test_charts_are_drawn_again_when_a_table_of_theirs_was_removed(scene, logic, with_probability):
-    analysis = logic.analyse_thresholds()
-    chart, _calibration = logic.threshold_charts(analysis)
-    scene.RemoveNode(chart.GetNthPlotSeriesNode(0).GetTableNode())
-    assert logic.threshold_charts(analysis)[0] is chart
-    dice = chart.GetNthPlotSeriesNode(0)
-    np.testing.assert_allclose([each.ToDouble() for each in column(dice.GetTableNode(), "Dice")], analysis.dice)
-
-
-def test_thresholds_need_a_probability_and_the_vessels_from_it(scene, scan, sources, logic, with_probability):
-    analysis = logic.analyse_thresholds()
-    logic.start(sources[1], sources[0])
-    with pytest.raises(VesselSegError, match="probability"):
-        logic.analyse_thresholds()
-    with pytest.raises(VesselSegError, match="was not made from a probability"):
-        logic.take_best_threshold(analysis)
 
 
 @pytest.mark.parametrize("ending", ["csv", "json"])

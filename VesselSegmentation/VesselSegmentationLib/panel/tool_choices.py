@@ -1,14 +1,12 @@
-"""The vessel tools and their settings in words, for the section "Correct" of 3D Slicer's panel."""
+"""The vessel tools in words, for the section "Correct" of 3D Slicer's panel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from slicer.i18n import tr as _
 
 from VesselSegmentationLib.correcting import edit_tools
-from VesselSegmentationLib.correcting.artery_editor import NAMED_VESSELS
 from VesselSegmentationLib.correcting.edit_tools import EditTool
 
 
@@ -60,31 +58,3 @@ def tool_choices() -> tuple[ToolChoice, ...]:
             _("Click on a false positive or false negative in a slice or in 3D."),
         ),
     )  # fmt: skip
-
-
-def fill_vessels(combo_box: Any) -> None:
-    """List the vessels that a branch can be named after."""
-    for vessel in NAMED_VESSELS:
-        combo_box.addItem(_(vessel.name), vessel.key)
-    combo_box.addItem(_("No name: back to the vessels"), edit_tools.UNNAMED)
-
-
-def fill_extents(combo_box: Any) -> None:
-    """List how much of a vessel a tool for branches takes."""
-    for text, extent in (
-        (_("The branch from its fork on"), edit_tools.BRANCH),
-        (_("The branch from the click on"), edit_tools.FROM_CLICK),
-        (_("The other side of the fork"), edit_tools.OTHER_SIDE),
-        (_("The whole connected piece"), edit_tools.WHOLE_PIECE),
-    ):
-        combo_box.addItem(text, extent)
-
-
-def fill_changes(combo_box: Any) -> None:
-    """List what the brush may do."""
-    for text, change in (
-        (_("Add and remove"), edit_tools.BOTH),
-        (_("Only add"), edit_tools.ADD_ONLY),
-        (_("Only remove"), edit_tools.REMOVE_ONLY),
-    ):
-        combo_box.addItem(text, change)

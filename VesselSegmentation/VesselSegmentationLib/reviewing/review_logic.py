@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
-
-import slicer
-from vtkmodules.vtkCommonCore import vtkCommand
 
 from vesselseg.errors import VesselSegError
 from vesselseg.review.error_kinds import WITH_REFERENCE, Wording
-from vesselseg.review.threshold_analysis import ThresholdAnalysis, analyse_thresholds
+from vesselseg.review.threshold_analysis import ThresholdAnalysis
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand
-from VesselSegmentationLib.reviewing.error_map_display import (
-    set_map_shown,
-    set_palette,
-    set_segment_shown,
-    set_sources_shown,
-)
+from VesselSegmentationLib.reviewing.error_map_display import set_map_shown, set_palette
 from VesselSegmentationLib.reviewing.error_map_nodes import (
     ErrorMapNode,
     find_error_map,
@@ -28,11 +19,19 @@ from VesselSegmentationLib.reviewing.error_map_nodes import (
 )
 from VesselSegmentationLib.reviewing.error_navigator import ErrorNavigator
 from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, overlap_metrics
+from VesselSegmentationLib.reviewing.map_visibility import (
+    compared_segments,
+    give_place,
+    hide_map,
+    hide_newcomers,
+    put_maps_away,
+)
 from VesselSegmentationLib.reviewing.review_inputs import MASK, PROBABILITY, ReviewInputs
 from VesselSegmentationLib.reviewing.review_listing import ErrorListing
 from VesselSegmentationLib.reviewing.review_metrics import ReviewMetrics
 from VesselSegmentationLib.reviewing.review_tables import set_metrics_table, set_threshold_charts
-from VesselSegmentationLib.scene.label_source import LabelSource, segment_names
+from VesselSegmentationLib.reviewing.voxel_watcher import VoxelWatcher
+from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.run_record import recorded_threshold
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
@@ -40,7 +39,8 @@ __all__ = ["COMPONENTS", "INSIDE_MASK", "MAP", "METRICS", "WHOLE_VOLUME", "Label
 
 #: What `ReviewLogic.poll` says that has changed.
 MAP, COMPONENTS, METRICS = "map", "components", "metrics"
-
+#: Roles of nodes beside those of `ReviewInputs`.
+_SCAN, _FIRST, _SECOND = "scan", "first", "second"
 _POLL_SECONDS = 0.02
 
 
@@ -81,8 +81,7 @@ class ReviewLogic:
         self.listing: ErrorListing | None = None
         self._inputs: ReviewInputs | None = None
         self._metrics: ReviewMetrics | None = None
-        self._observed: list[tuple[Any, int]] = []
-        self._dirty: set[str] = set()
+        self._watcher = VoxelWatcher(scene)
         self._segments: set[tuple[str, str]] = set()
 
     def start(
@@ -138,7 +137,7 @@ class ReviewLogic:
         )
         # What does not fit has been refused by now.
         if self.error_map is not None and self.error_map.node is not error_map.node:
-            self._give_place(self.error_map, error_map.node)
+            give_place(self.scene, self.error_map, error_map.node)
         self.stop()
         if palette:
             set_palette(error_map.node, palette)
@@ -147,8 +146,8 @@ class ReviewLogic:
         self.navigator = ErrorNavigator(self.scene, error_map)
         self.listing = ErrorListing(self.navigator, error_map, inputs.fitting_probability, self.python)
         self._metrics = ReviewMetrics(error_map, inputs.mask, lambda: self.python)
-        self._segments = _segments_of(error_map)
-        self._observe()
+        self._segments = compared_segments(error_map)
+        self._watch(error_map, inputs)
         return error_map.node
 
     def resume(self, node: Any) -> Any:
@@ -173,29 +172,20 @@ class ReviewLogic:
         vtkMRMLSegmentationNode or None
             One that was shown, for `resume`; None if there was none.
         """
-        if self.error_map is not None:
-            return None
-        segmentations = _nodes(self.scene, "vtkMRMLSegmentationNode")
-        maps = [node for node in segmentations if is_error_map(node) and _is_visible(node)]
-        sources = [LabelSource(node, each) for node in segmentations for _name, each in segment_names(node)]
-        sources += [LabelSource(node) for node in _nodes(self.scene, "vtkMRMLScalarVolumeNode")]
-        for node in maps:
-            # What is recorded may lack a label that was not saved, beside one that is still hidden.
-            set_map_shown(node, tuple(sources), False, three_d=False)
-        return maps[0] if maps else None
+        return put_maps_away(self.scene) if self.error_map is None else None
 
     def use_mask(self, brain_mask_node: Any) -> None:
         """Compute metrics inside another brain mask as well, or, with None, inside none."""
-        self._comparison()
+        error_map = self._comparison()
         if self._inputs is not None and self._metrics is not None:
             self._inputs.use_mask(brain_mask_node)
             self._metrics.forget_mask()
-            self._observe()
+            self._watch(error_map, self._inputs)
             self._metrics.measure_anew()
 
     def stop(self) -> None:
         """Let go of the scene. The map stays in it, and shows what was compared last."""
-        self._observe_no_more()
+        self._watcher.stop()
         if self._metrics is not None:
             self._metrics.cancel()
         if self.listing is not None:
@@ -204,7 +194,6 @@ class ReviewLogic:
             self.navigator.close()
         self.error_map = self.navigator = self.listing = None
         self._inputs = self._metrics = None
-        self._dirty = set()
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -214,12 +203,13 @@ class ReviewLogic:
     @property
     def pending(self) -> bool:
         """Whether anything shown is older than the labels, and follows."""
-        return bool(self._dirty or any(part is not None and part.pending for part in (self.listing, self._metrics)))
+        parts = (self.listing, self._metrics)
+        return bool(self._watcher.changed) or any(part is not None and part.pending for part in parts)
 
     @property
     def metrics_current(self) -> bool:
         """Whether the metrics are those of the labels as they are now."""
-        return self._metrics is not None and self._metrics.measured and not self._dirty
+        return self._metrics is not None and self._metrics.measured and not self._watcher.changed
 
     @property
     def metrics_failed(self) -> bool:
@@ -248,9 +238,9 @@ class ReviewLogic:
         if self.error_map is None or self.scene.IsClosing():
             return set()
         try:
-            changed = self._update_map(self.error_map) if self._dirty else set()
+            changed = self._update_map(self.error_map) if self._watcher.changed else set()
         except Exception:  # of whatever kind: a map that has not followed must not stay as if it had
-            self._hide_map(self.error_map)
+            hide_map(self.scene, self.error_map)
             self.stop()
             raise
         if changed:
@@ -273,7 +263,7 @@ class ReviewLogic:
         if shown and self.scene.IsNodePresent(error_map.node):
             set_map_shown(error_map.node, error_map.sources, True, three_d=three_d)
         else:
-            self._hide_map(error_map)
+            hide_map(self.scene, error_map)
 
     def metrics_table(self) -> Any:
         """Write the metrics into a table of the scene, with units; returns the vtkMRMLTableNode.
@@ -286,27 +276,6 @@ class ReviewLogic:
             if self.mask_node is not None:
                 metrics[INSIDE_MASK] = {}
         return set_metrics_table(self.scene, error_map.node, metrics, error_map.wording)
-
-    def analyse_thresholds(self) -> ThresholdAnalysis:
-        """Measure the stored probability against the reference at all thresholds; takes one or two seconds.
-
-        Returns
-        -------
-        ThresholdAnalysis
-            Also drawn in the scene, see `threshold_charts`. Where a brain mask was given, inside it.
-
-        Raises
-        ------
-        VesselSegError
-            If there is no probability, or the reference is empty.
-        """
-        probability = self.probability()
-        if probability is None:
-            raise VesselSegError(
-                "the probability of this segmentation is not in the scene", "segment the scan again, or load it"
-            )
-        _segmentation, reference = self._comparison().labels()
-        return analyse_thresholds(probability, reference, mask=self.mask(), detailed=())
 
     def threshold_charts(self, analysis: ThresholdAnalysis) -> tuple[Any, Any]:
         """Draw an analysis in the scene; returns two vtkMRMLPlotChartNode, of thresholds and of calibration."""
@@ -351,16 +320,16 @@ class ReviewLogic:
         if not is_error_map(error_map.node):
             raise VesselSegError("segments of the error map have been removed", "compare the labels again")
         if self._inputs is not None and self._inputs.follow_probability():
-            self._observe()
-            self._dirty.add(PROBABILITY)
-        dirty, self._dirty = self._dirty, set()
+            self._watch(error_map, self._inputs)
+            self._watcher.changed.add(PROBABILITY)
+        dirty = self._watcher.take()
         mask_changed = self._follow_mask(dirty)
         if PROBABILITY in dirty and self.listing is not None:
             self.listing.add(None)
-        both = "scan" in dirty
+        both = _SCAN in dirty
         former = error_map.errors.geometry
-        changed = error_map.update(segmentation=both or "first" in dirty, reference=both or "second" in dirty)
-        self._hide_newcomers(error_map)
+        changed = error_map.update(segmentation=both or _FIRST in dirty, reference=both or _SECOND in dirty)
+        self._segments = hide_newcomers(self.scene, error_map, self._segments)
         if changed is None:
             return {METRICS} if mask_changed else set()
         if self.listing is not None:
@@ -374,34 +343,11 @@ class ReviewLogic:
         """Let go of a mask that was removed; tell whether metrics inside it are not what they were."""
         if self._inputs is not None and self._inputs.mask_was_removed:
             self.use_mask(None)
-        elif self.mask_node is not None and self._metrics is not None and dirty & {MASK, "scan"}:
+        elif self.mask_node is not None and self._metrics is not None and dirty & {MASK, _SCAN}:
             self._metrics.measure_anew()
         else:
             return False
         return True
-
-    def _hide_newcomers(self, error_map: ErrorMapNode) -> None:
-        """Hide segments that have come to what is compared, new ones or by undo, where the map is shown instead."""
-        before, self._segments = self._segments, _segments_of(error_map)
-        if _is_visible(error_map.node):
-            for node_id, segment_id in self._segments - before:
-                set_segment_shown(self.scene.GetNodeByID(node_id), segment_id, False)
-
-    def _hide_map(self, error_map: ErrorMapNode) -> None:
-        """Show again what the map has hidden, of what is left: once nothing is compared, no button does it."""
-        left = tuple(source for source in error_map.sources if self.scene.IsNodePresent(source.node))
-        if self.scene.IsNodePresent(error_map.node):
-            set_map_shown(error_map.node, left, False, three_d=False)
-        else:
-            set_sources_shown(left, True)
-
-    def _give_place(self, former: ErrorMapNode, node: Any) -> None:
-        """Show a map where a former one was shown, which goes, and what that one has hidden."""
-        shown = self.scene.IsNodePresent(former.node) and _is_visible(former.node)
-        self._hide_map(former)
-        if shown:
-            node.CreateDefaultDisplayNodes()
-            node.GetDisplayNode().SetVisibility(True)
 
     def mask(self) -> Volume | None:
         """Return the brain mask on the grid of the scan; None if none was given."""
@@ -424,51 +370,10 @@ class ReviewLogic:
     def _present_probability(self) -> Any:
         return None if self._inputs is None else self._inputs.probability_node
 
-    def _observe_no_more(self) -> None:
-        for node, tag in self._observed:
-            node.RemoveObserver(tag)
-        self._observed = []
-
-    def _observe(self) -> None:
-        self._observe_no_more()
-        error_map = self._comparison()
-        watched = [("scan", error_map.volume_node), *(self._inputs.watched if self._inputs is not None else [])]
-        watched += [(which, source.node) for which, source in zip(("first", "second"), error_map.sources)]
-        for which, node in watched:
-            if node is None:
-                continue
-            for event in _events_of(node):
-                tag = node.AddObserver(event, lambda caller, event, which=which: self._dirty.add(which))
-                self._observed.append((node, tag))
-        tag = self.scene.AddObserver(self.scene.NodeRemovedEvent, lambda caller, event: self._dirty.add("removed"))
-        self._observed.append((self.scene, tag))
-
-
-def _events_of(node: Any) -> Iterator[int]:
-    """Return the events that may mean other voxels, or other places of them."""
-    yield slicer.vtkMRMLTransformableNode.TransformModifiedEvent
-    if node.IsA("vtkMRMLSegmentationNode"):
-        segmentation = slicer.vtkSegmentation
-        # Undo says no more than that the segment was modified.
-        yield from (segmentation.SourceRepresentationModified, segmentation.SegmentModified)
-        yield from (segmentation.SegmentAdded, segmentation.SegmentRemoved)
-        yield slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent
-    else:
-        yield from (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, vtkCommand.ModifiedEvent)
-
-
-def _is_visible(node: Any) -> bool:
-    display_node = node.GetDisplayNode()
-    return display_node is not None and bool(display_node.GetVisibility())
-
-
-def _nodes(scene: Any, kind: str) -> list[Any]:
-    return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]
-
-
-def _segments_of(error_map: ErrorMapNode) -> set[tuple[str, str]]:
-    """Return the IDs of the nodes and of the segments that a map compares."""
-    return {(source.node.GetID(), each) for source in error_map.sources for each in source.segment_ids()}
+    def _watch(self, error_map: ErrorMapNode, inputs: ReviewInputs) -> None:
+        first, second = error_map.sources
+        labels = [(_FIRST, first.node), (_SECOND, second.node)]
+        self._watcher.watch([(_SCAN, error_map.volume_node), *inputs.watched, *labels])
 
 
 def _scan_of(*sources: LabelSource) -> Any:

@@ -66,7 +66,9 @@ class ThresholdJob(WorkerJob):
 
 
 def start_threshold_analysis(review: ReviewLogic) -> ThresholdJob:
-    """Start what `ReviewLogic.analyse_thresholds` does, in a worker process; returns at once.
+    """Start to measure the stored probability of a comparison against its reference; returns at once.
+
+    Where a brain mask was given, inside it.
 
     Raises
     ------

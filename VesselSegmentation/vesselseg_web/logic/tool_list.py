@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from vesselseg_web.logic import page_tools
 from VesselSegmentationLib.correcting import edit_tools
-from VesselSegmentationLib.correcting.artery_editor import NAMED_VESSELS
 from VesselSegmentationLib.correcting.edit_tools import EditTool
+from VesselSegmentationLib.correcting.setting_choices import Choices
 
 VESSEL_TOOLS, FREE_HAND = "Vessel tools", "Free hand"
 
@@ -106,40 +106,18 @@ TOOLS = (
     ),
 )  # fmt: skip
 
+#: What can be said of an error.
+DECISIONS: Choices = (
+    ("Accept: correct this error", page_tools.ACCEPTED),
+    ("Reject: the reference is wrong", page_tools.REJECTED),
+)
+
 
 def tool_named(name: str) -> Tool | None:
     """Return a tool by its name; None if there is none."""
     return next((tool for tool in TOOLS if tool.name == name), None)
 
 
-def vessel_choices() -> list[dict[str, str]]:
-    """Return the vessels that a branch can be named after."""
-    named = [{"title": vessel.name, "value": vessel.key} for vessel in NAMED_VESSELS]
-    return [*named, {"title": "No name: back to the vessels", "value": edit_tools.UNNAMED}]
-
-
-def extent_choices() -> list[dict[str, str]]:
-    """Return how much of a vessel a tool for branches takes."""
-    return [
-        {"title": "The branch from its fork on", "value": edit_tools.BRANCH},
-        {"title": "The branch from the click on", "value": edit_tools.FROM_CLICK},
-        {"title": "The other side of the fork", "value": edit_tools.OTHER_SIDE},
-        {"title": "The whole connected piece", "value": edit_tools.WHOLE_PIECE},
-    ]
-
-
-def change_choices() -> list[dict[str, str]]:
-    """Return what the threshold around a click may do."""
-    return [
-        {"title": "Add and remove", "value": edit_tools.BOTH},
-        {"title": "Only add", "value": edit_tools.ADD_ONLY},
-        {"title": "Only remove", "value": edit_tools.REMOVE_ONLY},
-    ]
-
-
-def decision_choices() -> list[dict[str, str]]:
-    """Return what can be said of an error."""
-    return [
-        {"title": "Accept: correct this error", "value": page_tools.ACCEPTED},
-        {"title": "Reject: the reference is wrong", "value": page_tools.REJECTED},
-    ]
+def items(choices: Choices) -> list[dict[str, str]]:
+    """Return choices as the widgets of the page take them."""
+    return [{"title": title, "value": value} for title, value in choices]

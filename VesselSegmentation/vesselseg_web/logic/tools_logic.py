@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trame_server.utils.typed_state import TypedState
@@ -17,22 +16,14 @@ from vesselseg_web.logic.page_logic import PageLogic, SectionLogic, sentence
 from vesselseg_web.logic.page_tools import DecideError, PageToolSettings
 from vesselseg_web.logic.segment_logic import NO_PROBABILITY
 from vesselseg_web.logic.states import SegmentState, ToolsState
-from vesselseg_web.logic.tool_list import (
-    TOOLS,
-    Tool,
-    change_choices,
-    decision_choices,
-    extent_choices,
-    tool_named,
-    vessel_choices,
-)
+from vesselseg_web.logic.tool_list import DECISIONS, TOOLS, Tool, items, tool_named
 from vesselseg_web.viewing.view_clicks import ViewClicks
 from vesselseg_web.workspace.wording import counted
-from VesselSegmentationLib.correcting.edit_tools import EditTool
+from VesselSegmentationLib.correcting.setting_choices import change_choices, extent_choices, vessel_choices
+from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
 from VesselSegmentationLib.scene.scan_display import slab_thickness
 
 if TYPE_CHECKING:
-    from vesselseg.editing import Edit
     from vesselseg_web.workspace.case import Case
 
 #: How long a slider must rest before the preview follows it.
@@ -41,15 +32,6 @@ _NO_VESSELS = "Segment a scan first."
 _IN_THE_MIDDLE = "The slab is on: clicks in a slice act in its middle."
 _NOT_SHOWN = "Nothing is shown that could be applied: choose a tool and click."
 _RUNNING = "Wait until the segmentation is done, or cancel it."
-
-
-@dataclass(frozen=True)
-class _Offer:
-    """What waits for Apply or Cancel, and the labels and the comparison that it was made for."""
-
-    commit: Callable[[], Any]
-    text: str
-    present: object
 
 
 class ToolsLogic(SectionLogic[ToolsState]):
@@ -71,14 +53,15 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self._segment = TypedState(self.state, SegmentState).data
         self._clicks = ViewClicks(page.scene, page._slicer_app.view_manager, self._on_clicks, self._on_missed)
         self._chosen: Tool | None = None
-        self._tool: EditTool | None = None
-        self._points: list[Any] = []
-        self._offer: _Offer | None = None
+        self._hand = ToolInHand(
+            case.edits, case.review, self._clicks,
+            settings=self._settings, suggest=self._set_threshold, always_compared=False,
+        )  # fmt: skip
         self._moved_at: float | None = None
         self._clicked = False
         data, name = self.data, self.name
-        data.vessels, data.extents = vessel_choices(), extent_choices()
-        data.changes, data.decisions = change_choices(), decision_choices()
+        data.vessels, data.extents = items(vessel_choices()), items(extent_choices())
+        data.changes, data.decisions = items(change_choices()), items(DECISIONS)
         data.vessel, data.extent, data.change, data.decision = (
             choices[0]["value"] for choices in (data.vessels, data.extents, data.changes, data.decisions)
         )
@@ -107,15 +90,14 @@ class ToolsLogic(SectionLogic[ToolsState]):
             One of `tool_list.TOOLS`; empty for none.
         """
         self._withdraw()
-        self._clicks.stop()
         self._free_hand.put_down()
         tool = tool_named(name)
         if tool is not None and self._why_not(tool):
             tool = None
         self._chosen = tool
-        self._tool = tool.kind(self.case.edits) if tool is not None and tool.kind is not None else None
+        self._hand.take(tool.kind if tool is not None else None)
         self.data.tool = tool.name if tool is not None else ""
-        self.data.settings = [] if tool is None else list(self._tool.settings if self._tool else tool.settings)
+        self.data.settings = [] if tool is None else list((self._hand.tool or tool).settings)
         self._say(self._hint())
         if tool is not None:
             with self.page.reporting():
@@ -123,11 +105,9 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self.update()
 
     def _begin(self, tool: Tool) -> None:
-        if self._tool is None:
+        if tool.kind is None:
             self._free_hand.take(tool.name)
-        elif self._tool.clicks:
-            self._clicks.start()
-        else:
+        elif not tool.kind.clicks:
             self._preview()
 
     def put_down(self) -> None:
@@ -147,7 +127,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self.catch_up()
         if self._moved_at is not None:
             self._preview()
-        offer = self._offer
+        offer = self._hand.offer
         if offer is None:
             if self.data.hint == former:  # else it says already what the last click was
                 self.page.say(_NOT_SHOWN)
@@ -163,8 +143,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
 
     def cancel(self) -> None:
         """Take back what is shown; if nothing is, put the tool down."""
-        asks_for_nothing = self._tool is not None and not self._tool.clicks
-        if asks_for_nothing or (self._offer is None and not self._points):
+        if not self._hand.can_withdraw:
             self.choose("")
             return
         self._withdraw()
@@ -183,12 +162,13 @@ class ToolsLogic(SectionLogic[ToolsState]):
 
     def catch_up(self) -> None:
         """Take back what was made for other labels than there are now, and show what has been clicked since."""
-        if self._offer is not None and self._offer.present != self._present():
+        if self._hand.outdated:
             self._withdraw()  # somebody has undone something, decided about an error, or compared with another label
             self._say(self._hint())
         if self._clicked:
             self._clicked = False
-            self._take_clicks()
+            if self._hand.take_clicks(same_place_counts=False):
+                self._preview()
 
     def _follow_strokes(self) -> None:
         """Say why a stroke has done nothing, and the hint again after one that has done something."""
@@ -210,7 +190,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
             }
             for tool in TOOLS
         ]
-        waits = "" if self._offer is not None else _NOT_SHOWN
+        waits = "" if self._hand.offer is not None else _NOT_SHOWN
         data.why_no_apply = self.why_no_edit() or waits
         data.why_no_cancel = "" if self._chosen is not None else "No tool is chosen."
 
@@ -231,67 +211,40 @@ class ToolsLogic(SectionLogic[ToolsState]):
             return NOT_COMPARED
         return ""
 
-    def _take_clicks(self) -> None:
-        tool, points = self._tool, self._clicks.points
-        if tool is None:
-            return
-        if tool.clicks == 1 and len(points) > 1:
-            self._clicks.keep_last()
-            points = points[-1:]
-        if points == self._points:
-            return
-        first, self._points = not self._points or tool.clicks == 1, points
-        if first and points:
-            self._suggest(tool)
-        self._preview()
-
-    def _suggest(self, tool: EditTool) -> None:
-        try:
-            threshold = tool.suggested_threshold(self._points, self._settings())
-        except VesselSegError:
-            return  # the preview says it
-        if threshold is not None:
-            # Two digits that mean something: of a faint vessel none would be left after the point.
-            self.data.threshold = max(float(f"{threshold:.2g}"), LOWEST_PROBABILITY)
-
     def _preview(self) -> None:
-        self._moved_at = self._offer = None
-        self.case.edits.preview.remove()
-        tool, points, settings = self._tool, list(self._points), self._settings()
-        if tool is None:
+        self._moved_at = None
+        self._hand.drop_offer()
+        if self._hand.tool is None:
             return
-        if len(points) < tool.clicks:
-            self._say("Click the next place along the vessel." if points else self._hint())
-            self.update()
-            return
-        with self.page.reporting():
-            try:
-                edit = tool.preview(points, settings)
-            except VesselSegError as error:
-                # A click beside a vessel happens all the time: no alarm.
-                slab = f" {_IN_THE_MIDDLE}" if slab_thickness(self.case.scene) > 0 else ""
-                self._say(f"{sentence(error)}{slab}")
-            else:
-                self._offer_edit(tool, edit, points, settings)
+        if self._hand.lacks_clicks:
+            self._say("Click the next place along the vessel." if self._hand.points else self._hint())
+        else:
+            with self.page.reporting():
+                self._offer_preview()
         self.update()
 
-    def _offer_edit(self, tool: EditTool, edit: Edit, points: list[Any], settings: PageToolSettings) -> None:
-        text = tool.describe(edit, settings)
+    def _offer_preview(self) -> None:
+        try:
+            preview = self._hand.preview()
+        except VesselSegError as error:
+            # A click beside a vessel happens all the time: no alarm.
+            slab = f" {_IN_THE_MIDDLE}" if slab_thickness(self.case.scene) > 0 else ""
+            self._say(f"{sentence(error)}{slab}")
+            return
+        edit, tool, text = preview.edit, preview.tool, preview.text
         if edit.is_empty:
             self._say(f"Nothing would change: {text}.")
             return
-        only_notes = isinstance(tool, DecideError) and tool.only_notes(settings)
-        self.case.edits.show_preview(edit, kept=only_notes)
-        self._offer = _Offer(lambda: tool.commit(edit, points, settings), text, self._present())
+        only_notes = isinstance(tool, DecideError) and tool.only_notes(preview.settings)
+        self._hand.make_offer(edit, text, preview.commit, kept=only_notes)
         counts = f" ({counted(edit.voxels_added, 'voxel')} added, {edit.voxels_removed:,} removed)"
         if only_notes or tool.only_names:
             counts = ""
         self._say(f"{text[:1].upper()}{text[1:]}{counts}? Apply or Cancel.")
 
-    def _present(self) -> object:
-        """Return what is other once the tool in the hand would do something else at the same clicks."""
-        compares = self._tool is not None and self._tool.needs_comparison
-        return self.case.edits.state, self.case.review.error_map if compares else None
+    def _set_threshold(self, threshold: float) -> None:
+        # Two digits that mean something: of a faint vessel none would be left after the point.
+        self.data.threshold = max(float(f"{threshold:.2g}"), LOWEST_PROBABILITY)
 
     def _settings(self) -> PageToolSettings:
         data = self.data
@@ -309,10 +262,9 @@ class ToolsLogic(SectionLogic[ToolsState]):
 
     def _withdraw(self) -> None:
         """Take the preview and the clicks back."""
-        self._offer, self._points, self._moved_at, self._clicked = None, [], None, False
-        self.case.edits.preview.remove()
-        self._clicks.clear()
-        self._clicked = False
+        self._moved_at = None
+        self._hand.withdraw()
+        self._clicked = False  # removing the points is no click
 
     def _hint(self) -> str:
         return self._chosen.hint if self._chosen is not None else ""
@@ -327,9 +279,9 @@ class ToolsLogic(SectionLogic[ToolsState]):
         self._clicked = True
 
     def _on_missed(self) -> None:
-        waits = " What is shown still waits for Apply or Cancel." if self._offer is not None else ""
+        waits = " What is shown still waits for Apply or Cancel." if self._hand.offer is not None else ""
         self._say(f"Nothing is there: click on a vessel.{waits}")
 
     def _on_setting(self, *_: Any) -> None:
-        if self._tool is not None and (self._points or not self._tool.clicks):
+        if self._hand.follows_settings:
             self._moved_at = time.monotonic()

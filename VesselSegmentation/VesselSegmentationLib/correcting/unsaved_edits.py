@@ -1,0 +1,126 @@
+"""Segmentations with edits that are not saved, and the copies of them against crashes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from VesselSegmentationLib.correcting.autosave import Autosave
+from VesselSegmentationLib.correcting.edit_history import AUTOMATIC, EditHistory
+
+#: In place of the number of the last step that was saved: what the segmentation came with was not.
+_NEVER_SAVED = -1
+
+
+class UnsavedEdits:
+    """Remembers what is not saved: of the segmentation that is edited, and of those that were left.
+
+    Parameters
+    ----------
+    autosave_folder : path-like, optional
+        As for `EditLogic`.
+    """
+
+    def __init__(self, autosave_folder: str | os.PathLike[str] | None = None) -> None:
+        self._autosave_folder = autosave_folder
+        self._history: EditHistory | None = None
+        self._autosave: Autosave | None = None
+        self._saved_number = 0
+        #: Segmentations that were left with edits that are not saved, with the copies of them.
+        self._left: dict[Any, Autosave | None] = {}
+
+    def begin(self, history: EditHistory, volume_node: Any) -> None:
+        """Follow the history of a segmentation; one that was left goes on as it was.
+
+        Raises
+        ------
+        VesselSegError
+            If edits cannot be saved against crashes.
+        """
+        if history.node in self._left:
+            self._saved_number = _NEVER_SAVED
+            self._autosave = self._left.pop(history.node)
+            if self._autosave is not None:
+                self._autosave.resume(history, volume_node)
+        elif self._autosave_folder is not None:
+            self._autosave = Autosave(self._autosave_folder, history, volume_node)
+        self._history = history
+
+    def end(self, *, remember: bool) -> None:
+        """Follow no more; remember that the segmentation was left with edits, or forget them."""
+        history, autosave = self._history, self._autosave
+        self._history = self._autosave = None
+        self._saved_number = 0
+        if history is not None and remember:
+            self._left[history.node] = autosave
+        if autosave is not None:
+            (autosave.pause if remember else autosave.close)()
+
+    def forget_left(self, *, keep_autosave: bool) -> None:
+        """Forget the segmentations that were left.
+
+        Parameters
+        ----------
+        keep_autosave : bool
+            Whether their copies are brought up to date and kept, to be offered later.
+
+        Raises
+        ------
+        VesselSegError
+            If one cannot be; they are all forgotten all the same.
+        """
+        left, self._left = [autosave for autosave in self._left.values() if autosave is not None], {}
+        with contextlib.ExitStack() as stack:
+            for autosave in left:
+                stack.callback(autosave.close, keep=keep_autosave)
+            for autosave in left if keep_autosave else []:
+                autosave.catch_up()
+
+    def poll(self) -> None:
+        """Save against crashes if it is time; returns at once, and raises as `Autosave.poll`."""
+        if self._autosave is not None:
+            self._autosave.poll()
+
+    def save_against_crash(self) -> None:
+        """Save against crashes at once, and wait; raises as `Autosave.poll`."""
+        if self._autosave is not None:
+            self._autosave.save_now()
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether the segmentation that is edited has edits that are not saved."""
+        if self._history is None or self._last_number() == self._saved_number:
+            return False
+        return self._saved_number != 0 or any(step.tool != AUTOMATIC for step in self._history.steps)
+
+    @property
+    def came_unsaved(self) -> bool:
+        """Whether the segmentation came with edits that are not saved; the history does not know them."""
+        return self._saved_number == _NEVER_SAVED
+
+    @property
+    def left(self) -> list[Any]:
+        """The segmentations that were left with edits that are not saved."""
+        return list(self._left)
+
+    def mark_saved(self, segmentation_node: Any = None) -> None:
+        """See `EditLogic.mark_saved`."""
+        if segmentation_node in self._left:
+            autosave = self._left.pop(segmentation_node)
+            if autosave is not None:
+                autosave.close()
+            return
+        self._saved_number = self._last_number()
+        if self._autosave is not None:
+            self._autosave.forget()
+
+    def mark_unsaved(self, edits: int) -> None:
+        """See `EditLogic.mark_unsaved`."""
+        self._saved_number = _NEVER_SAVED
+        if self._autosave is not None:
+            self._autosave.note_edits(edits)
+
+    def _last_number(self) -> int:
+        steps = [] if self._history is None else self._history.steps
+        return steps[-1].number if steps else 0
