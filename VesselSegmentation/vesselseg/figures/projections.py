@@ -25,7 +25,7 @@ DRAWING_ORDER = (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_POSITIVE, ErrorKind.FA
 
 
 def projections(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
-    """Draw an error map in three projections, over those of the scan where it is given; see `error_maps.draw_figure`."""
+    """Draw an error map in three projections, over those of the scan, if given; see `error_maps.draw_figure`."""
     view = AxialView.of(errors.geometry)
     axial = view.apply(errors)
     background = view.apply(scan).array if scan is not None else None

@@ -51,7 +51,7 @@ def overview(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
 
 
 def closeups(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
-    """Draw the places with most large and with most small vessels, or a place asked for; see `error_maps.draw_figure`."""
+    """Draw the places with most large and with most small vessels, or a given place; see `error_maps.draw_figure`."""
     places = _closeup_places(errors) if style.around is None else [_Place("close-up", _SMALL_MM, style.around)]
     if not places:
         return overview(errors, scan, style)
