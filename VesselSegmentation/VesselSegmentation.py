@@ -143,6 +143,7 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic: Any = None
         self._parameterNode: Any = None
         self._parameterNodeGuiTag: Any = None
+        self._parameterWidgets: dict[str, Any] = {}
         self._inputVolume: Any = None
         self._segmentation: Any = None
         self._sections: tuple[PanelSection, ...] = ()
@@ -154,6 +155,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        named = {widget.property(SlicerParameterNamePropertyName): widget for widget in vars(self.ui).values()}
+        self._parameterWidgets = {name: widget for name, widget in named.items() if name}
         self.logic = VesselSegmentationLogic()
         self._segment = SegmentSection(self.ui, self.logic, self._update, self._takeSegmentation)
         self._review = ReviewSection(self.ui, self.logic)
@@ -251,15 +254,11 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._inputVolume = self._segmentation = None
         if parameterNode is not None:
             self._inputVolume, self._segmentation = parameterNode.inputVolume, parameterNode.outputSegmentation
-            self._parameterNodeGuiTag = self._connectWidgets(parameterNode)
+            # connectGui returns no tag before 3D Slicer 5.10, so that nothing could be disconnected.
+            self._parameterNodeGuiTag = parameterNode.connectParametersToGui(self._parameterWidgets)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self._update()
             self._review.forget_moves()
-
-    def _connectWidgets(self, parameterNode: Any) -> Any:
-        # connectGui does the same, but returns no tag before 3D Slicer 5.10, so that nothing could be disconnected.
-        named = {widget.property(SlicerParameterNamePropertyName): widget for widget in vars(self.ui).values()}
-        return parameterNode.connectParametersToGui({name: widget for name, widget in named.items() if name})
 
     def _isConnected(self) -> bool:
         node, event = self._parameterNode, vtk.vtkCommand.ModifiedEvent
