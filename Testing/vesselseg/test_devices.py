@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -78,6 +79,59 @@ def test_a_gpu_that_is_left_out_is_said_once_and_noted(make_scan: Callable[..., 
     assert run.device == "cpu"
     assert sum("Card is left out" in note for note in run.notes) == 1
     assert threads == [threading.main_thread()]
+
+
+@pytest.mark.usefixtures("card")
+def test_what_is_left_out_is_told_where_it_was_wished_for(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(VesselSegError, match=r"no device 'cuda' .*; Card is left out: .*no code for it"):
+        choose_device("cuda")
+    assert caplog.text == ""
+
+
+def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(devices, "_has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for built_for, why in ((None, "was built without CUDA"), ("12.6", "needs a newer driver")):
+        monkeypatch.setattr(torch.version, "cuda", built_for)
+        notes: list[str] = []
+        assert choose_device("auto", notes).name == "cpu"
+        assert len(notes) == 1
+        assert notes[0].startswith("the NVIDIA GPU is left out: the installed torch")
+        assert notes[0].endswith(why)
+
+
+def test_without_a_driver_there_is_no_gpu() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert not devices._has_nvidia_gpu()
+
+
+def test_a_torch_that_cannot_be_loaded_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('[WinError 126] c10.dll')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
+    notes: list[str] = []
+    assert choose_device("auto", notes).name == "cpu"
+    assert "torch cannot be loaded" in notes[0]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_an_apple_gpu_that_computes_something_else_is_left_out(right: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some versions of torch compute three-dimensional networks wrongly there, or not at all; its answer is played."""
+    monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    moved = torch.Tensor.to
+
+    def to(self: torch.Tensor, device: str) -> torch.Tensor:
+        return moved(self, "cpu") * (1.0 if right or device == "cpu" else 1.01)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    notes: list[str] = []
+    names = [device.name for device in available_devices(notes)]
+    assert names == (["mps", "cpu"] if right else ["cpu"])
+    assert any("the Apple GPU is left out" in note for note in notes) != right
 
 
 @pytest.mark.parametrize("wish", ["cuda", "cuda:0", "mps", "tpu", ""])

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from vesselseg import devices, segmentation
-from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
+from vesselseg.engines import DeviceFailedError, DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume
@@ -202,16 +202,24 @@ def test_a_scan_that_cannot_be_read_is_told_before_a_model_that_cannot_be_loaded
         segment(missing, model=tiny_model, brain_mask="none", precision="int8")
 
 
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (DeviceOutOfMemoryError("full"), "had too little free memory"),
+        (DeviceFailedError("CUDA error: all devices are busy"), "failed (CUDA error: all devices are busy)"),
+    ],
+)
 def test_going_to_the_cpu_is_said(
-    make_scan: MakeScan, tiny_model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A GPU whose memory is full: no GPU is at hand, so that the device's answer alone is played."""
+    error: Exception, why: str, make_scan: MakeScan, tiny_model: str, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """A GPU whose memory is full, or that fails: no GPU is at hand, so that the device's answer alone is played."""
     gpu = devices.Device("cuda:0", "Full GPU", 1 << 30)
     monkeypatch.setattr(devices, "available_devices", lambda *_: [gpu, devices.cpu_device()])
 
     def full(plan: Plan, manifest: Manifest) -> Engine:
         if plan.device.name != "cpu":
-            raise DeviceOutOfMemoryError("full")
+            raise error
         return make_engine(plan, manifest)
 
     monkeypatch.setattr(segmentation, "make_engine", full)
@@ -227,7 +235,7 @@ def test_going_to_the_cpu_is_said(
     run = result.run
     assert (run.device, run.device_name, run.precision) == ("cpu", devices.cpu_device().label, "f32")
     assert run.engine == "openvino"
-    assert any("the CPU was used instead" in note for note in run.notes)
+    assert any(why in note and "the CPU was used instead" in note for note in run.notes)
     assert "the CPU was used instead" in caplog.text
 
 

@@ -52,9 +52,13 @@ def available_devices(notes: list[str] | None = None) -> list[Device]:
     if notes is not None:
         notes += left_out
     else:
-        for note in left_out:
-            logger.warning("%s", note)
+        _log(left_out)
     return devices
+
+
+def _log(notes: list[str]) -> None:
+    for note in notes:
+        logger.warning("%s", note)
 
 
 def cpu_device() -> Device:
@@ -66,8 +70,11 @@ def _gpus(left_out: list[str]) -> list[Device]:
     # torch takes seconds to import: it is not asked where there is plainly no GPU.
     if not _may_have_gpu() or importlib.util.find_spec("torch") is None:
         return []
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # on Windows, where a library is missing
+        left_out.append(f"GPUs are left out: torch cannot be loaded ({error})")
+        return []
     devices = []
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
@@ -78,9 +85,44 @@ def _gpus(left_out: list[str]) -> list[Device]:
                 )
                 continue
             devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
+    elif _has_nvidia_gpu():
+        why = "was built without CUDA" if torch.version.cuda is None else "needs a newer driver"
+        left_out.append(f"the NVIDIA GPU is left out: the installed torch {torch.__version__} {why}")
     if torch.backends.mps.is_available():
-        devices.append(Device("mps", "Apple GPU", _machine_memory()))
+        if _computes_blocks("mps"):
+            devices.append(Device("mps", "Apple GPU", _machine_memory()))
+        else:
+            left_out.append(
+                f"the Apple GPU is left out: the installed torch {torch.__version__} does not compute "
+                "three-dimensional networks on it, or wrongly; 2.9 or later may"
+            )
     return devices
+
+
+def _computes_blocks(device: str) -> bool:
+    """Whether a device computes what three-dimensional networks are made of, and as the CPU does."""
+    import torch
+    from torch.nn import functional
+
+    random = torch.Generator().manual_seed(0)
+    block, weights = (torch.randn(16, 16, n, n, n, generator=random) for n in (8, 3))
+
+    def compute(name: str) -> torch.Tensor:
+        features = functional.conv3d(block[:1].to(name), weights.to(name), padding=1)
+        return functional.interpolate(functional.max_pool3d(features, 2), scale_factor=2.0, mode="nearest").cpu()
+
+    try:
+        return bool(torch.allclose(compute(device), compute("cpu"), rtol=1e-3, atol=1e-2))
+    except RuntimeError:
+        return False
+
+
+def _has_nvidia_gpu() -> bool:
+    """Whether NVIDIA's driver tells of a GPU; torch may be unable to use it."""
+    with contextlib.suppress(OSError, AttributeError):
+        driver, count = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"), ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    return False
 
 
 def _has_kernels(major: int, minor: int) -> bool:
@@ -127,14 +169,20 @@ def choose_device(wish: str = "auto", notes: list[str] | None = None) -> Device:
     """
     if wish == "cpu":
         return cpu_device()
-    devices = available_devices(notes)
-    if wish == "auto":
-        return devices[0]
+    left_out: list[str] = []
+    devices = available_devices(left_out)
     for device in devices:
-        if wish in (device.name, device.name.split(":")[0]):
+        if wish in ("auto", device.name, device.name.split(":")[0]):
+            if notes is None:
+                _log(left_out)
+            else:
+                notes += left_out
             return device
     names = ", ".join(device.name for device in devices)
-    raise VesselSegError(f"this machine has no device '{wish}' that torch can use", f"choose auto or one of: {names}")
+    reasons = "".join(f"; {note}" for note in left_out)
+    raise VesselSegError(
+        f"this machine has no device '{wish}' that torch can use{reasons}", f"choose auto or one of: {names}"
+    )
 
 
 def _machine_memory() -> int:

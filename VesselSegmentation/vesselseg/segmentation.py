@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines import DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
+from vesselseg.engines import DeviceFailedError, DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.formats.nifti_io import no_numbers
 from vesselseg.models import Manifest, find_model
@@ -262,10 +262,10 @@ def segment(
 
 
 def _load(planned: Future[Plan], manifest: Manifest) -> Engine | None:
-    """Load a model into the engine of its plan; None where even its memory does not suffice."""
+    """Load a model into the engine of its plan; None where its device fails or has not even memory for the model."""
     try:
         engine = make_engine(planned.result(), manifest)
-    except DeviceOutOfMemoryError:
+    except (DeviceFailedError, DeviceOutOfMemoryError):
         return None
     engine.prepare()
     return engine
@@ -331,14 +331,14 @@ def _predict(
                 effort=effort,
             )
             return values, plan
-        except DeviceOutOfMemoryError:
+        except (DeviceFailedError, DeviceOutOfMemoryError) as error:
             if plan.device.name == "cpu":
                 raise VesselSegError(
                     "the memory does not suffice even for small tiles", "close other programs, or use a smaller model"
                 ) from None
-            notes.append(
-                f"{plan.device.name} had too little free memory even for small tiles: the CPU was used instead"
-            )
+            short = isinstance(error, DeviceOutOfMemoryError)
+            why = "had too little free memory even for small tiles" if short else f"failed ({error})"
+            notes.append(f"{plan.device.name} {why}: the CPU was used instead")
             # Another precision than f32 may be one that only the GPU has.
             plan = plan_again(device="cpu", precision=precision if precision == "f32" else "auto")
         except NoNumbersError:

@@ -283,6 +283,7 @@ def tiny(tiny_model: str) -> Manifest:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "available_devices", lambda *_: [GPU, devices.cpu_device()])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
 
 
 @pytest.mark.usefixtures("gpu")

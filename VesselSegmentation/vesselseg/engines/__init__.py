@@ -4,11 +4,12 @@
 """
 
 from vesselseg.engines.choice import ENGINE_CHOICES, PRECISION_CHOICES, Plan, make_engine, plan_run
-from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Traits
+from vesselseg.engines.interface import DeviceFailedError, DeviceOutOfMemoryError, Engine, Traits
 
 __all__ = [
     "ENGINE_CHOICES",
     "PRECISION_CHOICES",
+    "DeviceFailedError",
     "DeviceOutOfMemoryError",
     "Engine",
     "Plan",

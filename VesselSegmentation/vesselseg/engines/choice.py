@@ -56,11 +56,11 @@ def is_installed(engine: str) -> bool:
 def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", precision: str = "auto") -> Plan:
     """Choose device, engine and precision for a model.
 
-    On a GPU torch runs, in half precision on CUDA; on the CPU OpenVINO, which was measured to be the fastest there for
-    every architecture (per voxel, one core: 1.4 times as fast as torch in single precision and 1.15 times in bfloat16
-    for the half U-Net, 3 times and 1.7 times for the shipped three-dimensional one). OpenVINO takes bfloat16 by itself
-    where the CPU computes faster in it and the model was measured not to suffer from it, int8 only where it is asked
-    for.
+    On a GPU torch runs, in half precision on CUDA where the GPU has it; on the CPU OpenVINO, which was measured to be
+    the fastest there for every architecture (per voxel, one core: 1.4 times as fast as torch in single precision and
+    1.15 times in bfloat16 for the half U-Net, 3 times and 1.7 times for the shipped three-dimensional one). OpenVINO
+    takes bfloat16 by itself where the CPU computes faster in it and the model was measured not to suffer from it, int8
+    only where it is asked for.
 
     Parameters
     ----------
@@ -112,6 +112,8 @@ def make_engine(plan: Plan, manifest: Manifest) -> Engine:
         If the weights are missing, damaged or do not fit.
     vesselseg.engines.DeviceOutOfMemoryError
         If not even the network fits into the memory of the device.
+    vesselseg.engines.DeviceFailedError
+        If the device cannot be used.
     """
     from vesselseg.models.weights import load_network, load_weights
 
@@ -180,7 +182,7 @@ def _check_engine(manifest: Manifest, engine: str, device: Device) -> None:
 
 def _best_precision(manifest: Manifest, engine: str, device: Device) -> str:
     if device.name.startswith("cuda"):
-        return "f16"
+        return "f16" if _is_native("torch", device, "f16") else "f32"
     # Measured is what OpenVINO does, with the scan in two parts and kernels that keep their sums: torch loses more.
     if engine != "openvino" or not manifest.passes("bf16") or not _is_native(engine, device, "bf16"):
         return "f32"

@@ -23,11 +23,21 @@ _OUT_OF_MEMORY_WORDS = (
     "status_alloc_failed",
     "bad_alloc",
     "bad allocation",
+    # cuDNN, where none of its ways has the memory that it needs; the libraries of CUDA, where they cannot even start.
+    "unable to find an engine",
+    "unable to find a valid cudnn algorithm",
+    "cudnn_status_not_initialized",
+    "cublas_status_not_initialized",
+    "invalid buffer size",  # MPS
 )
 
 
 class DeviceOutOfMemoryError(RuntimeError):
     """What was asked for does not fit into the memory of the device."""
+
+
+class DeviceFailedError(RuntimeError):
+    """A GPU does not compute: it is in use by others alone, was lost, or its driver does not go with the library."""
 
 
 def tells_of_short_memory(error: Exception) -> bool:

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from vesselseg.engines.interface import (
     CPU_BYTES,
+    DeviceFailedError,
     DeviceOutOfMemoryError,
     Levels,
     Results,
     Traits,
     tells_of_short_memory,
 )
-from vesselseg.networks import in_channels_last
+from vesselseg.networks import channels_last_format, in_channels_last
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 #: Slices given to a two-dimensional network at once.
 _BATCH = {"cuda": 8, "mps": 8, "cpu": 2}
 #: Memory that what a three-dimensional network holds may take. Where a scan has to be split, larger blocks waste less
-#: on their overlap.
+#: on their overlap. On CUDA no more than a part of what is free: Windows gives more than there is, many times slower.
 _BLOCK_BYTES = {"cuda": 6.0e9, "mps": 2.0e9, "cpu": CPU_BYTES}
+
+_FREE_SHARE = 0.7
 
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
@@ -38,7 +41,11 @@ def computes_natively(precision: str, device: str) -> bool:
     if precision == "f32":
         return True
     if precision == "f16":
-        return _kind(device) != "cpu"
+        # From Volta on: what came before has no units for it. torch has it on MPS since 2.5.
+        if _kind(device) == "cuda":
+            return torch.cuda.get_device_capability(device) >= (7, 0)
+        version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+        return _kind(device) == "mps" and version >= (2, 5)
     if precision != "bf16":
         return False
     if _kind(device) == "cuda":
@@ -68,6 +75,8 @@ class TorchEngine:
     ------
     DeviceOutOfMemoryError
         If not even the network fits into the memory of the device.
+    DeviceFailedError
+        If the device cannot be used.
     """
 
     name = "torch"
@@ -78,9 +87,9 @@ class TorchEngine:
         self.traits = network_traits(network)
         self.batch = _BATCH[_kind(device)]
         held = max(1, self.traits.held) * (4 if precision == "f32" else 2)
-        self.block_voxels = int(_BLOCK_BYTES[_kind(device)] / held)
-        with self._short_memory("not even the network fits into the memory of the device"):
-            self._network = in_channels_last(network.to(device).eval())
+        with self._trouble("not even the network fits into the memory of the device"):
+            self._network = in_channels_last(network.to(device).eval(), device)
+            self.block_voxels = int(_block_bytes(device) / held)
 
     def prepare(self) -> None:
         """Do nothing; see `vesselseg.engines.interface.Engine.prepare`."""
@@ -89,14 +98,14 @@ class TorchEngine:
         """Compute the network; see `vesselseg.engines.interface.Engine.run`."""
         waiting = None
         for array in inputs:
-            with self._short_memory("the memory of the device does not suffice"):
+            with self._trouble("the memory of the device does not suffice"):
                 started = self._start(array)
                 finished = None if waiting is None else _fetched(*waiting)
             if finished is not None:
                 yield finished
             waiting = started
         if waiting is not None:
-            with self._short_memory("the memory of the device does not suffice"):
+            with self._trouble("the memory of the device does not suffice"):
                 finished = _fetched(*waiting)
             yield finished
 
@@ -108,7 +117,7 @@ class TorchEngine:
         on_cuda = _kind(self.device) == "cuda"
         if on_cuda:
             batch = batch.pin_memory()
-        layout = torch.channels_last if self.traits.dimensions == 2 else torch.channels_last_3d
+        layout = channels_last_format(self.traits.dimensions, self.device)
         with torch.inference_mode(), self._in_precision():
             batch = batch.to(self.device, non_blocking=on_cuda).contiguous(memory_format=layout)
             logits = self._network(batch).float()
@@ -130,26 +139,38 @@ class TorchEngine:
         return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
     @contextlib.contextmanager
-    def _short_memory(self, text: str) -> Iterator[None]:
+    def _trouble(self, text: str) -> Iterator[None]:
+        """Tell short memory, with a text, and a device that fails from errors of the program."""
         import torch
 
         try:
             yield
         except RuntimeError as error:
             # CUDA has an error class of its own; its libraries, MPS and the allocators of the CPU tell it in words.
-            if not isinstance(error, torch.cuda.OutOfMemoryError) and not tells_of_short_memory(error):
+            short = isinstance(error, torch.cuda.OutOfMemoryError) or tells_of_short_memory(error)
+            if not short and _kind(self.device) == "cpu":
                 raise
-            if self.device.startswith("cuda"):
-                torch.cuda.empty_cache()
-            elif self.device == "mps":
-                torch.mps.empty_cache()
-            raise DeviceOutOfMemoryError(text) from error
+            with contextlib.suppress(RuntimeError):  # a device that fails does not do this either
+                if self.device.startswith("cuda"):
+                    torch.cuda.empty_cache()
+                elif self.device == "mps":
+                    torch.mps.empty_cache()
+            if short:
+                raise DeviceOutOfMemoryError(text) from error
+            raise DeviceFailedError(next(iter(str(error).splitlines()), type(error).__name__)) from error
 
 
 def _fetched(logits: torch.Tensor, event: Any) -> NDArray[np.float32]:
     if event is not None:
         event.synchronize()
     return logits.numpy()
+
+
+def _block_bytes(device: str) -> float:
+    import torch
+
+    usual = _BLOCK_BYTES[_kind(device)]
+    return min(usual, _FREE_SHARE * torch.cuda.mem_get_info(device)[0]) if _kind(device) == "cuda" else usual
 
 
 def network_traits(network: Any) -> Traits:

@@ -65,9 +65,18 @@ def build_network(name: str, **options: Any) -> torch.nn.Module:
         raise VesselSegError(f"the architecture '{name}' does not take these options: {error}") from error
 
 
-def in_channels_last(network: Any) -> Any:
-    """Lay the weights out so that the channels are innermost, which convolutions on CPU and GPU are fastest with."""
+def channels_last_format(dimensions: int, device: str) -> Any:
+    """Return how torch shall lay out what a network takes: channels innermost, which convolutions are fastest with.
+
+    Not on Apple's GPUs: several versions of torch compute other values there with it (pytorch issues 175189, 192212).
+    """
     import torch
 
-    formats = {2: torch.channels_last, 3: torch.channels_last_3d}
-    return network.to(memory_format=formats[network.dimensions])
+    if device.startswith("mps"):
+        return torch.contiguous_format
+    return {2: torch.channels_last, 3: torch.channels_last_3d}[dimensions]
+
+
+def in_channels_last(network: Any, device: str) -> Any:
+    """Lay the weights out as `channels_last_format` says."""
+    return network.to(memory_format=channels_last_format(network.dimensions, device))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +44,7 @@ def start_fabric(device: str, precision: str) -> tuple[Fabric, str]:
     """
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.strategies import DDPStrategy
     except ImportError as error:
         raise VesselSegError(
             f"training needs a package that is not installed: {error.name}",
@@ -49,14 +52,18 @@ def start_fabric(device: str, precision: str) -> tuple[Fabric, str]:
         ) from error
     chosen = choose_device(device).name
     kind, _, index = chosen.partition(":")
-    precision = choose_precision(precision, kind)
+    precision = choose_precision(precision, chosen)
     processes = process_count()
     with _quiet():
         mixed: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if precision == "bfloat16" else "32-true"
         if processes > 1:
             here = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))
+            # Builds of torch for Windows have no NCCL. One process draws and reads scans for all, as long as it takes.
+            strategy = DDPStrategy(
+                process_group_backend="gloo" if sys.platform == "win32" else None, timeout=timedelta(days=1)
+            )
             fabric = Fabric(
-                accelerator=kind, strategy="ddp", devices=here, num_nodes=processes // here, precision=mixed
+                accelerator=kind, strategy=strategy, devices=here, num_nodes=processes // here, precision=mixed
             )
         else:
             fabric = Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=mixed)

@@ -116,7 +116,7 @@ class _Run:
         _check_patches(config, network)
         # Only now: of a configuration that cannot be trained there shall be nothing left.
         make_output_folder(folder.folder)
-        self.bare = in_channels_last(network)
+        self.bare = in_channels_last(network, fabric.device.type)
         _freeze(self.bare, config)
         self.optimiser = _optimiser(config, self.bare)
         self.network, self._stepper = fabric.setup(self.bare, self.optimiser)
@@ -316,7 +316,7 @@ class _Run:
 
     def _with_threshold(self, manifest: Manifest, network: torch.nn.Module) -> Manifest:
         device = self.fabric.device
-        network = in_channels_last(network.to(device))
+        network = in_channels_last(network.to(device), str(device))
         threshold, dice = best_threshold(network, self.patches, device=device, autocast=self.fabric.autocast())
         note = {
             "chosen": "best Dice over the validation patches",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vesselseg.image_io import UNSURE
+from vesselseg.networks import channels_last_format
 from vesselseg.training.losses import Loss
 
 #: Images and labels as `vesselseg.training.patches.PatchStream` gives them.
@@ -34,11 +35,12 @@ def forward(network: Any, images: torch.Tensor, labels: torch.Tensor, device: to
         As losses take them.
     """
     if network.dimensions == 3:
-        images, labels, layout = images[:, None], labels[:, None], torch.channels_last_3d
-    else:
-        layout = torch.channels_last
-    images = images.to(device, memory_format=layout, non_blocking=True)
-    labels = labels.to(device, non_blocking=True)
+        images, labels = images[:, None], labels[:, None]
+    # MPS may copy from memory that was given back meanwhile.
+    at_once = device.type == "cuda"
+    layout = channels_last_format(network.dimensions, device.type)
+    images = images.to(device, memory_format=layout, non_blocking=at_once)
+    labels = labels.to(device, non_blocking=at_once)
     return network(images).float(), (labels == 1).float(), (labels != UNSURE).float()
 
 
