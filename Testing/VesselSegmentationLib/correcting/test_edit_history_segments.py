@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from compared_labels import SHAPE
 from edited_vessels import paint_into, use_tool, voxels
-from VesselSegmentationLib.scene.segmentation_nodes import changed_since_written, segment_label, set_surface_shown
+from VesselSegmentationLib.scene.segmentation_nodes import (
+    changed_since_written,
+    segment_label,
+    set_segment_label,
+    set_surface_shown,
+)
+from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 
 @pytest.fixture
@@ -103,3 +111,42 @@ def test_a_segment_that_is_added_again_is_shown_as_before_it_was_undone(vessels,
     history.undo()
     history.redo()
     assert display_node.GetSegmentOpacity3D("B") == 0.25
+
+
+@pytest.mark.parametrize("values", [(1, 1, 1), (1, 2, 3), (3, 2, 1), (2, 1, 1), (1, 1, 2)])
+def test_saving_is_no_step(scan, vessels, history, tmp_path, values):
+    """3D Slicer brings segments that do not overlap into one layer when it writes them, one by one."""
+    node, segment_id = vessels
+    segmentation = node.GetSegmentation()
+    free = np.argwhere(voxels(vessels, scan) == 0)
+    names = {"BA": free[:16], "ICA": free[20:52]}
+    for name, places in names.items():
+        label = np.zeros(SHAPE, np.uint8)
+        label[tuple(places.T)] = 1
+        set_segment_label(node, scan, volume_from_node(scan).with_array(label), role=name, name=name)
+    ids = [segment_id, *(segmentation.GetSegmentIdBySegmentName(name) for name in names)]
+    for each, value in zip(ids, values):
+        segmentation.SeparateSegmentLabelmap(each)
+        segment = segmentation.GetSegment(each)
+        image = segment.GetRepresentation("Binary labelmap")
+        changed = slicer.vtkOrientedImageData()
+        changed.DeepCopy(image)
+        array = vtk_to_numpy(changed.GetPointData().GetScalars())
+        array[:] = np.where(array != 0, value, 0)
+        segment.AddRepresentation("Binary labelmap", changed)
+        segment.SetLabelValue(value)
+    history.settle()
+    use_tool(history, vessels, add=[tuple(free[60])])
+    use_tool(history, vessels, add=[tuple(free[61])])
+    history.undo()
+    steps, labels = list(history.steps), [segment_label(node, each, scan).array for each in ids]
+    node.AddDefaultStorageNode()
+    storage = node.GetStorageNode()
+    storage.SetFileName(str(tmp_path / "vessels.seg.nrrd"))
+    assert storage.WriteData(node)
+    history.settle()
+    assert history.steps == steps
+    history.redo()
+    history.undo()
+    for each, before in zip(ids, labels):
+        np.testing.assert_array_equal(segment_label(node, each, scan).array, before)
