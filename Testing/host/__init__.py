@@ -49,6 +49,7 @@ class Host:
         self.dialogs = application.Dialogs()
         self.load_module, self.unload_module = application.load_module, application.unload_module
         self.enter_module, self.exit_module = application.enter_module, application.exit_module
+        self.save_scene = application.save_scene
         application.start(self.dialogs)
         sys.modules["SampleData"] = sample_data
         self._provide_slicer_packages()

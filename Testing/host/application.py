@@ -16,6 +16,7 @@ import vtk
 _LOGICS = {
     "segmentations": "vtkSlicerSegmentationsModuleLogic",
     "subjecthierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "volumerendering": "vtkSlicerVolumeRenderingLogic",
     "volumes": "vtkSlicerVolumesLogic",
 }
 
@@ -195,6 +196,15 @@ def exit_module(widget: Any) -> None:
     """Go to another module."""
     widget.parent.isEntered = False
     widget.exit()
+
+
+def save_scene(path: str) -> bool:
+    """Save the scene as .mrb as the application does, by whose own means it counts as not written after that."""
+    slicer.mrmlScene.SetURL(path)
+    if not slicer.mrmlScene.WriteToMRB(path):
+        return False
+    slicer.mrmlScene.SetStorableNodesModifiedSinceRead()
+    return True
 
 
 def unload_module(name: str) -> None:

@@ -167,10 +167,38 @@ def test_edits_that_slicer_has_saved_are_saved(correcting: Any, slicer_host: hos
     import slicer
 
     remove_piece(correcting)
-    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    assert slicer_host.save_scene(str(tmp_path / "scene.mrb"))
     rest(0.3)
     slicer.mrmlScene.Clear(False)
     assert slicer_host.dialogs.shown == []
+
+
+def test_edits_that_slicer_could_not_save_are_not_saved(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path
+) -> None:
+    """The nodes count as written, for they were, into a folder that is gone."""
+    remove_piece(correcting)
+    node = correcting._parameterNode.outputSegmentation
+    assert not slicer_host.save_scene(str(tmp_path / "no folder" / "scene.mrb"))
+    assert not node.GetModifiedSinceRead()
+    rest(0.5)
+    assert "not saved" in correcting.ui.editedLabel.text
+    assert slicer_host.save_scene(str(tmp_path / "scene.mrb"))
+    rest(0.5)
+    assert "not saved" not in correcting.ui.editedLabel.text
+    correcting.ui.undoButton.click()
+    rest(0.5)
+    assert "not saved" in correcting.ui.editedLabel.text  # the bundle is older
+
+
+def test_edits_that_slicer_has_saved_alone_are_saved(correcting: Any, tmp_path: Path) -> None:
+    remove_piece(correcting)
+    node = correcting._parameterNode.outputSegmentation
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName(str(tmp_path / "vessels.seg.nrrd"))
+    assert node.GetStorageNode().WriteData(node)
+    rest(0.5)
+    assert "not saved" not in correcting.ui.editedLabel.text
 
 
 def test_edits_of_another_scan_are_still_unsaved(
@@ -199,7 +227,7 @@ def test_edits_of_another_scan_that_slicer_has_saved_are_saved(
     remove_piece(correcting)
     correcting._parameterNode.inputVolume = add_scan("second")
     assert list(Path(slicer.app.temporaryPath).rglob("*.seg.nrrd"))
-    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    assert slicer_host.save_scene(str(tmp_path / "scene.mrb"))
     rest(0.3)
     assert not list(Path(slicer.app.temporaryPath).rglob("*.seg.nrrd"))
     slicer.mrmlScene.Clear(False)

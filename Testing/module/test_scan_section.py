@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 import host
 from VesselSegmentationLib.scene.scan_display import shown_style, slab_thickness
 
@@ -30,6 +32,21 @@ def test_the_scan_in_3d(panel: Any, add_scan: Callable[..., Any]) -> None:
     assert (shown_style(first), shown_style(second)) == (None, "projection")
     choose(ui.scanDisplayComboBox, 0)
     assert shown_style(second) is None
+
+
+@pytest.mark.parametrize("method", ["CPURayCast", "GPURayCast"])
+def test_volumes_are_rendered_as_the_user_has_set(panel: Any, add_scan: Callable[..., Any], method: str) -> None:
+    import slicer
+
+    logic = slicer.modules.volumerendering.logic()
+    logic.SetDefaultRenderingMethod(f"vtkMRML{method}VolumeRenderingDisplayNode")
+    try:
+        scan = add_scan()
+        choose(panel.ui.scanDisplayComboBox, 1)
+    finally:
+        logic.SetDefaultRenderingMethod("")
+    display_node = scan.GetNthDisplayNode(scan.GetNumberOfDisplayNodes() - 1)
+    assert display_node.IsA(f"vtkMRML{method}VolumeRenderingDisplayNode")
 
 
 def test_a_scan_that_is_deleted_in_another_module(

@@ -329,8 +329,8 @@ class EditHistory:
             else:
                 changed.append((segment_id, known, now))
         takes_only = {segment_id: _takes_only(known, now) for segment_id, known, now in changed}
-        # A value changes where layers are put together or apart, as when 3D Slicer writes a segmentation: the image comes
-        # first and then the value, and in between a segment shows the voxels of another one.
+        # A value changes where layers are put together or apart, as when 3D Slicer writes a segmentation: the image
+        # comes first and then the value, and in between a segment shows the voxels of another one.
         same_value = {segment_id for segment_id, known, now in changed if known.time[1] == now.time[1]}
         if not self._writing and self._ends_action({each: takes_only[each] for each in same_value}):
             self.settle()

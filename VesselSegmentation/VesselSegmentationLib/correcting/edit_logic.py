@@ -279,6 +279,11 @@ class EditLogic(VesselEdits):
         """
         self._unsaved.mark_saved(segmentation_node)
 
+    def notice_saved(self) -> None:
+        """See which of the `unsaved_nodes` 3D Slicer itself has saved, alone or with its scene."""
+        for node in self.unsaved_nodes:
+            self._unsaved.notice_saved(node)
+
     def mark_unsaved(self, edits: int) -> None:
         """Say that the segmentation has come with a number of edits that were never saved: a crash has left them."""
         self._unsaved.mark_unsaved(edits)

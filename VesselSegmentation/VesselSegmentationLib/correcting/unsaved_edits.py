@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 from VesselSegmentationLib.correcting.autosave import Autosave
 from VesselSegmentationLib.correcting.edit_history import AUTOMATIC, EditHistory
+from VesselSegmentationLib.correcting.edit_steps import EditStep
 
 #: In place of the number of the last step that was saved: what the segmentation came with was not.
 _NEVER_SAVED = -1
@@ -27,8 +30,9 @@ class UnsavedEdits:
         self._history: EditHistory | None = None
         self._autosave: Autosave | None = None
         self._saved_number = 0
-        #: Segmentations that were left with edits that are not saved, with the copies of them.
-        self._left: dict[Any, Autosave | None] = {}
+        self._edited_at = 0.0
+        #: Segmentations that were left with edits that are not saved: the copies of them, and when they were edited.
+        self._left: dict[Any, tuple[Autosave | None, float]] = {}
 
     def begin(self, history: EditHistory, volume_node: Any) -> None:
         """Follow the history of a segmentation; one that was left goes on as it was.
@@ -38,14 +42,16 @@ class UnsavedEdits:
         VesselSegError
             If edits cannot be saved against crashes.
         """
+        self._edited_at = time.time()
         if history.node in self._left:
             self._saved_number = _NEVER_SAVED
-            self._autosave = self._left.pop(history.node)
+            self._autosave, self._edited_at = self._left.pop(history.node)
             if self._autosave is not None:
                 self._autosave.resume(history, volume_node)
         elif self._autosave_folder is not None:
             self._autosave = Autosave(self._autosave_folder, history, volume_node)
         self._history = history
+        history.listeners.append(self._on_step)
 
     def end(self, *, remember: bool) -> None:
         """Follow no more; remember that the segmentation was left with edits, or forget them."""
@@ -53,7 +59,7 @@ class UnsavedEdits:
         self._history = self._autosave = None
         self._saved_number = 0
         if history is not None and remember:
-            self._left[history.node] = autosave
+            self._left[history.node] = autosave, self._edited_at
         if autosave is not None:
             (autosave.pause if remember else autosave.close)()
 
@@ -70,7 +76,7 @@ class UnsavedEdits:
         VesselSegError
             If one cannot be; they are all forgotten all the same.
         """
-        left, self._left = [autosave for autosave in self._left.values() if autosave is not None], {}
+        left, self._left = [autosave for autosave, _at in self._left.values() if autosave is not None], {}
         with contextlib.ExitStack() as stack:
             for autosave in left:
                 stack.callback(autosave.close, keep=keep_autosave)
@@ -104,10 +110,16 @@ class UnsavedEdits:
         """The segmentations that were left with edits that are not saved."""
         return list(self._left)
 
+    def notice_saved(self, segmentation_node: Any) -> None:
+        """Mark a segmentation as saved if 3D Slicer has written it since it was edited last."""
+        _autosave, edited_at = self._left.get(segmentation_node, (None, self._edited_at))
+        if _is_written(segmentation_node, edited_at):
+            self.mark_saved(segmentation_node)
+
     def mark_saved(self, segmentation_node: Any = None) -> None:
         """See `EditLogic.mark_saved`."""
         if segmentation_node in self._left:
-            autosave = self._left.pop(segmentation_node)
+            autosave, _edited_at = self._left.pop(segmentation_node)
             if autosave is not None:
                 autosave.close()
             return
@@ -121,6 +133,29 @@ class UnsavedEdits:
         if self._autosave is not None:
             self._autosave.note_edits(edits)
 
+    def _on_step(self, step: EditStep, what: str) -> None:
+        self._edited_at = time.time()
+
     def _last_number(self) -> int:
         steps = [] if self._history is None else self._history.steps
         return steps[-1].number if steps else 0
+
+
+def _is_written(segmentation_node: Any, since: float) -> bool:
+    """Tell whether a segmentation lies in a file that is not older than a moment: its own, or the bundle of its scene.
+
+    The node alone does not tell. A bundle (.mrb) is made of files in a folder that is removed; the node then counts as
+    written even if the bundle could not be, and as not written, for saving by other ways, if it was.
+    """
+    storage_node = segmentation_node.GetStorageNode()
+    if segmentation_node.GetModifiedSinceRead():
+        path = str(segmentation_node.GetScene().GetURL() or "")
+        return path.lower().endswith(".mrb") and _is_of(path, since)
+    return storage_node is not None and _is_of(str(storage_node.GetFullNameFromFileName() or ""), since)
+
+
+def _is_of(path: str, since: float) -> bool:
+    try:
+        return bool(path) and Path(path).is_file() and Path(path).stat().st_mtime >= since
+    except OSError:
+        return False

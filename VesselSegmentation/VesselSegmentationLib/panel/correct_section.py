@@ -99,7 +99,7 @@ class CorrectSection(PanelSection):
 
     def let_go(self) -> None:
         """Ask what becomes of edits that were not saved: the scene is about to be closed."""
-        self._notice_saved()
+        self._edits.notice_saved()
         keep, nodes = False, self._edits.unsaved_nodes
         if nodes:
             question = _(
@@ -111,13 +111,13 @@ class CorrectSection(PanelSection):
 
     def close(self) -> None:
         """Stop editing; what was not saved is offered when the module is opened next."""
-        self._notice_saved()
+        self._edits.notice_saved()
         self._stop(lambda: self._edits.stop(keep_autosave=True))
 
     def poll(self) -> None:
         """Notice what others have edited, save against crashes, and show what can be undone."""
         try:
-            self._notice_saved()
+            self._edits.notice_saved()
             if self._edits.target is None:
                 if self._reason and self.parameters is not None:
                     self._follow()
@@ -292,7 +292,7 @@ class CorrectSection(PanelSection):
             return
         if edited and self._edits.can_undo and target.node.GetSegmentation().GetSegment(segment_id or "") is None:
             return  # undoing brings the segment back
-        self._notice_saved()
+        self._edits.notice_saved()
         self._stop(self._edits.leave)
         self._started = wanted
         self._timer.start()  # also where nothing is edited: what was left may be saved
@@ -318,12 +318,6 @@ class CorrectSection(PanelSection):
             self._stopping = False
         self._started, self._reason, self._state = (), "", None
         self._show()
-
-    def _notice_saved(self) -> None:
-        """See which edits 3D Slicer itself has saved."""
-        for node in self._edits.unsaved_nodes:
-            if node.GetStorageNode() is not None and not node.GetModifiedSinceRead():
-                self._edits.mark_saved(node)
 
     def _show(self) -> None:
         ui, edits, offer = self.ui, self._edits, self._hand.offer

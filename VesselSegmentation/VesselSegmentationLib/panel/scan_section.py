@@ -73,14 +73,16 @@ class ScanSection(PanelSection):
             hide_volume_rendering(slicer.mrmlScene, former)
         with slicer.util.tryWithErrorDisplay(_("The scan could not be shown.")):
             if scan is not None and style is not None:
-                show_volume_rendering(slicer.mrmlScene, scan, style, opacity=self._opacity())
+                show_volume_rendering(slicer.mrmlScene, scan, style, opacity=self._opacity(), on_cpu=_on_cpu())
 
     def _choose_style(self, index: int) -> None:
         style = self.ui.scanDisplayComboBox.itemData(index)
         try:
             with slicer.util.tryWithErrorDisplay(_("The scan could not be shown in 3D."), waitCursor=True):
                 if style:
-                    show_volume_rendering(slicer.mrmlScene, self._scan, style, opacity=self._opacity())
+                    show_volume_rendering(
+                        slicer.mrmlScene, self._scan, style, opacity=self._opacity(), on_cpu=_on_cpu()
+                    )
                 else:
                     hide_volume_rendering(slicer.mrmlScene, self._scan)
         finally:
@@ -90,7 +92,7 @@ class ScanSection(PanelSection):
         style = shown_style(self._scan) if self._scan is not None else None
         if style is not None:
             with slicer.util.tryWithErrorDisplay(_("The scan could not be shown in 3D.")):
-                show_volume_rendering(slicer.mrmlScene, self._scan, style, opacity=self._opacity())
+                show_volume_rendering(slicer.mrmlScene, self._scan, style, opacity=self._opacity(), on_cpu=_on_cpu())
 
     def _show_slab(self, value: float) -> None:
         with slicer.util.tryWithErrorDisplay(_("The slab could not be shown.")):
@@ -98,3 +100,8 @@ class ScanSection(PanelSection):
 
     def _opacity(self) -> float:
         return float(self.ui.scanOpacitySlider.value) / 100
+
+
+def _on_cpu() -> bool:
+    """Whether the user has set volumes to be rendered without a graphics card."""
+    return "CPU" in (slicer.modules.volumerendering.logic().GetDefaultRenderingMethod() or "")
