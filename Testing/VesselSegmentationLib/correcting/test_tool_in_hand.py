@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
+from compared_labels import SHAPE, add_segmentation, two_labels
 from vesselseg.editing import edit_between
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting import edit_tools
@@ -101,16 +101,6 @@ class Beside(Suggesting):
 @pytest.fixture
 def scan(add_scan):
     return add_scan(SHAPE, np.diag([0.6, 0.6, 0.6, 1.0]))
-
-
-@pytest.fixture
-def vessels(scene, scan):
-    return add_segmentation(scene, scan, WAS, "Vessels")
-
-
-@pytest.fixture
-def truth(scene, scan):
-    return LabelSource(add_labelmap(scene, TRUTH, volume_from_node(scan).geometry))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from compared_labels import (
     exported,
     paint,
     two_labels,
-    two_sources,
 )
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
@@ -38,16 +37,6 @@ from VesselSegmentationLib.scene.segmentation_nodes import surface_shown
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
-
-
-@pytest.fixture
-def scan(add_scan):
-    return add_scan(SHAPE)
-
-
-@pytest.fixture
-def sources(scene, scan):
-    return two_sources(scene, scan)
 
 
 @pytest.fixture

@@ -8,30 +8,13 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, follow, paint, two_labels, two_sources
+from compared_labels import add_labelmap, add_segmentation, follow, paint, two_labels
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, ReviewLogic
+from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()
-
-
-@pytest.fixture
-def scan(add_scan):
-    return add_scan(SHAPE)
-
-
-@pytest.fixture
-def sources(scene, scan):
-    return two_sources(scene, scan)
-
-
-@pytest.fixture
-def logic(scene):
-    logic = ReviewLogic(scene)
-    yield logic
-    logic.stop()
 
 
 def seen(source, segment_id=""):

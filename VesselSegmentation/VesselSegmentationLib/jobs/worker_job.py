@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from vesselseg.errors import VesselSegError
+from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand, Worker
 
 #: States of a job; it begins with the first and ends in one of the others.
@@ -18,6 +20,30 @@ RUNNING, DONE, CANCELLED, FAILED = "running", "done", "cancelled", "failed"
 
 _CANCELLED_STATUS = 130
 _POLL_SECONDS = 0.05
+
+
+def hand_over(volumes: Mapping[str, Volume | None], folder: Path) -> list[str]:
+    """Write what a command works on into a private folder; return the arguments that name it.
+
+    Parameters
+    ----------
+    volumes : mapping of str to Volume or None
+        The first two are given by their place, the others as options of these names; None is left out.
+    folder : pathlib.Path
+
+    Returns
+    -------
+    list of str
+    """
+    from vesselseg.image_io import write_volume
+
+    arguments = []
+    for number, (name, volume) in enumerate(volumes.items()):
+        if volume is not None:
+            path = folder / f"{name}.nii"
+            write_volume(volume, path, compress=False)
+            arguments += [str(path)] if number < 2 else [f"--{name}", str(path)]
+    return arguments
 
 
 class WorkerJob:

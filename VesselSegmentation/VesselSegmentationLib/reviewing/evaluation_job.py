@@ -14,12 +14,10 @@ from vesselseg.reports.metric_table import METRICS
 from vesselseg.review.error_map import LegendEntry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
-from VesselSegmentationLib.jobs.worker_job import WorkerJob
+from VesselSegmentationLib.jobs.worker_job import WorkerJob, hand_over
 
 #: Where metrics are computed.
 WHOLE_VOLUME, INSIDE_MASK = "whole volume", "inside mask"
-
-_SEGMENTATION, _REFERENCE, _MASK = "segmentation.nii", "reference.nii", "mask.nii"
 
 
 class EvaluationJob(WorkerJob):
@@ -54,8 +52,6 @@ class EvaluationJob(WorkerJob):
         *,
         python: PythonCommand | None = None,
     ) -> None:
-        from vesselseg.image_io import write_volume
-
         self.regions: dict[str, dict[str, float]] = {}
         used = (segmentation.array != 0) | (reference.array != 0)
         if mask is not None:
@@ -63,15 +59,13 @@ class EvaluationJob(WorkerJob):
         # Vessels fill a part of the head only; what lies outside the box of all labels changes no metric.
         box = bounding_box(used) or (slice(0, 1), slice(0, 1), slice(0, 1))
         with folder_to_hand_over() as folder:
-            arguments = ["evaluate", str(folder / _SEGMENTATION), str(folder / _REFERENCE)]
-            labels = {_SEGMENTATION: segmentation, _REFERENCE: reference}
-            if mask is not None:
-                labels[_MASK] = mask
-                arguments += ["--mask", str(folder / _MASK)]
-            for name, label in labels.items():
-                part = Volume(np.ascontiguousarray(label.array[box]), label.geometry.cropped(box))
-                write_volume(part, folder / name, compress=False)
-            super().__init__(arguments, folder=folder, python=python)
+            labels = {"segmentation": segmentation, "reference": reference, "mask": mask}
+            parts = {
+                name: Volume(np.ascontiguousarray(label.array[box]), label.geometry.cropped(box))
+                for name, label in labels.items()
+                if label is not None
+            }
+            super().__init__(["evaluate", *hand_over(parts, folder)], folder=folder, python=python)
 
     def _use_result(self, result: dict[str, Any]) -> None:
         whole = result.get("whole_volume")

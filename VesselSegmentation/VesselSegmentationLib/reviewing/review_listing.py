@@ -13,7 +13,7 @@ from vesselseg.review.error_components import ErrorComponent, read_components_js
 from vesselseg.review.error_kinds import ErrorKind
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
-from VesselSegmentationLib.jobs.worker_job import DONE, RUNNING, WorkerJob
+from VesselSegmentationLib.jobs.worker_job import DONE, RUNNING, WorkerJob, hand_over
 from VesselSegmentationLib.reviewing.error_map_nodes import Box, ErrorMapNode
 from VesselSegmentationLib.reviewing.error_navigator import ErrorNavigator
 
@@ -58,22 +58,13 @@ class ListingJob(WorkerJob):
         *,
         python: PythonCommand | None = None,
     ) -> None:
-        from vesselseg.image_io import write_volume
-
         self.components: list[ErrorComponent] = []
         self.count = 0
         with folder_to_hand_over() as folder:
             self._list = folder / "errors.json"
             volumes = {"segmentation": segmentation, "reference": reference, "probability": probability}
-            paths = {name: folder / f"{name}.nii" for name in volumes}
-            arguments = ["errormap", str(paths["segmentation"]), str(paths["reference"])]
-            arguments += ["--output", str(folder / "map.nii"), "--components", str(self._list)]
-            arguments += ["--longest", str(LONGEST_LIST)]
-            if probability is not None:
-                arguments += ["--probability", str(paths["probability"])]
-            for name, volume in volumes.items():
-                if volume is not None:
-                    write_volume(volume, paths[name], compress=False)
+            arguments = ["errormap", *hand_over(volumes, folder), "--output", str(folder / "map.nii")]
+            arguments += ["--components", str(self._list), "--longest", str(LONGEST_LIST)]
             super().__init__(arguments, folder=folder, python=python)
 
     def _use_result(self, result: dict[str, object]) -> None:

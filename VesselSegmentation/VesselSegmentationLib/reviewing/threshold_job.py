@@ -8,7 +8,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.review.threshold_analysis import ThresholdAnalysis, read_analysis_json
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
-from VesselSegmentationLib.jobs.worker_job import WorkerJob
+from VesselSegmentationLib.jobs.worker_job import WorkerJob, hand_over
 
 if TYPE_CHECKING:
     from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
@@ -45,20 +45,11 @@ class ThresholdJob(WorkerJob):
         *,
         python: PythonCommand | None = None,
     ) -> None:
-        from vesselseg.image_io import write_volume
-
         self.analysis: ThresholdAnalysis | None = None
         with folder_to_hand_over() as folder:
             self._output = folder / "thresholds.json"
-            volumes = {"probability": probability, "reference": reference, "mask": mask}
-            paths = {name: folder / f"{name}.nii" for name in volumes}
-            arguments = ["thresholds", str(paths["probability"]), str(paths["reference"])]
-            arguments += ["--json", str(self._output), "--overlap-only"]
-            if mask is not None:
-                arguments += ["--mask", str(paths["mask"])]
-            for name, volume in volumes.items():
-                if volume is not None:
-                    write_volume(volume, paths[name], compress=False)
+            inputs = hand_over({"probability": probability, "reference": reference, "mask": mask}, folder)
+            arguments = ["thresholds", *inputs, "--json", str(self._output), "--overlap-only"]
             super().__init__(arguments, folder=folder, python=python)
 
     def _use_result(self, result: dict[str, Any]) -> None:

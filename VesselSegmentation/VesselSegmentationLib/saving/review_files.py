@@ -16,7 +16,7 @@ from vesselseg.output_files import atomic_output, check_outputs
 from vesselseg.review.error_kinds import WITH_REFERENCE
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
-from VesselSegmentationLib.jobs.worker_job import WorkerJob
+from VesselSegmentationLib.jobs.worker_job import WorkerJob, hand_over
 from VesselSegmentationLib.reviewing.error_map_display import palette_name
 from VesselSegmentationLib.scene.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.scene.run_record import recorded_summary
@@ -159,8 +159,6 @@ def _start(
     map_needed: bool,
     other: LabelSource | None = None,
 ) -> WorkerJob:
-    from vesselseg.image_io import write_volume
-
     error_map = review.error_map
     if error_map is None:
         raise VesselSegError("nothing is compared", "choose a segmentation and a reference first")
@@ -175,11 +173,7 @@ def _start(
         "compare": None if other is None else other.label_on(error_map.volume_node, "second method")[0],
     }
     with folder_to_hand_over() as folder:
-        for name, volume in inputs.items():
-            if volume is not None:
-                write_volume(volume, folder / f"{name}.nii", compress=False)
-                if name not in ("segmentation", "reference"):
-                    arguments += [f"--{name}", str(folder / f"{name}.nii")]
+        arguments = [*hand_over(inputs, folder), *arguments]
         # With the names that the user chose, for messages.
         made = {folder / f"output-{n}" / Path(path).name: Path(path).absolute() for n, path in enumerate(paths)}
         for source in made:
@@ -192,8 +186,7 @@ def _start(
         if error_map.wording != WITH_REFERENCE:
             arguments += ["--names", error_map.wording.first, error_map.wording.second]
         arguments += ["--palette", palette_name(error_map.node)]
-        labels = [str(folder / "segmentation.nii"), str(folder / "reference.nii")]
-        return _FileJob([command, *labels, *arguments], made, folder=folder, python=review.python)
+        return _FileJob([command, *arguments], made, folder=folder, python=review.python)
 
 
 def _what_ran(source: LabelSource, folder: Path) -> list[str]:
