@@ -22,7 +22,8 @@ def save_and_load(slicer_host: host.Host, tmp_path: Path) -> Callable[[], None]:
 
     def do() -> None:
         path = str(tmp_path / "scene.mrb")
-        assert slicer.mrmlScene.WriteToMRB(path)
+        rest(0.4)  # the panel has seen what was done before
+        assert slicer_host.save_scene(path)
         slicer.mrmlScene.Clear(False)
         assert slicer.mrmlScene.ReadFromMRB(path)
 
