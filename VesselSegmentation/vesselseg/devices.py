@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.util
 import logging
 import os
@@ -99,6 +100,7 @@ def _gpus(left_out: list[str]) -> list[Device]:
     return devices
 
 
+@functools.cache  # the GPU's programs are compiled for it
 def _computes_blocks(device: str) -> bool:
     """Whether a device computes what three-dimensional networks are made of, and as the CPU does."""
     import torch

@@ -131,7 +131,8 @@ def evaluate(
         true_radii = _radii_in(uncut, box, lines[1], spacing)
     values |= _sensitivity_by_calibre(found, lines[1], true_radii)
     if distances:
-        values |= _distances(found, truth, sure, spacing, nsd_tolerance_mm)
+        counts = both, only_found, only_truth
+        values |= _distances(found, truth, counts, sure, spacing, nsd_tolerance_mm)
     values |= {
         "betti0_error": abs(found_pieces[1] - true_pieces[1]),
         "true_positives": both,
@@ -194,18 +195,19 @@ def _sensitivity_by_calibre(
 def _distances(
     found: BoolArray,
     truth: BoolArray,
+    counts: tuple[int, int, int],
     sure: BoolArray | None,
     spacing: tuple[float, float, float],
     tolerance_mm: float,
 ) -> dict[str, float]:
-    counted = _counted(found, sure), _counted(truth, sure)
-    if not (counted[0].any() and counted[1].any()):
-        distance = math.inf if counted[0].any() or counted[1].any() else 0.0
+    both, only_found, only_truth = counts
+    if not both and not (only_found and only_truth):  # one of the labels is empty, where it is counted
+        distance = math.inf if only_found or only_truth else 0.0
         in_mm = {"hd95_mm": distance, "assd_mm": distance, "nsd": float(distance == 0), "balanced_avd_mm": distance}
         return in_mm | {"taha_hd95_voxels": distance, "taha_avd_voxels": distance}
     walls = surface(found), surface(truth)
     in_mm = _surface_distances(walls, sure, spacing, tolerance_mm)
-    return in_mm | _voxel_distances(found, truth, int(np.count_nonzero(counted[0] & counted[1])), walls, spacing)
+    return in_mm | _voxel_distances(found, truth, both, walls, spacing)
 
 
 def _surface_distances(

@@ -67,22 +67,22 @@ class ErrorListSection(PanelSection):
             walk = _("There is nothing in the list.")
         # What is decided while a segmentation runs would be lost with the history when it ends.
         decide = _("Wait until the segmentation is done, or cancel it.") if running else walk
-        accept = _("Note it as accepted; the vessels stay as they are (key A). Once more takes it back.")
-        reject = _("Note it as rejected (key X). Once more takes it back.")
-        seen = _("Seen (key S). Once more takes it back.")
+        accept = _("Note it as accepted; the vessels stay as they are (key A).")
+        reject = _("Note it as rejected (key X).")
+        again = " " + _("Once more takes it back.")
         if walk == "" and self._is_truth():
-            reject = _("It is none: the reference is wrong (key X). Once more takes it back.")
+            reject = _("It is none: the reference is wrong (key X).")
             if self._corrects():
-                seen, reject = _("Seen (key S)."), _("It is none: the reference is wrong (key X).")
                 accept = _("It is an error of the segmentation: correct it (key A).")
+                again = ""  # undo does
         for widget, why, tool_tip in (
             (self.ui.hideBoundaryCheckBox, reason, _("Hide rims one voxel thick along vessels that both have.")),
             (self.ui.hideMarkedCheckBox, reason, _("Hide what was marked.")),
             (self.ui.previousErrorButton, walk, _("Go to the one before (key P).")),
             (self.ui.nextErrorButton, walk, _("Go to the next one (key N).")),
-            (self.ui.reviewedButton, decide, seen),
-            (self.ui.acceptButton, decide, accept),
-            (self.ui.rejectButton, decide, reject),
+            (self.ui.reviewedButton, decide, _("Seen (key S).") + again),
+            (self.ui.acceptButton, decide, accept + again),
+            (self.ui.rejectButton, decide, reject + again),
         ):
             allow(widget, why, tool_tip)
 

@@ -73,16 +73,14 @@ class ScanSection(PanelSection):
             hide_volume_rendering(slicer.mrmlScene, former)
         with slicer.util.tryWithErrorDisplay(_("The scan could not be shown.")):
             if scan is not None and style is not None:
-                show_volume_rendering(slicer.mrmlScene, scan, style, opacity=self._opacity(), on_cpu=_on_cpu())
+                self._render(scan, style)
 
     def _choose_style(self, index: int) -> None:
         style = self.ui.scanDisplayComboBox.itemData(index)
         try:
             with slicer.util.tryWithErrorDisplay(_("The scan could not be shown in 3D."), waitCursor=True):
                 if style:
-                    show_volume_rendering(
-                        slicer.mrmlScene, self._scan, style, opacity=self._opacity(), on_cpu=_on_cpu()
-                    )
+                    self._render(self._scan, style)
                 else:
                     hide_volume_rendering(slicer.mrmlScene, self._scan)
         finally:
@@ -92,16 +90,14 @@ class ScanSection(PanelSection):
         style = shown_style(self._scan) if self._scan is not None else None
         if style is not None:
             with slicer.util.tryWithErrorDisplay(_("The scan could not be shown in 3D.")):
-                show_volume_rendering(slicer.mrmlScene, self._scan, style, opacity=self._opacity(), on_cpu=_on_cpu())
+                self._render(self._scan, style)
 
     def _show_slab(self, value: float) -> None:
         with slicer.util.tryWithErrorDisplay(_("The slab could not be shown.")):
             self._slabs.set_thickness(value)
 
-    def _opacity(self) -> float:
-        return float(self.ui.scanOpacitySlider.value) / 100
-
-
-def _on_cpu() -> bool:
-    """Whether the user has set volumes to be rendered without a graphics card."""
-    return "CPU" in (slicer.modules.volumerendering.logic().GetDefaultRenderingMethod() or "")
+    def _render(self, scan: Any, style: str) -> None:
+        opacity = float(self.ui.scanOpacitySlider.value) / 100
+        # Whether the user has set volumes to be rendered without a graphics card.
+        on_cpu = "CPU" in (slicer.modules.volumerendering.logic().GetDefaultRenderingMethod() or "")
+        show_volume_rendering(slicer.mrmlScene, scan, style, opacity=opacity, on_cpu=on_cpu)
