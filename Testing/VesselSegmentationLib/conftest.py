@@ -10,6 +10,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core")
 
+from subject_hierarchy import SubjectHierarchy  # noqa: E402
 from vesselseg.geometry import Geometry  # noqa: E402
 from vesselseg.volume import Volume  # noqa: E402
 from VesselSegmentationLib.jobs.worker import PythonCommand  # noqa: E402
@@ -57,6 +58,7 @@ class _Application:
         self.logic.SetMRMLScene(self.scene)
         self.colors = slicer.vtkMRMLColorLogic()
         self.colors.SetMRMLScene(self.scene)
+        self.subject_hierarchy = SubjectHierarchy(self.scene)
         self.segmentations = slicer.vtkSlicerSegmentationsModuleLogic()
         self.segmentations.SetMRMLApplicationLogic(self.logic)
         self.segmentations.SetMRMLScene(self.scene)
@@ -80,8 +82,10 @@ def make_scene(tmp_path):
         return applications[-1].scene
 
     yield make
+    errors = [error for application in applications for error in application.subject_hierarchy.errors]
     for application in applications:
         application.scene.Clear(1)
+    assert not errors
 
 
 @pytest.fixture

@@ -45,12 +45,14 @@ class Host:
         vars(slicer).update(importlib.import_module("host.mrml_widgets").WIDGETS)
 
         from host import application, sample_data
+        from subject_hierarchy import SubjectHierarchy
 
         self.dialogs = application.Dialogs()
         self.load_module, self.unload_module = application.load_module, application.unload_module
         self.enter_module, self.exit_module = application.enter_module, application.exit_module
         self.save_scene = application.save_scene
         application.start(self.dialogs)
+        self.subject_hierarchy = SubjectHierarchy(slicer.mrmlScene)
         sys.modules["SampleData"] = sample_data
         self._provide_slicer_packages()
 

@@ -70,9 +70,11 @@ def panel(
     slicer_host.dialogs.answer = True
     widget = slicer_host.load_module(host.module_file("VesselSegmentation"))
     widget.ui.modelComboBox.activated.emit(widget.ui.modelComboBox.findData(tiny_model))
+    slicer_host.subject_hierarchy.errors.clear()
     yield widget
     slicer_host.unload_module("VesselSegmentation")
     slicer.mrmlScene.Clear(False)
+    assert not slicer_host.subject_hierarchy.errors
 
 
 @pytest.fixture

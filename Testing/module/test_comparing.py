@@ -124,8 +124,8 @@ def test_errors_are_walked_through_and_marked(comparing: Any) -> None:
     ui.nextErrorButton.click()
     assert navigator.current is navigator.shown()[0]
     assert ui.errorsTable.currentRow() == 0
-    assert navigator.highlight.visible
-    assert host.wait_for(lambda: not navigator.highlight.visible, 2)
+    assert navigator.highlight.shown
+    assert host.wait_for(lambda: not navigator.highlight.shown, 2)
     ui.readerLineEdit.text = "Dr. A"
     ui.acceptButton.click()
     assert rows(ui.errorsTable)[0][3] == "accepted"

@@ -99,17 +99,18 @@ def test_chosen_component_is_marked_and_blinks(scene, navigator, error_map):
     low, high = bounds[::2], bounds[1::2]
     assert np.all(low < component.centre_ras)
     assert np.all(np.asarray(component.centre_ras) < high)
-    assert navigator.highlight.visible
-    navigator.highlight.toggle()
-    assert not navigator.highlight.visible
-    navigator.highlight.toggle()
-    assert navigator.highlight.visible
+    assert navigator.highlight.shown
+    navigator.highlight.set_visible(False)
+    assert not navigator.highlight.shown
+    navigator.highlight.set_visible(True)
+    assert navigator.highlight.shown
     count = scene.GetNumberOfNodes()
     navigator.next()
     assert scene.GetNumberOfNodes() == count
     navigator.close()
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 3
-    navigator.highlight.toggle()  # nothing to blink: nothing happens
+    navigator.highlight.set_visible(True)  # nothing to blink: nothing happens
+    assert not navigator.highlight.shown
 
 
 @pytest.mark.parametrize("visible", [True, False])
@@ -118,13 +119,14 @@ def test_mark_follows_an_edit_of_the_chosen_component(scan, found, error_map, na
         return int(segment_voxels(navigator.highlight.node, "Highlight")[0].sum())
 
     component = navigator.choose(navigator.shown()[0].component_id)
-    navigator.highlight.set_visible(visible)  # it blinks
     before = marked()
+    navigator.highlight.set_visible(visible)  # it blinks
     paint(found.node, found.segment_id, scan, [(18, y, 20) for y in range(12, 20)], 1)  # the first voxel stays
     navigator.list_changes(error_map.update())
     assert navigator.current.component_id == component.component_id
+    assert navigator.highlight.shown == visible
+    navigator.highlight.set_visible(True)
     assert (before, marked()) == (3 * 3 * (16 + 2), 3 * 3 * (8 + 2))
-    assert navigator.highlight.visible == visible
 
 
 def test_what_is_left_of_an_edited_component_is_marked_before_the_list_knows(scan, found, error_map, navigator):
@@ -157,7 +159,7 @@ def test_next_goes_on_where_the_chosen_one_was_corrected(scan, found, error_map,
     paint(found.node, found.segment_id, scan, [(2, 2, x) for x in range(2, 8)], 0)
     navigator.list_changes(error_map.update())
     assert navigator.current is None
-    assert not navigator.highlight.visible
+    assert not navigator.highlight.shown
     assert navigator.next().component_id == ids[2]
 
 

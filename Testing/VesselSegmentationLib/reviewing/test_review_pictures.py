@@ -132,7 +132,7 @@ def test_chosen_error_is_in_the_middle_and_blinks(application, scan, sources):
     rows, columns = picture.shape[:2]
     middle = picture[rows // 2 - 60 : rows // 2 + 60, columns // 2 - 60 : columns // 2 + 60]
     assert share_of(middle, yellow) > share_of(picture, yellow)
-    navigator.highlight.toggle()
+    navigator.highlight.set_visible(False)
     assert share_of(pixels(slices), yellow) == 0
     assert share_of(pixels(three_d), yellow) == 0
 

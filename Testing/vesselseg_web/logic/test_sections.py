@@ -206,7 +206,7 @@ def test_errors_are_listed_and_shown(compared, case, errors_section):
     errors_section.next()
     assert errors_section.data.chosen == row["id"]
     assert errors_section.data.details.startswith("24 voxels, ")
-    assert case.review.navigator.highlight.visible
+    assert case.review.navigator.highlight.shown
     errors_section.choose("gone")
     assert "there is no component" in errors_section.page.data.error.lower()
 

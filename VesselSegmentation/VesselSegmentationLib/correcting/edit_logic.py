@@ -178,7 +178,7 @@ class EditLogic(VesselEdits):
     def show_preview(self, edit: Edit, *, three_d: bool = True, kept: bool = False) -> None:
         """Show what an edit would do, or what it would keep; `commit`, `undo`, `redo` and `preview.remove` end it."""
         target = self._target()
-        self.preview.show(edit, target.geometry, target.volume_node, three_d=three_d, kept=kept)
+        self.preview.show_edit(edit, target.geometry, target.volume_node, three_d=three_d, kept=kept)
 
     def commit(self, edit: Edit, *, segment_id: str | None = None) -> EditStep | None:
         """Do an edit, as one step; None if it changes nothing.

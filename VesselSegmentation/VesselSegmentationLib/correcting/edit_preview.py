@@ -6,8 +6,8 @@ from typing import Any
 
 from vesselseg.editing import Edit
 from vesselseg.geometry import Geometry
-from VesselSegmentationLib.scene.temporary_segmentation import TemporarySegmentation
-from VesselSegmentationLib.scene.view_navigation import MARK_COLOR
+from VesselSegmentationLib.scene.highlight import MARK_COLOR
+from VesselSegmentationLib.scene.temporary_segmentation import TemporarySegment, TemporarySegmentation
 
 #: Cyan and magenta: no kind of error has them in any palette, nor has the mark of the chosen one.
 _ADDED, _REMOVED = ("To add", (0.1, 1.0, 1.0)), ("To remove", (1.0, 0.1, 1.0))
@@ -26,7 +26,7 @@ class EditPreview(TemporarySegmentation):
     def __init__(self, scene: Any) -> None:
         super().__init__(scene, "Preview of an edit")
 
-    def show(
+    def show_edit(
         self, edit: Edit, geometry: Geometry, volume_node: Any, *, three_d: bool = True, kept: bool = False
     ) -> None:
         """Show an edit in place of what was shown.
@@ -43,14 +43,15 @@ class EditPreview(TemporarySegmentation):
         kept : bool
             Whether the edit is only about these voxels, and would leave them as they are.
         """
-        self.remove()
         if edit.is_empty:
+            self.remove()
             return
-        self.make(volume_node)
         first = tuple(part.start for part in edit.box[::-1])
-        shown = [(_KEPT, edit.added | edit.removed)] if kept else [(_ADDED, edit.added), (_REMOVED, edit.removed)]
-        for (name, color), mask in shown:
-            if mask.any():
-                self.add_segment(name, color, mask, geometry.ijk_to_ras(), first)
-        if three_d:
-            self.show_surface(smoothly_shaded=False)  # a click may be about a whole tree
+        parts = [(_KEPT, edit.added | edit.removed)] if kept else [(_ADDED, edit.added), (_REMOVED, edit.removed)]
+        segments = [
+            TemporarySegment(name, color, mask, geometry.ijk_to_ras(), first)
+            for (name, color), mask in parts
+            if mask.any()
+        ]
+        # With facets: a click may be about a whole tree.
+        self.show(segments, volume_node, three_d=three_d, smoothly_shaded=False)

@@ -17,7 +17,8 @@ from vesselseg.volume import Volume
 from VesselSegmentationLib.reviewing.component_marks import Mark, clear_mark, read_marks, set_mark
 from VesselSegmentationLib.reviewing.error_map_nodes import Box, ErrorMapNode
 from VesselSegmentationLib.reviewing.named_segments import NamedSegments
-from VesselSegmentationLib.scene.view_navigation import Highlight, jump_to
+from VesselSegmentationLib.scene.highlight import Highlight
+from VesselSegmentationLib.scene.view_navigation import jump_to
 
 
 class ErrorNavigator:
@@ -214,7 +215,7 @@ class ErrorNavigator:
         mask, geometry = self.voxels_of(component)
         display_node = self._map.node.GetDisplayNode()
         three_d = bool(display_node.GetVisibility() and display_node.GetVisibility3D())
-        self.highlight.show(mask, geometry, self._map.volume_node, three_d=three_d)
+        self.highlight.mark(mask, geometry, self._map.volume_node, three_d=three_d)
         self._highlighted = component
 
     def _after_update(self) -> None:
@@ -222,9 +223,9 @@ class ErrorNavigator:
         current = self.current
         if current is None:
             self.highlight.remove()
-        elif current != self._highlighted and self.highlight.node is not None:
+        elif current != self._highlighted and self.highlight.has_content:
             # An edit has changed it, and left its first voxel, by which it is known.
-            visible = self.highlight.visible
+            visible = self.highlight.shown
             self._show_highlight(current)
             self.highlight.set_visible(visible)
 

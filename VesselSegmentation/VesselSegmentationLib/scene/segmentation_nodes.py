@@ -304,15 +304,26 @@ def set_surface_shown(segmentation_node: Any, shown: bool) -> None:
         if segmentation_node.GetSegmentation().GetSourceRepresentationName() != _SURFACE:
             segmentation_node.RemoveClosedSurfaceRepresentation()
         return
+    make_surface(segmentation_node)
+    display_node.SetPreferredDisplayRepresentationName3D(_SURFACE)
+    display_node.SetVisibility(True)
+    display_node.SetVisibility3D(True)
+
+
+def make_surface(segmentation_node: Any) -> None:
+    """Make the closed surfaces of the segments, thin vessels and all.
+
+    Raises
+    ------
+    VesselSegError
+        If no surface can be made.
+    """
     keep_thin_vessels(segmentation_node)
     has_segments = segmentation_node.GetSegmentation().GetNumberOfSegments() > 0
     if not has_segments or not segmentation_node.CreateClosedSurfaceRepresentation():
         raise VesselSegError(
             f"'{segmentation_node.GetName()}' cannot be shown in 3D", "segment the scan or draw a segment first"
         )
-    display_node.SetPreferredDisplayRepresentationName3D(_SURFACE)
-    display_node.SetVisibility(True)
-    display_node.SetVisibility3D(True)
 
 
 def surface_shown(segmentation_node: Any) -> bool:

@@ -24,13 +24,18 @@ from VesselSegmentationLib.scene.segmentation_nodes import (
     segment_fingerprint,
     set_segment_label,
 )
-from VesselSegmentationLib.scene.temporary_segmentation import TemporarySegmentation
+from VesselSegmentationLib.scene.temporary_segmentation import TemporarySegment, TemporarySegmentation
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node, volume_geometry
 
 _SCAN, _MASK, _LABEL, _PROBABILITY = "scan.nrrd", "brain_mask.nrrd", "label.nrrd", "probability.nrrd"
 _PREVIEW = "preview.nrrd"
 #: Pale gold: neither the vessels nor any kind of error or edit has it.
 _PREVIEW_COLOR, _PREVIEW_OPACITY = (0.95, 0.85, 0.5), 0.6
+
+
+def _show_through(display_node: Any) -> None:
+    display_node.SetOpacity2DFill(_PREVIEW_OPACITY)
+    display_node.SetOpacity3D(_PREVIEW_OPACITY)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class SegmentationJob(WorkerJob):
     ) -> None:
         settings = settings or SegmentationSettings()
         self.summary: dict[str, Any] = {}
-        self.preview = TemporarySegmentation(scene, "Preview (coarse)")
+        self.preview = TemporarySegmentation(scene, "Preview (coarse)", _show_through)
         self._scene = scene
         self._grid = volume_geometry(volume_node)
         self._scan = _SceneNode(scene, volume_node)
@@ -159,12 +164,8 @@ class SegmentationJob(WorkerJob):
             volume_node = self._scan.get()
             if not label.array.any() or not volume_geometry(volume_node).same_grid(self._grid):
                 return
-            self.preview.make(volume_node)
-            display_node = self.preview.node.GetDisplayNode()
-            display_node.SetOpacity2DFill(_PREVIEW_OPACITY)
-            display_node.SetOpacity3D(_PREVIEW_OPACITY)
-            self.preview.add_segment("Preview", _PREVIEW_COLOR, label.array != 0, label.geometry.ijk_to_ras())
-            self.preview.show_surface()
+            vessels = TemporarySegment("Preview", _PREVIEW_COLOR, label.array != 0, label.geometry.ijk_to_ras())
+            self.preview.show([vessels], volume_node)
         except VesselSegError as error:
             self.preview.remove()
             self.log.append(f"warning: the preview cannot be shown: {error}")
