@@ -256,19 +256,22 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._inputVolume, self._segmentation = parameterNode.inputVolume, parameterNode.outputSegmentation
             # connectGui returns no tag before 3D Slicer 5.10, so that nothing could be disconnected.
             self._parameterNodeGuiTag = parameterNode.connectParametersToGui(self._parameterWidgets)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self.addObserver(*self._observation())
             self._update()
             self._review.forget_moves()
 
+    def _observation(self) -> tuple[Any, int, Any]:
+        # Of the node, not of its wrapper, of which each visit makes a new one: what was ever observed is kept alive.
+        return self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified
+
     def _isConnected(self) -> bool:
-        node, event = self._parameterNode, vtk.vtkCommand.ModifiedEvent
-        return node is not None and self.hasObserver(node, event, self.onParameterNodeModified)
+        return self._parameterNode is not None and self.hasObserver(*self._observation())
 
     def _disconnectParameterNode(self) -> None:
         if self._isConnected():
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self.removeObserver(*self._observation())
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Bring the panel up to date with the user's choices."""

@@ -122,8 +122,8 @@ def add_transform(scene):
 def python():
     """Make a worker's Python run a script that pretends to be ``vesselseg``, in one of the ways it knows."""
 
-    def command(behaviour):
-        script = Path(__file__).with_name("pretended_worker.py")
+    def command(behaviour, script="pretended_worker.py"):
+        script = Path(__file__).with_name(script)
         return PythonCommand((sys.executable, str(script)), {"PRETEND": behaviour})
 
     return command

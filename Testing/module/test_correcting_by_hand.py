@@ -38,6 +38,21 @@ def test_the_editor_paints_within_the_range_and_erases_everywhere(editor: Any) -
     assert not choices.GetSourceVolumeIntensityMask()
 
 
+def test_draw_has_its_keys_for_itself(correcting: Any, editor: Any, slicer_host: host.Host) -> None:
+    def keys() -> list[str]:
+        buttons = (correcting.ui.acceptButton, correcting.ui.rejectButton, correcting.ui.nextErrorButton)
+        return [button.shortcut.toString() for button in buttons]
+
+    editor.setActiveEffectByName("Draw")
+    assert keys() == ["", "", "N"]  # a closes its outline, x takes its last point away
+    editor.setActiveEffectByName("Paint")
+    assert keys() == ["A", "X", "N"]
+    editor.setActiveEffectByName("Draw")
+    slicer_host.exit_module(correcting)
+    slicer_host.enter_module(correcting)
+    assert keys() == ["A", "X", "N"]
+
+
 def test_a_stroke_of_the_editor_is_a_step_of_the_same_history(correcting: Any, editor: Any) -> None:
     remove_piece(correcting)
     editor.setActiveEffectByName("Paint")

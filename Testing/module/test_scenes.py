@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,14 @@ def seen(panel: Any) -> list[bool]:
     display = [node.GetDisplayNode() for node in nodes]
     segments = [node.GetSegmentation().GetNthSegmentID(0) for node in nodes]
     return [bool(each.GetVisibility() and each.GetSegmentVisibility(one)) for each, one in zip(display, segments)]
+
+
+def test_visits_leave_nothing_behind(panel: Any, slicer_host: host.Host) -> None:
+    former = weakref.ref(panel._parameterNode)
+    slicer_host.exit_module(panel)
+    slicer_host.enter_module(panel)
+    gc.collect()
+    assert former() is None
 
 
 def test_a_scene_saved_while_comparing_is_compared_again(

@@ -169,6 +169,21 @@ def test_failures_say_what_happened(python, behaviour, message, advice):
     assert advice in job.error.advice
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_worker_killed_behind_the_launcher_of_3d_slicer_is_told_as_one(python):
+    job = WorkerJob([], python=python("killed", "launched_worker.py"))
+    assert job.wait(20) == "failed"
+    assert re.search(r"killed, or crashed \(out of memory\?\).*loading weights", job.error.message, re.DOTALL)
+    assert "Report the problem" not in job.error.message
+    assert "memory" in job.error.advice
+
+
+def test_the_launcher_of_3d_slicer_hides_nothing_else(python):
+    job = WorkerJob([], python=python("crash", "launched_worker.py"))
+    assert job.wait(20) == "failed"
+    assert re.search("exit status 1.*Traceback.*libcudnn.so.9", job.error.message, re.DOTALL)
+
+
 def test_wait_gives_up_in_time_and_cancel_is_final(python):
     job = WorkerJob([], python=python("sleep"))
     assert job.wait(0.2) == "running"

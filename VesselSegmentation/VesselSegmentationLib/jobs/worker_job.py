@@ -19,6 +19,7 @@ from VesselSegmentationLib.jobs.worker import PythonCommand, Worker
 RUNNING, DONE, CANCELLED, FAILED = "running", "done", "cancelled", "failed"
 
 _CANCELLED_STATUS = 130
+_LAUNCHER_TELLS = "exit abnormally - Report the problem."
 _POLL_SECONDS = 0.05
 
 
@@ -193,13 +194,18 @@ class WorkerJob:
 
 
 def _crash(status: int, last_lines: list[str]) -> VesselSegError:
-    said = "\n".join(last_lines) or "it wrote nothing to standard error"
+    # PythonSlicer is a launcher: it ends with 1, and tells that Python, its child, was killed or crashed.
+    launched = [line for line in last_lines if line.rstrip().endswith(_LAUNCHER_TELLS)]
+    said = "\n".join(line for line in last_lines if line not in launched) or "it wrote nothing to standard error"
+    advice = "close other programs, or run it on a machine with more memory"
+    if launched:
+        return VesselSegError(f"the worker was killed, or crashed (out of memory?)\n{said}", advice)
     if status < 0:
-        advice = "try again; if it happens again, choose another device"
         out_of_memory = ""
         if sys.platform != "win32" and -status == signal.SIGKILL:
             out_of_memory = " (out of memory?)"
-            advice = "close other programs, or run it on a machine with more memory"
+        else:
+            advice = "try again; if it happens again, choose another device"
         return VesselSegError(f"the worker was killed by signal {-status}{out_of_memory}\n{said}", advice)
     # Windows gives an exception's code as an unsigned number; it is known in its hexadecimal form.
     shown = f"0x{status:08X}" if status > 255 else str(status)

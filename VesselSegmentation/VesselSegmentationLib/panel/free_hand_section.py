@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -13,6 +14,8 @@ from VesselSegmentationLib.panel.panel_section import PanelSection
 
 #: What corrects vessels by hand; the other effects are in the module Segment Editor.
 _EFFECTS = ("Paint", "Erase", "Draw", "Scissors", "Islands", "Threshold")
+#: Keys of the panel that Draw has, too: A closes the outline, X takes its last point away.
+_KEYS_OF_DRAW = {"acceptButton": "A", "rejectButton": "X"}
 
 
 class FreeHandSection(PanelSection):
@@ -131,6 +134,8 @@ class FreeHandSection(PanelSection):
             # Not with every event: the user may have switched masking on or off by hand.
             self._effect = effect
             mask_for_effect(caller)
+            for button, key in _KEYS_OF_DRAW.items():
+                getattr(self.ui, button).setShortcut(qt.QKeySequence("" if effect == "Draw" else key))
 
     def _put_down(self) -> None:
         self.leave()
