@@ -92,6 +92,37 @@ def test_dicom_with_a_missing_slice_is_refused(make_scan: Callable[..., Volume],
         read_volume(tmp_path)
 
 
+def hide_image(path: Path) -> None:
+    """Hide an HDF5 image among the voxels of a file: such an image may take its own from any other file."""
+    sitk.WriteImage(sitk.Image([5, 5, 5], sitk.sitkUInt8), str(path.parent / "hidden.h5"))
+    hidden = (path.parent / "hidden.h5").read_bytes()
+    (path.parent / "hidden.h5").unlink()
+    content = bytearray(path.read_bytes())
+    start = 2048  # a place at which HDF5 is looked for
+    content[start : start + len(hidden)] = hidden
+    path.write_bytes(content)
+    assert sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "HDF5ImageIO"
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nrrd", "scan.mha", "scan.MHA", "scan.dcm"])
+def test_an_image_that_is_hidden_in_another_is_not_read(
+    name: str, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    if name == "scan.dcm":
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM" + bytes(2000))  # ITK would see it in a whole one
+    else:
+        write_volume(make_scan(), tmp_path / name, compress=False)
+    hide_image(tmp_path / name)
+    with pytest.raises(VesselSegError, match="cannot be read as an image"):
+        read_volume(tmp_path / name)
+
+
+def test_formats_that_are_not_promised_are_refused(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    sitk.WriteImage(make_scan().to_sitk(), str(tmp_path / "scan.h5"))
+    with pytest.raises(VesselSegError, match="it must be NIfTI-1, NRRD, MHA or a folder of DICOM files"):
+        read_volume(tmp_path / "scan.h5")
+
+
 @pytest.mark.parametrize("name", BAD_INPUTS)
 def test_bad_input_is_named(name: str, tmp_path: Path) -> None:
     path = make_bad_files(tmp_path)[name]

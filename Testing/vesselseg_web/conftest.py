@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
@@ -123,6 +124,22 @@ def label(scan):
     array = np.zeros(scan.array.shape, np.uint8)
     array[:, 7:9, 9:13] = 1
     return scan.with_array(array)
+
+
+@pytest.fixture
+def hide_image(tmp_path):
+    """Hide an HDF5 image among the voxels of a file: such an image may take its own from any other file."""
+
+    def hide_image(path):
+        sitk.WriteImage(sitk.Image([5, 5, 5], sitk.sitkUInt8), str(tmp_path / "hidden.h5"))
+        hidden = (tmp_path / "hidden.h5").read_bytes()
+        content = bytearray(path.read_bytes())
+        start = 2048  # a place at which HDF5 is looked for
+        content[start : start + len(hidden)] = hidden
+        path.write_bytes(content)
+        assert sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "HDF5ImageIO"
+
+    return hide_image
 
 
 @pytest.fixture

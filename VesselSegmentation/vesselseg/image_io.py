@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.dicom_slices import DICOM_READER
 from vesselseg.formats.itk_messages import quiet_itk
 from vesselseg.formats.meta_image import is_whole
 from vesselseg.formats.nifti_io import check_nifti_geometry, nifti_header, no_numbers, read_nifti_voxels
@@ -43,6 +44,8 @@ _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 UNSURE = 255
 #: What can be read, in words.
 READABLE = "NIfTI-1, NRRD, MHA or a folder of DICOM files"
+#: ITK's readers of these.
+_READERS = ("NiftiImageIO", "NrrdImageIO", "MetaImageIO", DICOM_READER)
 
 
 def read_volume(path: str | os.PathLike[str]) -> Volume:
@@ -156,8 +159,6 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
 
 
 def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
-    import SimpleITK as sitk
-
     from vesselseg.formats.dicom_io import read_dicom_file, read_dicom_folder
 
     try:
@@ -177,10 +178,9 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
         raise VesselSegError(f"{path} is empty", "copy or export it again")
     if path.name.lower().endswith((".mha", ".mhd")) and not is_whole(path):
         raise _unreadable(path)
-    reader = sitk.ImageFileReader()
     try:
         with quiet_itk(), _name_for_itk(path) as name:
-            reader.SetFileName(name)
+            reader = image_reader(name)
             reader.ReadImageInformation()
             dimension, sides = reader.GetDimension(), list(reader.GetSize())
             check_layout(path, dimension, sides, reader.GetNumberOfComponents())
@@ -190,7 +190,7 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
                 # A three-dimensional image that was stored as a series of one.
                 reader.SetExtractSize([*sides[:3], 0])
             if not header or dimension == 4:
-                is_dicom = reader.GetImageIOFromFileName(name) == "GDCMImageIO"
+                is_dicom = reader.GetImageIO() == DICOM_READER
                 volume = _checked(path, read_dicom_file(name) if is_dicom else reader.Execute(), dtype)
         if header:
             # Not while ITK is kept quiet: nobody else in this process need be.
@@ -206,6 +206,39 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
     if header:
         check_nifti_geometry(path, header, volume.geometry)
     return volume
+
+
+def image_reader(name: str | os.PathLike[str]) -> SimpleITK.ImageFileReader:
+    """Return ITK's reader for an image file, if it is of a format that is read here.
+
+    Left to itself, ITK goes by the contents of a file, whatever its ending and its first bytes say, and asks the reader
+    of HDF5 before those of NIfTI, NRRD and MHA. Such a file, hidden in one that begins as a scan, may take its voxels
+    from any other file of this machine.
+
+    Parameters
+    ----------
+    name : path-like
+        As ITK takes it.
+
+    Returns
+    -------
+    SimpleITK.ImageFileReader
+        It reads this format only; `GetImageIO` tells which one that is.
+
+    Raises
+    ------
+    RuntimeError
+        If the file is of another format.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(name))
+    kind = reader.GetImageIOFromFileName(str(name))
+    if kind not in _READERS:
+        raise RuntimeError(f"{kind or 'no reader'} is not one of the readers that are used here")
+    reader.SetImageIO(kind)
+    return reader
 
 
 @contextlib.contextmanager

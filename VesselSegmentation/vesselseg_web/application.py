@@ -106,7 +106,7 @@ class WebApplication:
         await self.scan.open_files(self._files)
         while True:
             for section in self._sections:
-                with self.page.reporting(keep=True):
+                with self.page.reporting(keep=True, repeated=section):
                     section.poll()
             self._look_after_visitor()
             self.page.state.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,7 +27,7 @@ class PretendedVisit:
         self.number, self.secret = number, f"secret {number}"
         self.headers = {SECRET_HEADER: self.secret}
         self.runs = True
-        self.entered = 0
+        self.entered = self.heard = 0
         self.closed_page = None
         self.presence = Presence(self.secret)
         self.received = []
@@ -37,6 +38,7 @@ class PretendedVisit:
             [
                 web.get("/index.html", self._answer),
                 web.get("/broken", self._break_off),
+                web.get("/large", self._send),
                 web.post("/upload/scan", self._take),
                 web.get("/ws", self._socket),
             ]
@@ -44,6 +46,9 @@ class PretendedVisit:
         self.server = TestServer(app)
         await self.server.start_server()
         self.address = f"http://127.0.0.1:{self.server.port}"
+
+    def hear(self):
+        self.heard += 1
 
     def enter(self):
         self.entered += 1
@@ -59,6 +64,9 @@ class PretendedVisit:
     async def _take(self, request):
         self.received.append(len(await request.read()))
         return web.Response(status=204)
+
+    async def _send(self, request):
+        return web.Response(body=bytes(5 << 20))
 
     async def _break_off(self, request):
         response = web.StreamResponse(headers={"Content-Length": "100"})
@@ -223,12 +231,110 @@ async def test_requests_of_other_pages_are_refused():
         assert (await visitor.get("/", headers={"Host": "elsewhere.example"})).status == 403
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_servers_can_link_to_the_page_only(site):
+    async def ask():
+        async with serving() as (_visits, browser):
+            visitor = await browser()
+            link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+            assert (await visitor.get("/", headers=link)).status == 200
+            assert (await visitor.get("/index.html", headers=link)).status == 200
+            assert (await visitor.get("/large", headers=link)).status == 403
+            assert (await visitor.post("/leave", headers=link)).status == 403
+            for own in ("same-origin", "none"):
+                assert (await visitor.get("/large", headers={"Sec-Fetch-Site": own})).status == 200
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("token", ["", "secret"])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "["}, {"Host": "127.0.0.1:abc"}, {"Host": "127.0.0.1:99999999"}, {"Origin": "http://["}],
+)
+def test_what_is_no_address_is_refused(headers, token):
+    async def ask():
+        async with serving(token) as (visits, browser):
+            visitor = await browser()
+            assert (await visitor.get(f"/?token={token}", headers=headers)).status == 403
+            assert visits.visits == {}
+
+    asyncio.run(ask())
+
+
 @in_loop
 async def test_processes_answer_nobody_else():
     async with serving() as (visits, _browser), aiohttp.ClientSession() as stranger:
         for headers in ({}, {SECRET_HEADER: "secret 2"}):
             answer = await stranger.get(f"{visits.places[0].address}/index.html", headers=headers)
             assert answer.status == 403
+
+
+@asynccontextmanager
+async def hanging():
+    """Serve as the server does; gives visits of which one has begun, and what asks its process, which never answers."""
+    visits, forwarder = PretendedVisits(), Forwarder()
+    key, visit = await visits.begin()
+    runner = web.AppRunner(Reception(Access(), visits, forwarder).application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host = f"127.0.0.1:{runner.addresses[0][1]}"
+
+    async def ask(request, *headers):
+        _reader, writer = await asyncio.open_connection(*host.split(":"))
+        cookie = f'Cookie: vesselseg-{host.split(":")[1]}="{key}"'
+        writer.write("\r\n".join([f"{request} HTTP/1.1", f"Host: {host}", cookie, *headers, "", ""]).encode())
+        return writer
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        nobody.listen()
+        visit.address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        try:
+            yield visit, ask
+        finally:
+            await forwarder.close()
+            await runner.cleanup()
+
+
+_WEBSOCKET = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: " + "A" * 24,
+)
+
+
+@in_loop
+async def test_a_request_that_is_never_answered_holds_no_place():
+    async with hanging() as (visit, ask):
+        await ask("GET /index.html")
+        await until(lambda: visit.heard == 1)
+        upload = await ask("POST /upload/scan", "Content-Length: 100000000")
+        upload.write(bytes(1 << 20))
+        await until(lambda: visit.heard > 2)
+        assert visit.entered == 0
+
+
+@in_loop
+async def test_a_page_that_goes_before_the_process_answers_holds_no_place():
+    async with hanging() as (visit, ask):
+        browser = await ask("GET /ws", *_WEBSOCKET)
+        await until(lambda: visit.entered == 1)
+        browser.transport.abort()
+        await until(lambda: visit.entered == 0)
+        assert visit.closed_page is True
+
+
+@in_loop
+async def test_each_piece_that_moves_is_heard():
+    async with serving() as (visits, browser):
+        visitor = await browser()
+        await visitor.get("/")
+        for ask in (lambda: visitor.post("/upload/scan", data=bytes(5 << 20)), lambda: visitor.get("/large")):
+            before = visits.places[0].heard
+            await (await ask()).read()
+            assert visits.places[0].heard > before + 5
 
 
 @in_loop

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 
@@ -10,8 +12,13 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="needs trame-slicer")
 
+from aiohttp import web
+
 from vesselseg.errors import VesselSegError
 from vesselseg_web.hosting import visits as module
+from vesselseg_web.hosting.access import Access
+from vesselseg_web.hosting.forwarding import Forwarder
+from vesselseg_web.hosting.reception import Reception
 from vesselseg_web.hosting.visits import CLOSED_SECONDS, LOST_SECONDS, Visit, Visits
 from VesselSegmentationLib.jobs.worker import PythonCommand
 
@@ -227,6 +234,41 @@ def test_process_ends_with_the_server_whatever_happens_to_it(python, tmp_path):
         ["timeout", "10", "tail", f"--pid={int(ended.stdout)}", "-f", "/dev/null"], check=False, capture_output=True
     )
     assert gone.returncode == 0
+
+
+def test_process_that_hangs_ends_when_its_visitor_has_gone(python, monkeypatch):
+    monkeypatch.setattr(module, "CLOSED_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_END_SECONDS", 0.5)
+    listen = "import socket\nlistening = socket.create_server(('127.0.0.1', 0))\n"
+    script = listen + _SCRIPT.replace('"port": 1', '"port": listening.getsockname()[1]')
+
+    async def visit():
+        visits, forwarder = Visits(most=1, python=python(script)), Forwarder()
+        key, hung = await visits.begin()
+        os.kill(hung._worker._process.pid, signal.SIGSTOP)
+        # As the server runs: aiohttp's own one for tests ends what a browser waits for no more.
+        runner = web.AppRunner(Reception(Access(), visits, forwarder).application())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        for _ in range(2):
+            _reader, browser = await asyncio.open_connection("127.0.0.1", port)
+            cookie = f'vesselseg-{port}="{key}"'
+            browser.write(f"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
+            await asyncio.sleep(0.1)
+            browser.transport.abort()
+        for _ in range(50):
+            await visits.look_after()
+            await asyncio.sleep(0.1)
+            if not hung.runs:
+                break
+        assert not hung.runs
+        await settle(visits, 0)
+        await visits.close()
+        await forwarder.close()
+        await runner.cleanup()
+
+    run(visit())
 
 
 def test_secret_is_in_the_environment_only(python):

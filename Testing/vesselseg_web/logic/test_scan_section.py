@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import zipfile
 
@@ -17,6 +18,7 @@ from vesselseg.volume import Volume
 from vesselseg_web.logic import page_logic
 from vesselseg_web.logic.compare_logic import CompareLogic
 from vesselseg_web.logic.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
+from vesselseg_web.uploads import arrivals
 
 
 @pytest.fixture
@@ -65,6 +67,18 @@ def make_scan():
         return Volume(array, Geometry((size, size, slices), (0.5, 0.5, 0.8)))
 
     return make
+
+
+def test_a_full_disk_is_told_by_its_name(send, scan, tmp_path, monkeypatch):
+    def unpack(path, folder):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(arrivals, "unpack", unpack)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("scan.nii", image_bytes(scan, ".nii", tmp_path))
+    expected = "The server cannot keep the file: No space left on device. Tell whoever runs the server."
+    assert send([archive.getvalue()]) == expected
 
 
 def image_bytes(volume, suffix, tmp_path):

@@ -145,6 +145,38 @@ def test_upload_that_breaks_off_leaves_nothing_and_another_is_taken(ask, page):
     assert len(ask.scan.taken) == 1
 
 
+def test_upload_that_stalls_is_given_up_and_another_is_taken(ask, page, monkeypatch):
+    monkeypatch.setattr(module, "_STALLED_SECONDS", 0.3)
+
+    async def stall(client):
+        _reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+        writer.write(
+            b"POST /upload/scan HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n' + bytes(300_000)
+        )
+        await writer.drain()
+        for _ in range(300):
+            if page.data.error:
+                break
+            await asyncio.sleep(0.02)
+        given_up = page.data.error
+        again = (await client.post("/upload/scan", data=form(b"one"))).status
+        writer.close()
+        return given_up, again
+
+    assert ask(stall) == ("The upload broke off. Try again.", 204)
+
+
+def test_headers_of_a_download_alone_save_nothing(ask, page):
+    async def head(client):
+        return (await client.head("/download/label?format=.nrrd")).status
+
+    assert ask(head) == 405
+    assert ask.save.all_sent == []
+    assert "saved" not in page.data.status
+
+
 def test_download(ask, page):
     async def get(client):
         answers = [await client.get(f"/download/{each}") for each in ("label?format=.nrrd", "label?format=.exe", "x")]

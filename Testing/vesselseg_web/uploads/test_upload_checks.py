@@ -5,7 +5,9 @@ import gzip
 import numpy as np
 import pytest
 
+from inputs import write_dicom
 from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
 from vesselseg.image_io import write_volume
 from vesselseg_web.uploads import upload_checks
 from vesselseg_web.uploads.upload_checks import check_unpacked_size, image_suffix_of, shown_name
@@ -62,6 +64,27 @@ def test_voxels_of_other_files_are_not_read(tmp_path, header):
     path.write_bytes(header + bytes(64))
     with pytest.raises(VesselSegError, match=r"another file|cannot be read"):
         image_suffix_of(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
+def test_an_image_that_is_hidden_in_another_is_refused(tmp_path, make_scan, hide_image, suffix):
+    path = tmp_path / f"scan{suffix}"
+    write_volume(make_scan(), path, compress=False)
+    hide_image(path)
+    assert image_suffix_of(path) == suffix
+    with pytest.raises(VesselSegError, match="cannot be read"):
+        check_unpacked_size(path)
+
+
+def test_slice_that_begins_as_another_image_is_refused(tmp_path, make_scan):
+    write_dicom(make_scan(Geometry((20, 20, 1), (1, 1, 1))), tmp_path)
+    (path,) = tmp_path.iterdir()
+    header = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n\n"
+    path = path.rename(tmp_path / "scan.nrrd")
+    path.write_bytes(header + path.read_bytes()[len(header) :])
+    assert image_suffix_of(path) == ".nrrd"
+    with pytest.raises(VesselSegError, match="two kinds at once"):
+        check_unpacked_size(path)
 
 
 def _nifti_header(shape):

@@ -9,10 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicer
 from trame_slicer.core import SlicerApp
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.image_io import write_volume
 from vesselseg.volume import Volume
 from vesselseg_web.logic.scan_logic import SCAN, ScanLogic
 from vesselseg_web.uploads.archives import unpack
@@ -246,6 +248,66 @@ def test_session_that_cannot_be_worked_on_leaves_everything_as_it_is(worked, oth
     assert other.scan.GetScene() is other.scene
 
 
+def rewritten(path, *changes):
+    """Change the scene description of a session."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    (description,) = (name for name in contents if name.endswith(".mrml"))
+    text = contents[description].decode()
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    contents[description] = text.encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("display:vtkMRMLSegmentationDisplayNode1;", "display:vtkMRMLScalarVolumeDisplayNode1;"),
+        ("display:vtkMRMLScalarVolumeDisplayNode1;", "display:vtkMRMLSegmentationDisplayNode1;"),
+        ("display:vtkMRMLScalarVolumeDisplayNode1;", "display:vtkMRMLSliceDisplayNodepage;"),
+        ("display:vtkMRMLSegmentationDisplayNode1;", ""),
+        (
+            'references="display:vtkMRMLSegmentationDisplayNode1;',
+            'displayNodeRef="vtkMRMLScalarVolumeDisplayNode1" references="',
+        ),
+    ],
+    ids=["of a volume", "of a segmentation", "of the page", "none", "of a volume, as in older scenes"],
+)
+def test_display_of_another_kind_is_not_taken_over(worked, other, tmp_path, before, after):
+    of_page = slicer.vtkMRMLSliceDisplayNode()
+    of_page.SetSingletonTag("page")
+    other.scene.AddNode(of_page)
+    write_session(worked, tmp_path / "session.mrb")
+    reload(other, rewritten(tmp_path / "session.mrb", (before, after)), tmp_path / "a")
+    assert other.scene.GetNodeByID("vtkMRMLSliceDisplayNodepage") is of_page
+    assert other.scan.GetDisplayNode().IsA("vtkMRMLScalarVolumeDisplayNode")
+    count = other.scene.GetNumberOfNodesByClass(SEGMENTATION)
+    displays = [other.scene.GetNthNodeByClass(n, SEGMENTATION).GetDisplayNode() for n in range(count)]
+    assert displays
+    assert all(display.IsA("vtkMRMLSegmentationDisplayNode") for display in displays)
+
+
+def test_nodes_of_one_id_are_refused(worked, tmp_path):
+    write_session(worked, tmp_path / "session.mrb")
+    change = ('id="vtkMRMLSegmentationDisplayNode1"', 'id="vtkMRMLScalarVolumeDisplayNode1"')
+    with pytest.raises(VesselSegError, match="damaged"):
+        take_over(unpack(rewritten(tmp_path / "session.mrb", change), _folder(tmp_path)), tmp_path / "a")
+
+
+def test_a_session_that_cannot_be_written_leaves_nothing_behind(worked, tmp_path):
+    (tmp_path / "own").mkdir()
+    worked.scene.GetCacheManager().SetRemoteCacheDirectory(str(tmp_path / "own"))
+    with pytest.raises(VesselSegError, match="could not be written"):
+        write_session(worked, tmp_path / "no folder" / "session.mrb")
+    assert list((tmp_path / "own").iterdir()) == []
+    assert worked.scene.GetCacheManager().GetRemoteCacheDirectory() == str(tmp_path / "own")
+
+
 def test_upload_of_a_session(page, views, question, worked, tmp_path):
     restored = []
     section = ScanLogic(page, worked, question, views, restored.append)
@@ -283,8 +345,6 @@ SCENE = """<?xml version="1.0" encoding="UTF-8"?>
 @pytest.fixture
 def session(tmp_path, scan):
     """Write a session by hand."""
-    from vesselseg.image_io import write_volume
-
     write_volume(scan, tmp_path / "scan.nrrd")
     data = (tmp_path / "scan.nrrd").read_bytes()
 
@@ -349,6 +409,18 @@ def test_data_that_point_elsewhere(session, tmp_path):
     header = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\ndata file: /etc/hostname\n\n"
     with pytest.raises(VesselSegError, match="another file"):
         take_over(unpack(session(files={"s/Data/TOF.nrrd": header}), _folder(tmp_path)), tmp_path / "a")
+
+
+def test_data_in_which_an_image_is_hidden(session, tmp_path, hide_image):
+    write_volume(
+        Volume(np.zeros((30, 30, 30), np.float32), Geometry((30, 30, 30), (1, 1, 1))),
+        tmp_path / "x.nrrd",
+        compress=False,
+    )
+    hide_image(tmp_path / "x.nrrd")
+    files = {"s/Data/TOF.nrrd": (tmp_path / "x.nrrd").read_bytes()}
+    with pytest.raises(VesselSegError, match="cannot be read"):
+        take_over(unpack(session(files=files), _folder(tmp_path)), tmp_path / "a")
 
 
 def test_damaged_data(session, tmp_path):

@@ -38,11 +38,12 @@ class Reporter(logging.Handler):
         logging.getLogger("vesselseg").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on what the library logs."""
+        """Pass on what the library logs, with the traceback if there is one."""
+        text = self.format(record)
         if record.levelno >= logging.WARNING:
-            self.warning(record.getMessage())
+            self.warning(text)
         else:
-            self.info(record.getMessage())
+            self.info(text)
 
     def progress(self, fraction: float, message: str) -> None:
         """Tell how far the work is; a stage that begins anew never makes the progress fall."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from vesselseg.errors import VesselSegError
 from vesselseg.formats.dicom_slices import (
+    DICOM_READER,
     check_directions,
     check_pixel_spacing,
     check_planes,
@@ -161,6 +162,7 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
                 return read_dicom_file(series.files[0])
             files, one_kind = _by_position(where, list(series.files))
             reader = sitk.ImageSeriesReader()
+            reader.SetImageIO(DICOM_READER)
             reader.SetFileNames(files)
             if not one_kind:
                 # ITK takes the type of voxels from the first slice, which may not hold the others' values.
@@ -185,6 +187,7 @@ def read_dicom_file(path: str) -> SimpleITK.Image:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(DICOM_READER)
     reader.SetFileName(path)
     reader.ReadImageInformation()
     _check_slice(reader, path)
@@ -248,6 +251,7 @@ def _described(files: list[str]) -> DicomSeries:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(DICOM_READER)
     reader.SetFileName(files[0])
     try:
         reader.ReadImageInformation()
@@ -273,6 +277,7 @@ def _by_position(where: str, files: list[str]) -> tuple[list[str], bool]:
 
     where = f"the DICOM series in {where}"
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(DICOM_READER)
     positions, planes, kinds = [], [], set()
     for name in files:
         reader.SetFileName(name)

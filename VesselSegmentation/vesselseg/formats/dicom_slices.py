@@ -14,6 +14,8 @@ from vesselseg.errors import VesselSegError
 if TYPE_CHECKING:
     import SimpleITK
 
+#: ITK's reader. It is always named: for files that only look like DICOM, ITK would take another one.
+DICOM_READER = "GDCMImageIO"
 #: Steps between slices may differ by this share, and slices lie beside the line of the others by this share of a step.
 _TOLERANCE = 0.1
 #: Neither may the stack lean by more than this share of its length: an image has no place for shear.
@@ -175,7 +177,7 @@ def read_frames(path: str | Path) -> SimpleITK.Image:
     from pydicom import dcmread
 
     header = dcmread(path, stop_before_pixels=True)
-    image = sitk.ReadImage(str(path))
+    image = sitk.ReadImage(str(path), imageIO=DICOM_READER)
     own = list(header.get("PerFrameFunctionalGroupsSequence", []))
     shared = (list(header.get("SharedFunctionalGroupsSequence", [])) or [None])[0]
     frames = [_Frame(item, shared) for item in own]

@@ -23,6 +23,9 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+#: What browsers call pages of other servers, on this machine or not.
+_ELSEWHERE = ("cross-site", "same-site")
+_NOT_FROM_ELSEWHERE = "A page of another server cannot use this one."
 _TOKEN_NEEDED = "Open the whole address that 'vesselseg web' has printed, with its token."
 
 
@@ -46,11 +49,19 @@ class Access:
 
     def refuse(self, request: web.Request) -> web.Response | None:
         """Answer a request that comes under a wrong name or from a page of another server; None if it does not."""
-        if not self._token and urlsplit(f"//{request.host}").hostname not in LOOPBACK_NAMES:
-            return plain_page(403, "This server can only be reached under the address that it has printed.")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
-            return plain_page(403, "A page of another server cannot use this one.")
+        try:
+            host = urlsplit(f"//{request.host}")
+            _port = host.port  # raises for one that is none
+            is_ours = origin is None or urlsplit(origin).netloc == request.host
+        except ValueError:
+            return plain_page(403, "This is no address.")
+        if not self._token and host.hostname not in LOOPBACK_NAMES:
+            return plain_page(403, "This server can only be reached under the address that it has printed.")
+        # Links elsewhere may lead to the page, but to nothing that it does: a download counts as saved.
+        is_link = request.headers.get("Sec-Fetch-Site") in _ELSEWHERE
+        if not is_ours or (is_link and request.path not in _PAGES):
+            return plain_page(403, _NOT_FROM_ELSEWHERE)
         return None
 
     def refuse_newcomer(self, request: web.Request) -> web.Response | None:
@@ -60,7 +71,7 @@ class Access:
         # Somebody opens the page, rather than another page making their browser ask for it, again and again.
         wanted = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}  # no frame of another page either
         if any(request.headers.get(name, value) != value for name, value in wanted.items()):
-            return plain_page(403, "A page of another server cannot use this one.")
+            return plain_page(403, _NOT_FROM_ELSEWHERE)
         if self._token and not same(request.query.get("token", ""), self._token):
             return plain_page(403, _TOKEN_NEEDED)
         return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -22,6 +23,10 @@ _BLOCK_BYTES = 1 << 18
 _HEARTBEAT_SECONDS = 20.0
 #: Messages of browsers are small: files come as requests.
 _MAX_MESSAGE_BYTES = 8 << 20
+#: How often to see whether a browser is still there.
+_LOOK_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 class Forwarder:
@@ -39,7 +44,9 @@ class Forwarder:
         """Let go of all connections."""
         await self._session.close()
 
-    async def request(self, request: web.Request, address: str, headers: Mapping[str, str]) -> web.StreamResponse:
+    async def request(
+        self, request: web.Request, address: str, headers: Mapping[str, str], moved: Callable[[], None]
+    ) -> web.StreamResponse:
         """Pass a request on, and the answer back, both piece by piece.
 
         Parameters
@@ -49,6 +56,8 @@ class Forwarder:
             Of the process, as in "http://127.0.0.1:12345".
         headers : mapping of str to str
             Added to those of the request.
+        moved : callable
+            Called for each piece.
 
         Raises
         ------
@@ -59,13 +68,13 @@ class Forwarder:
             request.method,
             f"{address}{request.raw_path}",
             headers={**_forwarded(request.headers), **headers},
-            data=request.content if request.body_exists else None,
+            data=_telling(request.content.iter_any(), moved) if request.body_exists else None,
             allow_redirects=False,
         )
         response = web.StreamResponse(status=answer.status, headers=_forwarded(answer.headers))
         try:
             await response.prepare(request)
-            async for block in answer.content.iter_chunked(_BLOCK_BYTES):
+            async for block in _telling(answer.content.iter_chunked(_BLOCK_BYTES), moved):
                 await response.write(block)
             await response.write_eof()
         except aiohttp.ClientError:
@@ -79,17 +88,28 @@ class Forwarder:
     async def websocket(
         self, request: web.Request, address: str, headers: Mapping[str, str]
     ) -> tuple[web.WebSocketResponse, bool]:
-        """Pass the messages of a websocket on in both directions until one side closes it; parameters as `request`.
+        """Pass the messages of a websocket on in both directions until one side closes it.
+
+        Parameters
+        ----------
+        request, address, headers
+            As for `request`.
 
         Returns
         -------
         response : aiohttp.web.WebSocketResponse
         by_browser : bool
             Whether the browser has closed it; False if it is not heard of any more, or the process has gone.
+
+        Raises
+        ------
+        aiohttp.ClientError, ConnectionError
+            If the process does not answer, or the browser goes before it does.
         """
-        async with self._session.ws_connect(
+        connecting = self._session.ws_connect(
             f"{address}{request.raw_path}", headers=headers, max_msg_size=0, compress=0
-        ) as process:
+        )
+        async with await _while_there(request, connecting) as process:
             # Pictures, which are nearly all there is to send, are packed already.
             browser = web.WebSocketResponse(
                 heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
@@ -98,7 +118,9 @@ class Forwarder:
             inwards = asyncio.ensure_future(_take_in(browser, process))
             outwards = asyncio.ensure_future(_pump(process, browser))
             try:
-                await asyncio.wait([inwards, outwards], return_when=asyncio.FIRST_COMPLETED)
+                ended = asyncio.wait([inwards, outwards], return_when=asyncio.FIRST_COMPLETED)
+                with contextlib.suppress(ConnectionError):
+                    await _while_there(request, ended)
                 by_browser = inwards.done() and inwards.exception() is None and inwards.result()
             finally:
                 for task in (inwards, outwards):
@@ -106,6 +128,32 @@ class Forwarder:
                 await asyncio.gather(inwards, outwards, return_exceptions=True)
                 await browser.close(code=aiohttp.WSCloseCode.GOING_AWAY)
         return browser, by_browser
+
+
+async def _telling(pieces: AsyncIterator[bytes], moved: Callable[[], None]) -> AsyncIterator[bytes]:
+    """Tell of each piece that it is on its way."""
+    async for piece in pieces:
+        moved()
+        yield piece
+
+
+async def _while_there(request: web.Request, work: Awaitable[T]) -> T:
+    """Do something for a browser; give it up, with a `ConnectionError`, when the browser has gone.
+
+    aiohttp lets everything go on, and a process that hangs would never let it end.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            gone = request.transport is None
+            # Even then some time is left: what ends by itself knows better why.
+            await asyncio.wait([task], timeout=_LOOK_SECONDS)
+            if gone and not task.done():
+                raise ConnectionResetError("the browser has gone")
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _take_in(browser: web.WebSocketResponse, process: aiohttp.ClientWebSocketResponse) -> bool:

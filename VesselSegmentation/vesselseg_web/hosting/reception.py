@@ -89,16 +89,20 @@ class Reception:
         return response
 
     async def _pass_on(self, request: web.Request, visit: Visit) -> web.StreamResponse:
-        closed_page: bool | None = None
-        visit.enter()
         try:
             if request.headers.get("Upgrade", "").lower() == "websocket":
-                closed_page = True
-                response, closed_page = await self._forwarder.websocket(request, visit.address, visit.headers)
-                return response
-            return await self._forwarder.request(request, visit.address, visit.headers)
+                return await self._pass_page_on(request, visit)
+            visit.hear()
+            return await self._forwarder.request(request, visit.address, visit.headers, visit.hear)
         except (aiohttp.ClientError, ConnectionError):
             return plain_page(502, _GONE)
+
+    async def _pass_page_on(self, request: web.Request, visit: Visit) -> web.StreamResponse:
+        closed_page = True
+        visit.enter()
+        try:
+            response, closed_page = await self._forwarder.websocket(request, visit.address, visit.headers)
+            return response
         finally:
             visit.leave(closed_page=closed_page)
 

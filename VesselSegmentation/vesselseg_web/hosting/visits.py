@@ -73,7 +73,7 @@ class Visit:
 
     @property
     def seconds_away(self) -> float:
-        """For how long nothing of the visitor has been open."""
+        """For how long no page of the visitor has been open, and nothing was heard of them."""
         return 0.0 if self._open else time.monotonic() - self._seen_at
 
     @property
@@ -81,14 +81,22 @@ class Visit:
         """Whether the visitor is not expected any more."""
         return self.seconds_away > (CLOSED_SECONDS if self._closed_page else LOST_SECONDS)
 
+    def hear(self) -> None:
+        """Note that the visitor asks for something, or that a piece of it is on its way.
+
+        Not until when it is answered: a process that hangs never does that, and often nothing tells that the browser
+        waits no more.
+        """
+        self._seen_at = time.monotonic()
+
     def enter(self) -> None:
-        """Note that the visitor asks for something, until `leave`."""
+        """Note that a page of the visitor is open, until `leave`."""
         self._open += 1
 
     def leave(self, *, closed_page: bool | None = None) -> None:
-        """Note that this is over; `closed_page` tells whether a page was closed or has become silent."""
+        """Note that this is over; `closed_page` tells whether the page was closed or has become silent."""
         self._open -= 1
-        self._seen_at = time.monotonic()
+        self.hear()
         if closed_page is not None:
             self._closed_page = closed_page
 
@@ -208,8 +216,7 @@ class Visits:
             self._next_at = time.monotonic() + _NEXT_AFTER_SECONDS
             key = secrets.token_urlsafe(32)
             self._visits[key] = visit
-            visit.enter()
-            visit.leave()
+            visit.hear()
             return key, visit
 
     async def end(self, key: str) -> None:

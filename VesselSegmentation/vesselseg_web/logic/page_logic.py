@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,8 @@ class PageLogic(BaseLogic[PageState]):
         super().__init__(server, application, PageState)
         self.data.layouts = views.layouts
         self.data.layout = views.layout
+        #: Of what fails each time that it is done: how it failed last, by what it is.
+        self._lasting: dict[object, object] = {}
         self.bind_changes({self.name.layout: views.set_layout})
         server.trigger("vesselseg_tab")(self.count_tab)
 
@@ -56,13 +59,16 @@ class PageLogic(BaseLogic[PageState]):
         self.data.error = sentence(error)
 
     @contextlib.contextmanager
-    def reporting(self, *, keep: bool = False) -> Iterator[None]:
+    def reporting(self, *, keep: bool = False, repeated: object = None) -> Iterator[None]:
         """Do something; what goes wrong ends it, and is shown as one line.
 
         Parameters
         ----------
         keep : bool
             Whether what is shown of an earlier error stays: it was not the user who asked for this.
+        repeated : hashable, optional
+            What this is, if it is done again and again: a mistake of ours that lasts is told once, until it changes or
+            ends.
         """
         if not keep:
             self.data.error = ""
@@ -72,9 +78,24 @@ class PageLogic(BaseLogic[PageState]):
             self.show_error(error)
         except MemoryError:
             self.data.error = "The memory of the server does not suffice. Take a smaller scan."
-        except Exception:
-            # A mistake of ours: the page lives on, and the log has it in full.
-            logger.exception("an action of the page failed")
+        except Exception as error:
+            self._tell_failure(error, repeated)
+        else:
+            self._lasting.pop(repeated, None)
+
+    def _tell_failure(self, error: Exception, repeated: object) -> None:
+        """Tell what is no mistake of the user: the page lives on, and the log has it in full."""
+        if repeated is not None:
+            how = type(error), traceback.extract_tb(error.__traceback__)[-1]
+            if self._lasting.get(repeated) == how:
+                return
+            self._lasting[repeated] = how
+        logger.error("an action of the page failed", exc_info=error)
+        if isinstance(error, OSError) and error.strerror:  # a disk without space, say
+            self.show_error(
+                VesselSegError(f"the server cannot keep the file: {error.strerror}", "tell whoever runs the server")
+            )
+        else:
             self.data.error = "Something went wrong inside the program. Its log says what; please report it."
 
     @contextlib.asynccontextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
@@ -26,6 +27,10 @@ _BLOCK_BYTES = 1 << 20
 _LONGEST_NAME_BYTES = 4096
 #: Of a form, beyond the files in it: names and lines between them.
 _SLACK_BYTES = 16 << 20
+#: An upload of which nothing has come for so long is given up: no other is taken while it is on its way.
+_STALLED_SECONDS = 60.0
+
+T = TypeVar("T")
 
 
 class Transfers:
@@ -49,7 +54,8 @@ class Transfers:
         """Return what the server has to answer."""
         return [
             web.post(f"/upload/{{kind:{'|'.join(UPLOADS)}}}", self.upload),
-            web.get(f"/download/{{what:{'|'.join(DOWNLOADS)}}}", self.download),
+            # Not for who asks for its headers alone: nothing would be saved.
+            web.get(f"/download/{{what:{'|'.join(DOWNLOADS)}}}", self.download, allow_head=False),
         ]
 
     async def upload(self, request: web.Request) -> web.Response:
@@ -105,16 +111,12 @@ class Transfers:
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:
-        """As the page reports; a disk without space is no mistake of ours."""
+        """As the page reports; a browser that goes away is no mistake of ours."""
         with self._page.reporting(keep=True):
             try:
                 yield
             except ConnectionError:
                 raise VesselSegError("the transfer broke off", "try again") from None
-            except OSError as error:
-                raise VesselSegError(
-                    f"the server cannot keep the file: {error.strerror or error}", "tell whoever runs the server"
-                ) from error
 
 
 async def _send(request: web.Request, path: Path, name: str) -> web.StreamResponse:
@@ -146,11 +148,12 @@ async def _receive(request: web.Request, folder: Path) -> str:
         raise VesselSegError("this is no form with files", "use the page")
     name, size, count = "", 0, 0
     try:
-        async for part in await request.multipart():
+        form = await request.multipart()
+        while (part := await _in_time(form.next())) is not None:
             if not isinstance(part, BodyPartReader):
                 continue
             if part.name == "name":
-                name = (await part.read_chunk(_LONGEST_NAME_BYTES)).decode("utf-8", "replace")
+                name = (await _in_time(part.read_chunk(_LONGEST_NAME_BYTES))).decode("utf-8", "replace")
                 continue
             count += 1
             if count > MAX_FILES:
@@ -158,13 +161,18 @@ async def _receive(request: web.Request, folder: Path) -> str:
                     f"these are more than the {MAX_FILES:,} files that are taken here", "send one series"
                 )
             with open(folder / f"{count:05d}", "xb") as file:
-                while block := await part.read_chunk(_BLOCK_BYTES):
+                while block := await _in_time(part.read_chunk(_BLOCK_BYTES)):
                     size += len(block)  # what was announced need not be true
                     if size > MAX_FILE_BYTES:
                         raise too_large
                     file.write(block)
-    except ValueError as error:
+    except (ValueError, asyncio.TimeoutError) as error:
         raise VesselSegError("the upload broke off", "try again") from error
     if count == 0:
         raise VesselSegError("no file was sent", "choose one")
     return name
+
+
+async def _in_time(piece: Coroutine[object, object, T]) -> T:
+    """Wait for a piece of an upload, but not for ever."""
+    return await asyncio.wait_for(piece, _STALLED_SECONDS)

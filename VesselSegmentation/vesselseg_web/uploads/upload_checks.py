@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.itk_messages import quiet_itk
+from vesselseg.image_io import image_reader
 
 #: All that is taken at a time, and most voxels that are unpacked from it: a head at 0.2 mm has 400 million.
 MAX_FILE_BYTES = 1 << 30
@@ -29,6 +31,8 @@ _SLACK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 20
 _MOST_BYTES_PER_VOXEL = 16
 _MAX_NAME = 80
+#: ITK's readers by the last endings of files.
+_READERS = {".nii": "NiftiImageIO", ".gz": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 
 
 def image_suffix_of(path: Path) -> str:
@@ -88,19 +92,18 @@ def check_unpacked_size(path: Path) -> int:
     Raises
     ------
     VesselSegError
-        If the header cannot be read, or announces too many voxels, or a packed file holds far more than it announces.
+        If the header cannot be read, or is not the only one, or announces too many voxels, or a packed file holds far
+        more than it announces.
     """
-    import SimpleITK as sitk
-
-    from vesselseg.formats.itk_messages import quiet_itk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
         with quiet_itk():
+            reader = image_reader(path)
             reader.ReadImageInformation()
     except RuntimeError as error:
         raise VesselSegError("the header of this image cannot be read", "export the scan again") from error
+    if reader.GetImageIO() != _READERS[path.suffix]:
+        # Whoever goes by the contents, as scenes do, would read another image than the one that was looked at here.
+        raise VesselSegError("this file is an image of two kinds at once", "export the scan again")
     voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
     check_voxels(voxels)
     if path.name.endswith(".gz"):

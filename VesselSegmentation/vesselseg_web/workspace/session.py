@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,24 @@ def write_session(case: Case, path: Path) -> None:
             node.SetAttribute(_ROLE, role)
             node.SetAttribute(_NAME, name or None)
     _name_files(case.scene)
-    with _only_the_work(case.scene):
+    with _only_the_work(case.scene), _folder_of_its_own(case.scene):
         written = case.scene.WriteToMRB(str(path))
     if not written or not path.is_file():
         raise VesselSegError("the session could not be written", "see whether the disk of the server is full")
     check_written(path)
+
+
+@contextlib.contextmanager
+def _folder_of_its_own(scene: Any) -> Iterator[None]:
+    """Let a scene put what it packs into a folder that is removed: where packing fails, it leaves all of it behind."""
+    cache = scene.GetCacheManager()
+    former = cache.GetRemoteCacheDirectory()
+    with tempfile.TemporaryDirectory() as folder:
+        cache.SetRemoteCacheDirectory(folder)
+        try:
+            yield
+        finally:
+            cache.SetRemoteCacheDirectory(former)
 
 
 def _name_files(scene: Any) -> None:
@@ -131,6 +145,8 @@ def _take_nodes(case: Case) -> str:
     segmentations = _nodes(case.scene, "vtkMRMLSegmentationNode")
     for node in volumes:
         volume_geometry(node)  # raises for one without an image
+    for node in (*volumes, *segmentations):
+        node.CreateDefaultDisplayNodes()  # for one that had none, or none that fitted
     vessels = _with_role(segmentations, _VESSELS) or next((n for n in segmentations if segment_with_role(n)), None)
     scan = _with_role(volumes, _SCAN) or _scan_of(vessels, volumes)
     if scan is None:

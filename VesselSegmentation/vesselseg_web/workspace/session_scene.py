@@ -14,10 +14,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-import SimpleITK as sitk
-
 from vesselseg.errors import VesselSegError
 from vesselseg.formats.itk_messages import quiet_itk
+from vesselseg.image_io import image_reader
 from vesselseg_web.uploads.arrivals import SESSION_SUFFIX
 from vesselseg_web.uploads.upload_checks import MAX_VOXELS, check_unpacked_size, image_suffix_of
 
@@ -27,8 +26,12 @@ SESSION_TAGS = (
     *("Volume", "VolumeDisplay", "LabelMapVolume", "LabelMapVolumeDisplay", _VOLUME_STORAGE),
     *("Segmentation", "SegmentationDisplay", _SEGMENTATION_STORAGE),
 )
-#: Those that hold voxels.
-_DATA_TAGS = ("Volume", "LabelMapVolume", "Segmentation")
+#: Those that hold voxels, and how they can be displayed.
+_DATA_TAGS = {
+    "Volume": "VolumeDisplay",
+    "LabelMapVolume": "LabelMapVolumeDisplay",
+    "Segmentation": "SegmentationDisplay",
+}
 _FILE_ATTRIBUTES = re.compile(r"filename|filelistmember\d*|uri|urilistmember\d*", re.IGNORECASE)
 _LONGEST_DESCRIPTION = 32 << 20
 _MOST_NODES = 500
@@ -97,6 +100,12 @@ def take_over(files: Mapping[str, Path], folder: Path) -> Path:
         known.append(node)
     for node in [each for each in known if each.tag in _DATA_TAGS and not stored & _storages_of(each)]:
         known.remove(node)  # it has no voxels
+    tags = {node.get("id", ""): node.tag for node in known}
+    if len(tags) < len(known):
+        raise _damaged()
+    for node in known:
+        if node.tag in _DATA_TAGS:
+            _keep_displays(node, tags)
     if not any(node.tag == "Volume" for node in known):
         raise VesselSegError("there is no scan in this session", "save it again, with its scan")
     path = folder / f"session{SESSION_SUFFIX}"
@@ -107,18 +116,40 @@ def take_over(files: Mapping[str, Path], folder: Path) -> Path:
 def _parsed(text: bytes) -> ElementTree.Element:
     if len(text) > _LONGEST_DESCRIPTION:
         raise VesselSegError("the scene of this session is too large", "use 3D Slicer")
-    damaged = VesselSegError("the scene of this session is damaged", "save it again")
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # scenes have none: these make small files large
-        raise damaged
+        raise _damaged()
     try:
         scene = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
-        raise damaged from error
+        raise _damaged() from error
     if scene.tag != "MRML":
-        raise damaged
+        raise _damaged()
     if len(scene) > _MOST_NODES:
         raise VesselSegError("the scene of this session holds too much", "use 3D Slicer")
     return scene
+
+
+def _damaged() -> VesselSegError:
+    return VesselSegError("the scene of this session is damaged", "save it again")
+
+
+def _keep_displays(node: ElementTree.Element, tags: Mapping[str, str]) -> None:
+    """Take display nodes away that are of another kind, or not in the session: one of the page could have that ID.
+
+    Nothing would fail before the work on the page had made room for the session.
+    """
+
+    def fitting(names: str) -> str:
+        return " ".join(name for name in names.split() if tags.get(name) == _DATA_TAGS[node.tag])
+
+    parts = []
+    for part in node.get("references", "").split(";"):
+        role, colon, names = part.partition(":")
+        parts.append(role + colon + (fitting(names) if role == "display" else names))
+    node.set("references", ";".join(part for part in parts if not part.endswith(":")))
+    former = fitting(node.attrib.pop("displayNodeRef", ""))  # as older scenes have it
+    if former:
+        node.set("displayNodeRef", former)
 
 
 def _storages_of(node: ElementTree.Element) -> set[str]:
@@ -151,6 +182,6 @@ def _name_data(node: ElementTree.Element, files: Mapping[str, Path], root: PureP
 def _check_readable(path: Path) -> None:
     try:
         with quiet_itk():
-            sitk.ReadImage(str(path))
+            image_reader(path).Execute()
     except RuntimeError as error:
         raise VesselSegError("a file of this session is damaged", "save or copy it again") from error
