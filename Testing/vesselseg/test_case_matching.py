@@ -42,7 +42,7 @@ def touch(folder: Path, *names: str) -> Path:
 )
 def test_files_of_one_subject_find_each_other(segmentation: str, reference: str, subject: str, tmp_path: Path) -> None:
     found, truth = touch(tmp_path / "found", segmentation), touch(tmp_path / "truth", reference)
-    (case,) = match_cases(found, truth)
+    ((case,), _) = match_cases(found, truth)
     assert (case.subject, case.segmentation, case.reference) == (subject, found / segmentation, truth / reference)
 
 
@@ -52,7 +52,7 @@ def test_two_sessions_in_a_folder_are_two_cases(tmp_path: Path) -> None:
         touch(tmp_path / word, *(name.format(word) for name in names), f".hidden/s_{word}.nii.gz")
         for word in ("seg", "label")
     )
-    cases = match_cases(found, truth)
+    cases, _ = match_cases(found, truth)
     assert [(case.subject, case.reference) for case in cases] == [
         (f"s_ses-{number}", truth / f"s/s_ses-{number}_label.nii.gz") for number in (1, 2)
     ]
@@ -60,7 +60,7 @@ def test_two_sessions_in_a_folder_are_two_cases(tmp_path: Path) -> None:
 
 def test_other_names_in_one_folder_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found, truth = touch(tmp_path / "found", "A/first_seg.nii"), touch(tmp_path / "truth", "A/second_label.nii")
-    (case,) = match_cases(found, truth)
+    ((case,), _) = match_cases(found, truth)
     assert case.subject == "A"
     assert "A: first_seg.nii is compared with second_label.nii" in caplog.text
 
@@ -69,7 +69,7 @@ def test_scans_maps_and_masks_are_no_labels(tmp_path: Path) -> None:
     names = [f"case_0/{name}.nii.gz" for name in ("tof", "radius", "artery", "mask", "label")]
     truth = touch(tmp_path / "truth", *names)
     found = touch(tmp_path / "found", "case_0_probability.nii.gz", "case_0_seg.nii.gz", "notes.txt")
-    (case,) = match_cases(found, truth, masks=truth)
+    ((case,), _) = match_cases(found, truth, masks=truth)
     assert case.reference == truth / "case_0/label.nii.gz"
     assert case.mask == truth / "case_0/mask.nii.gz"
 
@@ -77,10 +77,9 @@ def test_scans_maps_and_masks_are_no_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("found", "truth", "message"),
     [
-        (["a_seg.nii.gz", "b_seg.nii.gz"], ["a_label.nii.gz"], "no reference for b"),
         (["a_seg.nii.gz", "a_pred.nii.gz"], ["a_label.nii.gz"], "both of a"),
         (["a_seg.nii.gz"], ["a_label.nii.gz", "a/label.nii.gz"], "both of a"),
-        (["s/s_ses-1_seg.nii.gz"], ["s/s_ses-2_label.nii.gz"], "no reference for s_ses-1"),
+        (["s/s_ses-1_seg.nii.gz"], ["s/s_ses-2_label.nii.gz"], "s_ses-1: there is no reference"),
         (["seg.nii.gz"], ["label.nii.gz"], "does not tell its subject"),
         (["a_vessel_mask.nii.gz"], ["a_label.nii.gz"], "names end in mask"),
         (["notes.txt"], ["a_label.nii.gz"], "has no image"),
@@ -104,10 +103,17 @@ def test_a_file_tells_its_subject(path: str, subject: str) -> None:
     assert subject_of(Path(path)) == subject
 
 
-def test_references_left_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    found, truth = touch(tmp_path / "f", "a_seg.nii"), touch(tmp_path / "t", "a_label.nii", "b_label.nii")
-    assert [case.subject for case in match_cases(found, truth)] == ["a"]
-    assert "no segmentation for b" in caplog.text
+def test_what_lacks_its_partner_is_told(tmp_path: Path) -> None:
+    found = touch(tmp_path / "f", "a_seg.nii", "c_seg.nii", "d_seg.nii")
+    truth = touch(tmp_path / "t", "a_label.nii", "b_label.nii", "d_label.nii")
+    masks = touch(tmp_path / "m", "a_mask.nii", "e_mask.nii")
+    cases, unmatched = match_cases(found, truth, masks)
+    assert [case.subject for case in cases] == ["a"]
+    assert {subject: error.message for subject, error in unmatched.items()} == {
+        "b": f"there is no segmentation for it in {found}",
+        "c": f"there is no reference for it in {truth}",
+        "d": f"there is no mask for it in {masks}",
+    }
 
 
 def test_a_mean_leaves_out_what_is_not_defined() -> None:
@@ -175,6 +181,43 @@ def test_evaluate_goes_on_after_a_case_that_cannot_be_read(
     shown, said = capsys.readouterr()
     assert [line.split()[0] for line in shown.splitlines()] == ["case", subject, "mean", f"{unreadable}:"]
     assert f"(1 of 2 cases could not be compared: {unreadable};" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("lacking", "kind"), [("found/s0_seg", "segmentation"), ("truth/s1_label", "reference")])
+def test_evaluate_tells_a_case_that_lacks_a_file_and_goes_on(
+    lacking: str, kind: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, truth = folders
+    out = found.parent
+    (out / f"{lacking}.nii.gz").unlink()
+    subject = lacking.partition("/")[2][:2]
+    assert main(["evaluate", str(found), str(truth), "--json", f"{out}/m.json", "--csv", f"{out}/m.csv"]) == 1
+    values = json.loads((out / "m.json").read_text())
+    assert list(values["cases"]) == [{"s0": "s1", "s1": "s0"}[subject]]
+    assert f"no {kind} for it in" in values["errors"][subject]
+    lines = {line["case"]: line["dice"] for line in csv.DictReader((out / "m.csv").open())}
+    assert list(lines) == ["s0", "s1", "mean"]
+    assert lines[subject] == ""
+    shown, said = capsys.readouterr()
+    assert shown.splitlines()[-1].startswith(f"{subject}: not compared: there is no {kind}")
+    assert f"(1 of 2 cases could not be compared: {subject};" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("progress", ["plain", "json", "none"])
+def test_warnings_name_their_case(
+    progress: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, truth = folders
+    label = read_label(found / "s1_seg.nii.gz")
+    size = tuple(2 * n for n in label.geometry.size)
+    finer = Geometry(size, tuple(s / 2 for s in label.geometry.spacing), label.geometry.origin)
+    array = label.array.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
+    write_volume(Volume(array, finer), found / "s1_seg.nii.gz", overwrite=True)
+    assert main(["evaluate", str(found), str(truth), "--progress", progress]) == 0
+    shown, said = capsys.readouterr()
+    lines = [line for line in (shown + said).splitlines() if "another grid" in line]
+    assert len(lines) == 1
+    assert "s1: the segmentation lies on another grid" in lines[0]
 
 
 def test_evaluate_writes_nothing_where_no_case_can_be_read(

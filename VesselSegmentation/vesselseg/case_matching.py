@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from vesselseg.errors import VesselSegError
+from vesselseg.errors import VesselSegError, error_of_cases
 
 logger = logging.getLogger("vesselseg")
 
@@ -46,7 +46,9 @@ def is_folder_of_cases(path: str | Path) -> bool:
     return Path(path).is_dir() and bool(_image_files(Path(path)))
 
 
-def match_cases(segmentations: Path, references: Path, masks: Path | None = None) -> list[MatchedCase]:
+def match_cases(
+    segmentations: Path, references: Path, masks: Path | None = None
+) -> tuple[list[MatchedCase], dict[str, VesselSegError]]:
     """Find for every segmentation in a folder the reference of the same subject in another one.
 
     The subject is the name of a file without its ending and without the words at its end, separated by ``_``, ``-`` or
@@ -65,36 +67,44 @@ def match_cases(segmentations: Path, references: Path, masks: Path | None = None
 
     Returns
     -------
-    list of MatchedCase
-        By subject. References without a segmentation are left out, which the log tells, as it does where the names of
-        two files in subfolders differ: ``A/first_seg.nii.gz`` and ``A/second_label.nii.gz``.
+    cases : list of MatchedCase
+        By subject. The log tells where the names of two files in subfolders differ: ``A/first_seg.nii.gz`` and
+        ``A/second_label.nii.gz``.
+    unmatched : dict of str to VesselSegError
+        What the other subjects lack: a segmentation, a reference or a mask.
 
     Raises
     ------
     VesselSegError
-        If a segmentation has no reference or mask, if two files are of one subject, or if there are none.
+        If two files are of one subject, or if there is no case.
     """
     found, truth = _by_subject(segmentations, _MASK_WORDS), _by_subject(references, _MASK_WORDS)
     masked = None if masks is None else _by_subject(masks, _LABEL_WORDS)
-    for others, folder, kind in ((truth, references, "reference"), (masked, masks, "mask")):
-        missing = [] if others is None else sorted(found.keys() - others.keys())
-        if missing:
-            raise VesselSegError(
-                f"{folder} has no {kind} for {_listed(missing)}",
-                f"its names must agree up to their last word, as in A_seg.nii.gz and A_{_WORD[kind]}.nii.gz",
-            )
-    left_out = sorted(truth.keys() - found.keys())
-    if left_out:
-        logger.warning("no segmentation for %s: not in the mean", _listed(left_out))
-    for name in sorted(found):
+    unmatched: dict[str, VesselSegError] = {}
+    for name in sorted(found.keys() | truth.keys()):
+        for files, folder, kind in (
+            (found, segmentations, "segmentation"), (truth, references, "reference"), (masked, masks, "mask")
+        ):  # fmt: skip
+            if files is not None and name not in files:
+                unmatched.setdefault(name, _missing(kind, folder))
+    matched = sorted((found.keys() | truth.keys()) - unmatched.keys())
+    if not matched:
+        raise error_of_cases(unmatched, len(unmatched), "compared")
+    for name in matched:
         for other in (truth[name], *([masked[name]] if masked else [])):
             ours, theirs = (_subject_and_word(_stem(path))[0] for path in (found[name], other))
             if ours and theirs and ours != theirs:
                 logger.warning("%s: %s is compared with %s", name, found[name].name, other.name)
-    return [MatchedCase(name, found[name], truth[name], masked[name] if masked else None) for name in sorted(found)]
+    cases = [MatchedCase(name, found[name], truth[name], masked[name] if masked else None) for name in matched]
+    return cases, unmatched
 
 
-_WORD = {"reference": "label", "mask": "mask"}
+def _missing(kind: str, folder: Path | None) -> VesselSegError:
+    word = "mask" if kind == "mask" else "label"
+    return VesselSegError(
+        f"there is no {kind} for it in {folder}",
+        f"names must agree up to their last word, as in A_seg.nii.gz and A_{word}.nii.gz",
+    )
 
 
 def _listed(names: list[str]) -> str:

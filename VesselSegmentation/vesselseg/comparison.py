@@ -61,10 +61,13 @@ def on_grid_of(volume: Volume, target: Volume, *, what: str = "the segmentation"
 
 
 def check_probability(probability: Volume) -> None:
-    """Refuse an image that cannot be a probability map: values outside 0 to 1, or none."""
-    values = probability.array
+    """Refuse an image that cannot be a probability map: values outside 0 to 1, none between them, or no numbers."""
+    values, advice = probability.array, "give what 'segment --probability' wrote"
     if not (values.min() >= 0 and values.max() <= 1):
-        raise VesselSegError("the probability map has values outside 0 to 1", "give what 'segment --probability' wrote")
+        raise VesselSegError("the probability map has values outside 0 to 1", advice)
+    # Where nothing is found, a map may be 0 everywhere.
+    if values.any() and np.isin(values, (0, 1)).all():
+        raise VesselSegError("what is given as the probability is a label, not a probability map", advice)
 
 
 def without(volume: Volume, unsure: Volume | None) -> Volume:

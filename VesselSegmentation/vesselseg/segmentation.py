@@ -117,7 +117,10 @@ def check_scan(scan: Volume) -> None:
     geometry = scan.geometry
     if min(geometry.size) < _MIN_VOXELS:
         x, y, z = geometry.size
-        raise VesselSegError(f"the scan has only {x} x {y} x {z} voxels", "a three-dimensional TOF scan is needed")
+        advice = "a three-dimensional TOF scan is needed"
+        if 1 in geometry.size:
+            advice += ": of a series of single slices, give the folder of the series"
+        raise VesselSegError(f"the scan has only {x} x {y} x {z} voxels", advice)
     spacing = " x ".join(f"{value:g}" for value in geometry.spacing)
     if not all(_MIN_SPACING_MM <= value <= _MAX_SPACING_MM for value in geometry.spacing):
         raise VesselSegError(f"the voxels of the scan measure {spacing} mm", "correct the spacing in its header")
@@ -279,7 +282,8 @@ def _show_preview(preview: Callable[[Volume], None], make: Callable[[], Volume],
         raise
     except Exception as error:  # whatever it is, the result does not need it
         notes.append(f"there is no preview: {str(error) or type(error).__name__}")
-        logger.warning("%s", notes[-1], exc_info=True)
+        logger.warning("%s", notes[-1])
+        logger.debug("the preview failed", exc_info=True)
 
 
 def _region_box(scan: Volume, region: Sequence[int] | None) -> Box | None:

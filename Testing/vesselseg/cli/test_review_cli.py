@@ -171,20 +171,16 @@ def test_errormap_draws_two_methods(folder: Path) -> None:
         (["--figure", "map.gif"], "not the name of a figure"),
         (["--compare", "half.nrrd"], "picture only"),
         (["--figure", "m.png", "--compare", "half.nrrd", "--figure-kind", "closeups"], "picture of its own kind"),
-        (["--figure", "m.png", "--figure-kind", "cubist"], "no figure 'cubist'"),
-        (["--figure", "m.png", "--view", "sideways"], "is no view"),
-        (["--figure", "m.png", "--palette", "pretty"], "no palette"),
-        (["--figure", "m.png", "--background", "pink"], "no background"),
-        (["--figure", "m.png", "--dpi", "1"], "dpi"),
         (["--scan", "elsewhere.nrrd"], "do not overlap"),
         (["--components", "list.txt"], "not the name of a list"),
-        (["--components", "list.json", "--longest", "0"], "cannot have 0 lines"),
         (["--longest", "3"], "for the list of pieces"),
         (["--probability", "probability.nrrd"], "for the list of pieces"),
         (["--components", "list.csv", "--probability", "scan.nrrd"], "outside 0 to 1"),
+        (["--components", "list.csv", "--probability", "truth.nrrd"], "is a label, not a probability map"),
         (["--view", "left"], "for the figure"),
         (["--figure-kind", "overview"], "for the figure"),
         (["--figure", "m.png", "--around", "1", "2", "3"], "where close-ups look"),
+        (["--figure", "m.png", "--figure-kind", "closeups", "--around", "900", "0", "0"], "outside the scan"),
         (["--figure", "m.png", "--methods", "A", "B"], "names the results of two methods"),
     ],
 )
@@ -196,6 +192,43 @@ def test_what_cannot_be_drawn_is_said_and_leaves_nothing(
     errors = capsys.readouterr().err.splitlines()
     assert said in errors[-1]
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        ("errormap", ["--figure-kind", "cubist"], "no figure 'cubist'"),
+        ("errormap", ["--view", "sideways"], "is no view"),
+        ("errormap", ["--palette", "pretty"], "no palette"),
+        ("errormap", ["--background", "pink"], "no background"),
+        ("errormap", ["--dpi", "5"], "cannot have 5 dpi; give 50 to 1200"),
+        ("errormap", ["--around", "nan", "0", "0"], "a place is three numbers"),
+        ("errormap", ["--longest", "0"], "give 1 or more"),
+        ("report", ["--palette", "pretty"], "no palette"),
+        ("report", ["--view", "sideways"], "is no view"),
+        ("thresholds", ["--current", "nan"], "give 0 to 1"),
+        ("thresholds", ["--dpi", "5"], "cannot have 5 dpi"),
+        ("thresholds", ["--background", "pink"], "no background"),
+        ("evaluate", ["--nsd-tolerance", "-1"], "cannot be compared within"),
+    ],
+)
+def test_values_out_of_range_are_wrong_usage(
+    folder: Path, command: str, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = [] if command in ("evaluate", "thresholds") else ["--output", "map.nrrd"]
+    assert run(command, "found.nrrd", "truth.nrrd", *output, *options) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("option", "kind"), [("--json", "JSON"), ("--csv", "CSV")])
+@pytest.mark.parametrize("command", ["evaluate", "thresholds"])
+def test_tables_end_as_what_they_are(
+    folder: Path, command: str, option: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = "found.nrrd" if command == "evaluate" else "probability.nrrd"
+    assert run(command, first, "truth.nrrd", option, "m.txt") == 1
+    assert f"m.txt is not the name of a {kind} file" in capsys.readouterr().err
+    assert not (folder / "m.txt").exists()
 
 
 def test_the_longest_of_a_list(folder: Path) -> None:
@@ -229,7 +262,12 @@ def test_thresholds_writes_table_and_figure(folder: Path, capsys: pytest.Capture
     assert "largest Dice 1.000 at threshold 0.7" in capsys.readouterr().out
     assert len((folder / "t.csv").read_text().splitlines()) == 101
     assert (folder / "t.pdf").stat().st_size > 5000
+    measured = [row["cldice"] != "" for row in csv.DictReader((folder / "t.csv").open())]
+    assert sum(measured) == 6  # those that the help names
+    assert all(measured[hundredth - 1] for hundredth in (10, 30, 50, 70, 90))
     assert run("thresholds", "scan.nrrd", "truth.nrrd") == 1
+    assert run("thresholds", "truth.nrrd", "truth.nrrd") == 1
+    assert "is a label, not a probability map" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [["--current", "0"], ["--title", "a"], ["--dpi", "300"], ["--background", "white"]])

@@ -16,9 +16,11 @@ from vesselseg.errors import VesselSegError
 from vesselseg.figures.error_maps import FIGURES, draw_comparison, draw_figure, save_figure
 from vesselseg.figures.parts import LABEL_COLOUR, FigureStyle, sides_of
 from vesselseg.figures.rendering import VIEWS, Frame, Part, find_view, frame_of, render
+from vesselseg.figures.thresholds import draw_threshold_figure
 from vesselseg.geometry import Geometry
 from vesselseg.review.error_kinds import PALETTES, STANDARD_PALETTE, ErrorKind, wording_of_two
 from vesselseg.review.error_map import error_map
+from vesselseg.review.threshold_analysis import analyse_thresholds
 from vesselseg.volume import Volume
 
 BLACK = (0.0, 0.0, 0.0)
@@ -112,6 +114,36 @@ def test_legends_of_two_methods_stand_apart_in_a_flat_picture(errors: Volume) ->
     assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(extents))
     assert panel.bbox.y0 <= box.get_window_extent().y0
     assert box.get_window_extent().y1 <= panel.bbox.y1
+
+
+def test_captions_say_what_lies_in_front(errors: Volume, make_scan: Callable[..., Volume]) -> None:
+    style = FigureStyle(wording=wording_of_two("Ann", "Bob"), dpi=60)
+    for kind in ("overview", "projections"):
+        for scan in (None, make_scan(errors.geometry)):
+            texts = " ".join(text.get_text() for text in draw_figure(errors, kind=kind, scan=scan, style=style).texts)
+            assert "differences are drawn over agreement" in texts
+            assert ("scan as maximum intensity projection" in texts) == (scan is not None)
+
+
+def test_the_letter_l_has_its_foot(errors: Volume) -> None:
+    for dpi in (102, 110, 114):
+        figure = draw_figure(errors, kind="projections", style=FigureStyle(dpi=dpi))
+        figure.canvas.draw()
+        (letter,) = (text for text in figure.axes[0].texts if text.get_text() == "L")
+        box = letter.get_window_extent()
+        pixels = np.asarray(figure.canvas.buffer_rgba())[::-1, :, 0].astype(float)
+        drawn = pixels[round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)].max(axis=0)
+        assert np.count_nonzero(drawn > 60) >= 3, dpi  # wider than its stem
+
+
+def test_curves_are_not_covered_by_their_legends() -> None:
+    probability = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    truth = Volume((probability > 0.2).astype(np.uint8), Geometry((8, 8, 8)))
+    analysis = analyse_thresholds(truth.with_array(probability), truth, detailed=())
+    figure = draw_threshold_figure(analysis, style=FigureStyle(dpi=60), current=0.4)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        assert axes.get_legend().get_window_extent().y1 < axes.bbox.y0
 
 
 def test_words_of_two_results(errors: Volume) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vesselseg.errors import VesselSegError
-from vesselseg.models import Manifest, find_model, import_model, list_models, load_network, save_model
+from vesselseg.models import Manifest, find_model, import_model, list_models, load_network, remove_model, save_model
 from vesselseg.networks import build_network
 
 
@@ -179,6 +179,40 @@ def test_a_shipped_model_is_not_replaced_unasked(
     assert find_model() == shipped
     import_model(tmp_path / "own" / f"{shipped.name}.json", overwrite=True)
     assert find_model().sha256 != shipped.sha256
+
+
+def test_only_models_of_the_users_folder_are_removed(
+    models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
+    shipped = find_model()
+    own = Manifest.read(models_folder / "tiny.json")
+    save_model(load_network(own), replace(own, name=shipped.name), tmp_path / "own")
+    import_model(models_folder / "tiny.json")
+    import_model(tmp_path / "own" / f"{shipped.name}.json", overwrite=True)
+    for name in ("tiny", shipped.name):
+        remove_model(name)
+    assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert find_model() == shipped
+    with pytest.raises(VesselSegError, match="ships with the program"):
+        remove_model(shipped.name)
+    assert find_model() == shipped
+    with pytest.raises(VesselSegError, match="no model 'tiny'"):
+        remove_model("tiny")
+    monkeypatch.setenv("VESSELSEG_MODELS", str(models_folder))
+    for name in ("tiny", str(models_folder / "tiny.json")):
+        with pytest.raises(VesselSegError, match="only models that were imported"):
+            remove_model(name)
+    load_network(find_model("tiny"))
+
+
+def test_wrong_paths_are_told(models_folder: Path) -> None:
+    for use in (find_model, import_model):
+        with pytest.raises(VesselSegError, match=r"there is no file .*smal\.json"):
+            use(str(models_folder / "smal.json"))
+        with pytest.raises(VesselSegError, match=r"give the manifest .*tiny\.json"):
+            use(str(models_folder / "tiny.safetensors"))
 
 
 def test_a_model_stays_whole_where_its_successor_cannot_be_written(

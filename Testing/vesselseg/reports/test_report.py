@@ -12,6 +12,7 @@ import pytest
 from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.figures.parts import FigureStyle
+from vesselseg.geometry import Geometry
 from vesselseg.image_io import write_volume
 from vesselseg.metrics import evaluate
 from vesselseg.reports.report import Picture, Report, Section, Table, build_report, read_run
@@ -83,8 +84,33 @@ def test_two_results_are_called_by_their_names(case: tuple[Volume, Volume, Volum
     assert "only Ann" in text
     assert "agreement" in text
     assert "Differences" in text
+    assert "differences are drawn over agreement" in text
+    assert "Segmentation" not in text  # nothing ran
+    assert "report by" in text
     for word in ("reference", "positive", "precision", "sensitivity", "Thresholds", "error"):
         assert word not in text
+
+
+def test_captions_say_what_pictures_show(case: tuple[Volume, Volume, Volume]) -> None:
+    scan, found, truth = case
+    for behind in (None, scan):
+        report = build_report(found, truth, scan=behind, style=STYLE)
+        captions = " ".join(block.caption for each in report.sections for block in each.blocks if hasattr(block, "png"))
+        assert "errors are drawn over true positives" in captions
+        assert "most of the smallest vessels" in captions
+        assert ("maximum intensity projection" in captions) == (behind is not None)
+
+
+def test_places_have_no_negative_zero() -> None:
+    geometry = Geometry((9, 9, 9), (0.4, 0.4, 0.4), (0.2, 0.2, -0.2))
+    truth = np.zeros((9, 9, 9), np.uint8)
+    truth[0, 0, :8] = 1
+    found = np.zeros_like(truth)
+    found[0, 0, 0] = 1
+    report = build_report(Volume(found, geometry), Volume(truth, geometry), style=STYLE, figures=("projections",))
+    (table,) = report.sections[-1].blocks
+    assert isinstance(table, Table)
+    assert table.rows[0][5] == "-2, 0, 0"
 
 
 @pytest.mark.parametrize("which", ["nothing found", "no reference", "no reference in the mask", "identical"])

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vesselseg.cli.arguments import check_table_names, within
 from vesselseg.cli.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "subject", nargs="?", choices=_SUBJECTS + _PARTS, default="engines", metavar="|".join(_SUBJECTS),
         help="what is measured (default: engines)",
     )  # fmt: skip
-    parser.add_argument("--model", default="", metavar="NAME", help="model to run (default: the default one)")
+    parser.add_argument(
+        "--model", default="", metavar="MODEL", help="model to run, or its manifest (default: the default one)"
+    )
     parser.add_argument(
         "--untrained",
         default="",
@@ -58,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", nargs="+", default=(), metavar="NAME", help="measure only these, or those that begin like them"
     )
     parser.add_argument("--baseline", metavar="NAME", help=f"that speed is compared with (default: {_BASELINE})")
-    parser.add_argument("--rounds", type=_rounds, metavar="N", help="how often each is measured (default: 3)")
+    parser.add_argument(
+        "--rounds", type=within(1, kind=int), metavar="N", help="how often each is measured (default: 3)"
+    )
     parser.add_argument("--quick", action="store_true", help="once only, on 16 slices in the middle of the scan")
     parser.add_argument(
         "--folder", type=Path, metavar="DIR", help="where what is drawn is kept (default: ~/.vesselseg/bench)"
@@ -85,6 +90,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
             name = option.replace("_", "-")
             raise VesselSegError(f"--{name} does nothing for 'bench {args.subject}'", "leave it out")
     check_outputs((args.json,), inputs=(args.scan, args.brain_mask), overwrite=args.overwrite)
+    check_table_names(json=args.json)
     with tempfile.TemporaryDirectory(prefix="vesselseg-bench-") as folder:
         work = {"engines": _engines, "startup": _startup, "metrics": _metrics, "edit": _edit}[args.subject]
         values, text = work(args, reporter, Path(folder))
@@ -264,10 +270,3 @@ def _rounds_of(args: argparse.Namespace) -> int:
 
 def _counted(rounds: int) -> str:
     return "1 round" if rounds == 1 else f"medians of {rounds} rounds"
-
-
-def _rounds(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least one round is needed")
-    return value

@@ -12,7 +12,10 @@ from vesselseg.cli.arguments import seed
 from vesselseg.cli.reporter import Reporter
 from vesselseg.cli.web import check_installed
 
-_FILES = ("tof.nii.gz", "segmentation.nii.gz", "probability.nii.gz", "errormap.nii.gz", "errormap.png", "metrics.json")
+_FILES = (
+    "tof.nii.gz", "label.nii.gz", "segmentation.nii.gz", "probability.nii.gz", "errormap.nii.gz", "errormap.png",
+    "metrics.json",
+)  # fmt: skip
 
 #: For as long the page of the demo waits for a visitor.
 _IDLE_MINUTES = 30.0
@@ -21,9 +24,14 @@ _PORT = 8080
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.epilog = (
+        "Draws a scan with its exact label, segments it, measures the result and draws its error map. No brain mask is "
+        "used: the label goes on below the brain, where a mask would cut the arteries off. Calibres are those of the "
+        "drawing, which 'evaluate' cannot know."
+    )
     parser.add_argument("--output", default="demo", metavar="DIR", help="folder for the results (default: demo)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the synthetic scan (default: 0)")
-    parser.add_argument("--model", default="", metavar="NAME", help="see 'vesselseg models list'")
+    parser.add_argument("--model", default="", metavar="MODEL", help="as for 'vesselseg segment'")
     parser.add_argument("--device", default="auto", metavar="auto|cuda|mps|cpu", help="where the network runs")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
     parser.add_argument(
@@ -70,12 +78,13 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     make_output_folder(folder)
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(atomic_output(folder / name, overwrite=args.overwrite)) for name in _FILES]
-        for path, volume in zip(paths, (scan, result.label, result.probability, errors)):
+        *images, figure_path, metrics_path = paths
+        for path, volume in zip(images, (scan, truth, result.label, result.probability, errors)):
             write_image(volume, path)
         title = f"Synthetic phantom {args.seed}: Dice {metrics['dice']:.3f}, clDice {metrics['cldice']:.3f}"
         # Projections: the demo shall run where there is no OpenGL, too.
-        save_figure(paths[4], draw_figure(errors, kind="projections", scan=scan, style=FigureStyle(title=title)))
-        paths[5].write_text(metrics_json(metrics), encoding="utf-8")
+        save_figure(figure_path, draw_figure(errors, kind="projections", scan=scan, style=FigureStyle(title=title)))
+        metrics_path.write_text(metrics_json(metrics), encoding="utf-8")
     reporter.progress(1.0, "done")
     run_info, table = result.run, metrics_text({"": metrics})
     heading = (

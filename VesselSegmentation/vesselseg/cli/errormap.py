@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vesselseg.cli.arguments import background, checked, dpi, palette, view, within
 from vesselseg.cli.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--components", metavar="FILE", help="list of the errors' connected pieces, the worst first: .csv or .json"
     )
-    parser.add_argument("--longest", type=int, metavar="N", help="list at most so many pieces (default: all)")
+    parser.add_argument(
+        "--longest", type=within(1, kind=int), metavar="N", help="list at most so many pieces (default: all)"
+    )
     parser.add_argument(
         "--probability", metavar="PROB", help="probability map, for the mean of each piece in that list"
     )
@@ -61,21 +64,26 @@ def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
     figure = parser.add_argument_group("figures")
     figure.add_argument(
         "--figure-kind",
+        type=_figure_kind,
         metavar="overview|closeups|projections",
-        help="reference, result and map in 3D and as a slab; large and small vessels close up; or the map in three "
-        "projections, which needs no 3D rendering (default: overview)",
+        help="reference, result and map in 3D and as a slab; the largest and the smallest vessels close up; or the map "
+        "in three projections, which needs no 3D rendering (default: overview)",
     )
     figure.add_argument(
-        "--view", metavar="VIEW",
+        "--view", type=view, metavar="VIEW",
         help="anterior (the default), posterior, left, right, superior, inferior, or azimuth and elevation in degrees, "
         "as in 30,15 or --view=-30,15",
     )  # fmt: skip
     figure.add_argument(
-        "--around", nargs=3, type=float, metavar=("R", "A", "S"), help="where close-ups look, in mm (default: found)"
+        "--around",
+        nargs=3,
+        type=_coordinate,
+        metavar=("R", "A", "S"),
+        help="where close-ups look, in mm (default: found)",
     )
-    figure.add_argument("--background", metavar="black|white", help="(default: black)")
-    figure.add_argument("--palette", metavar="standard|colour-blind", help="(default: standard)")
-    figure.add_argument("--dpi", type=int, help="of figures 7.2 inches wide (default: 300)")
+    figure.add_argument("--background", type=background, metavar="black|white", help="(default: black)")
+    figure.add_argument("--palette", type=palette, metavar="standard|colour-blind", help="(default: standard)")
+    figure.add_argument("--dpi", type=dpi, help="of figures 7.2 inches wide (default: 300)")
     figure.add_argument("--title", help="line above the figure")
 
 
@@ -96,8 +104,6 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         check_figure_name(args.figure)
     if args.components and Path(args.components).suffix.lower() not in (".csv", ".json"):
         raise VesselSegError(f"{args.components} is not the name of a list", "use .csv or .json")
-    if args.longest is not None and args.longest < 1:
-        raise VesselSegError(f"a list cannot have {args.longest} lines", "give 1 or more")
     if (args.probability or args.longest) and not args.components:
         raise VesselSegError("--probability and --longest are for the list of pieces", "give --components as well")
     if args.methods and not args.compare:
@@ -162,27 +168,37 @@ def wording_of(args: argparse.Namespace) -> Wording:
 def _style(args: argparse.Namespace) -> FigureStyle:
     """Return how figures shall look; refuse what cannot be, before any work."""
     from vesselseg.errors import VesselSegError
-    from vesselseg.figures.error_maps import check_figure_kind
     from vesselseg.figures.parts import FigureStyle
-    from vesselseg.figures.rendering import find_view
-    from vesselseg.review.error_kinds import find_palette
+    from vesselseg.figures.rendering import VIEWS
+    from vesselseg.review.error_kinds import STANDARD_PALETTE
 
     wishes = ("figure_kind", "view", "around", "background", "palette", "dpi", "title")
     given = [name for name in wishes if getattr(args, name) is not None]
     if given and not args.figure:
         raise VesselSegError(f"--{given[0].replace('_', '-')} is for the figure", "give --figure as well")
-    if args.figure_kind:
-        check_figure_kind(args.figure_kind)
-    if args.around and not all(map(math.isfinite, args.around)):
-        raise VesselSegError("--around is no place", "give three numbers, in mm")
     if args.around and args.figure_kind != "closeups":
         raise VesselSegError("--around is where close-ups look", "give --figure-kind closeups as well")
     return FigureStyle(
-        palette=find_palette(args.palette or "standard"),
+        palette=args.palette or STANDARD_PALETTE,
         wording=wording_of(args),
         background=args.background or "black",
-        view=find_view(args.view or "anterior"),
+        view=args.view or VIEWS["anterior"],
         around=tuple(args.around) if args.around else None,
         title=args.title or "",
-        dpi=300 if args.dpi is None else args.dpi,
+        dpi=args.dpi or 300,
     )
+
+
+@checked
+def _figure_kind(text: str) -> str:
+    from vesselseg.figures.error_maps import check_figure_kind
+
+    check_figure_kind(text)
+    return text
+
+
+def _coordinate(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError("a place is three numbers, in mm")
+    return value

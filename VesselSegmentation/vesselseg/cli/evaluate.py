@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vesselseg.cli.arguments import check_table_names, checked
 from vesselseg.cli.reporter import Reporter
 
 
@@ -15,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "SEG and REFERENCE may be two folders: files with the same name but for a last word (A_seg.nii.gz and "
         "A_label.nii.gz), or in subfolders with the same name, are compared; the mean comes last. A case that cannot "
-        "be compared is told at the end, with the exit code 1, and does not stop the others."
+        "be compared, or lacks one of its files, is told at the end, in JSON and in CSV (empty there), with the exit "
+        "code 1, and does not stop the others. Calibre is measured on the voxels of the reference: a vessel thinner "
+        "than a voxel counts as one voxel in radius, so that with voxels of 0.6 mm or more there are none below 0.6 mm."
     )
     parser.add_argument("segmentation", metavar="SEG", help="label to judge, or a folder of them")
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with, or a folder of them")
@@ -25,10 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="count only what lies inside this mask (or those of a folder); the whole volume is told beside it",
     )
     parser.add_argument(
-        "--nsd-tolerance", type=float, default=0.5, metavar="MM", help="of the surface Dice (default: 0.5)"
+        "--nsd-tolerance", type=_tolerance, default=0.5, metavar="MM", help="of the surface Dice (default: 0.5)"
     )
     parser.add_argument("--json", metavar="FILE", help="write all metrics to this file")
-    parser.add_argument("--csv", metavar="FILE", help="write all metrics to this table, with titles and units")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write all metrics to this table: a line each, with title and unit; of folders a line a case",
+    )
     parser.add_argument("--all", action="store_true", help="show all metrics, not the main ones only")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
@@ -36,9 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Compare a segmentation with a reference."""
     from vesselseg.case_matching import is_folder_of_cases
-    from vesselseg.metrics import check_tolerance
 
-    check_tolerance(args.nsd_tolerance)
     if is_folder_of_cases(args.segmentation) or is_folder_of_cases(args.reference):
         return _run_folders(args, reporter)
     return _run_single(args, reporter)
@@ -50,6 +58,7 @@ def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
 
     inputs = (args.segmentation, args.reference, args.mask)
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
+    check_table_names(json=args.json, csv=args.csv)
     regions = _regions(args.segmentation, args.reference, args.mask, args.nsd_tolerance)
     values = _values(regions)
     _write(args, metrics_json(values), metrics_csv(regions))
@@ -67,27 +76,30 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     for path in (args.segmentation, args.reference, args.mask):
         if path and not Path(path).is_dir():
             raise VesselSegError(f"{path} is not a folder", "give folders throughout, or single files throughout")
-    cases = match_cases(Path(args.segmentation), Path(args.reference), Path(args.mask) if args.mask else None)
+    cases, errors = match_cases(Path(args.segmentation), Path(args.reference), Path(args.mask) if args.mask else None)
     inputs = [path for case in cases for path in (case.segmentation, case.reference, case.mask)]
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
+    check_table_names(json=args.json, csv=args.csv)
     measured: dict[str, dict[str, dict[str, float]]] = {}
-    errors: dict[str, VesselSegError] = {}
     for number, case in enumerate(cases):
         reporter.progress(number / len(cases), case.subject)
         try:
-            measured[case.subject] = _regions(case.segmentation, case.reference, case.mask, args.nsd_tolerance)
+            with _named(reporter, case.subject):
+                measured[case.subject] = _regions(case.segmentation, case.reference, case.mask, args.nsd_tolerance)
         except VesselSegError as error:
             errors[case.subject] = error
+    errors = dict(sorted(errors.items()))
     if not measured:
-        raise error_of_cases(errors, len(cases), "compared")
+        raise error_of_cases(errors, len(errors), "compared")
     reporter.progress(1.0, "done")
     names = list(next(iter(measured.values())))
     mean = {region: mean_of([of_case[region] for of_case in measured.values()]) for region in names}
+    subjects = sorted([*measured, *errors])
     table = CaseTable(
         ("case", "region"),
         [
             ((name, region), values.get(region, {}))
-            for name, values in [*((case.subject, measured.get(case.subject, {})) for case in cases), (MEAN, mean)]
+            for name, values in [*((each, measured.get(each, {})) for each in subjects), (MEAN, mean)]
             for region in names
         ],
     )
@@ -101,8 +113,23 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     lines += [f"{subject}: not compared: {error}" for subject, error in errors.items()]
     reporter.result(values, "\n".join(lines))
     if errors:
-        raise error_of_cases(errors, len(cases), "compared")
+        raise error_of_cases(errors, len(measured) + len(errors), "compared")
     return 0
+
+
+@contextlib.contextmanager
+def _named(reporter: Reporter, subject: str) -> Iterator[None]:
+    """Put the subject before what is logged meanwhile."""
+
+    def put_before(record: logging.LogRecord) -> bool:
+        record.msg, record.args = f"{subject}: {record.getMessage()}", ()
+        return True
+
+    reporter.addFilter(put_before)
+    try:
+        yield
+    finally:
+        reporter.removeFilter(put_before)
 
 
 def _regions(segmentation: Any, reference: Any, mask: Any, tolerance_mm: float) -> dict[str, dict[str, float]]:
@@ -125,8 +152,6 @@ def _values(regions: dict[str, dict[str, float]]) -> dict[str, Any]:
 
 
 def _write(args: argparse.Namespace, json_text: str, csv_text: str) -> None:
-    import contextlib
-
     from vesselseg.output_files import atomic_output
 
     with contextlib.ExitStack() as stack:
@@ -134,3 +159,11 @@ def _write(args: argparse.Namespace, json_text: str, csv_text: str) -> None:
             if path:
                 output = stack.enter_context(atomic_output(path, overwrite=args.overwrite))
                 output.write_text(text, encoding="utf-8")
+
+
+@checked
+def _tolerance(text: str) -> float:
+    from vesselseg.metrics import check_tolerance
+
+    check_tolerance(value := float(text))
+    return value

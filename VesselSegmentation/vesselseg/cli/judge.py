@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from vesselseg.baselines import baseline_names
-from vesselseg.cli.arguments import check_files
+from vesselseg.cli.arguments import check_files, check_table_names
 from vesselseg.cli.reporter import Reporter
 from vesselseg.engines import PRECISION_CHOICES
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="auto|cuda|mps|cpu", help="where the networks run")
     parser.add_argument(
         "--precision", choices=PRECISION_CHOICES, default="auto",
-        help="in which they are computed (default: as 'segment' chooses it for this machine)",
+        help="number format of the computation (default: as 'segment' chooses it for this machine)",
     )  # fmt: skip
     parser.add_argument("--markdown", metavar="FILE", help="tables for a model card")
     parser.add_argument("--csv", metavar="FILE", help="every metric of every case")
@@ -86,6 +86,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         inputs=[file for files in args.real for file in files],
         overwrite=args.overwrite,
     )
+    check_table_names(json=args.json, csv=args.csv)
     check_files(file for files in args.real for file in files)
     methods: list[Method] = [ModelMethod(name, args.device, args.precision) for name in dict.fromkeys(args.models)]
     methods += [BaselineMethod(name) for name in dict.fromkeys(args.baselines)]

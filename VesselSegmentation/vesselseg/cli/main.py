@@ -18,7 +18,7 @@ from vesselseg.cli.arguments import add_common_arguments
 from vesselseg.cli.reporter import Reporter, make_reporter
 from vesselseg.errors import Cancelled, VesselSegError
 
-EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
+EXIT_ERROR, EXIT_CANCELLED = 1, 130
 
 #: Command -> what it does. The module `vesselseg.cli.<command>` holds its arguments and what it runs.
 COMMANDS = {
@@ -31,7 +31,7 @@ COMMANDS = {
     "phantom": "make a synthetic TOF scan with its exact label",
     "synthesize": "make training scans with exact labels",
     "train": "train a network",
-    "models": "list, describe and import models",
+    "models": "list, describe, import and remove models",
     "devices": "list the devices a network can run on",
     "demo": "phantom, segmentation, evaluation and error map in one go",
     "bench": "measure how fast it runs on this machine, beside other programs",

@@ -1,4 +1,4 @@
-"""``vesselseg models list|info|check-precision|quantise|import``."""
+"""``vesselseg models list|info|check-precision|quantise|import|remove``."""
 
 from __future__ import annotations
 
@@ -36,13 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     import_.add_argument(
         "--overwrite", action="store_true", help="take the place of a model of that name, of a shipped one too"
     )
+    remove = actions.add_parser("remove", help="take a model out of the user's folder; others are not removed")
+    remove.add_argument("name", metavar="NAME")
     for action in actions.choices.values():
         add_common_arguments(action, keep=True)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
-    """List, describe, measure, quantise or import models."""
-    from vesselseg.models import find_model, import_model, list_models
+    """List, describe, measure, quantise, import or remove models."""
+    from vesselseg.models import find_model, import_model, list_models, remove_model
 
     if args.action == "list":
         models = list_models()
@@ -55,6 +57,9 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         return _check_precision(args, reporter)
     elif args.action == "quantise":
         return _quantise(args, reporter)
+    elif args.action == "remove":
+        manifest = remove_model(args.name)
+        reporter.result({"name": manifest.name}, f"removed {manifest.path}")
     else:
         manifest = import_model(args.manifest, overwrite=args.overwrite)
         reporter.result({"name": manifest.name}, f"imported {manifest.name} to {manifest.weights_path.parent}")

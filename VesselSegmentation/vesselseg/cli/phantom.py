@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for both images")
+    parser.add_argument(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder for tof.nii.gz and label.nii.gz; made where there is none",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="other seeds, other phantoms (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 

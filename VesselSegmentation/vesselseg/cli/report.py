@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vesselseg.cli.arguments import palette, view
 from vesselseg.cli.errormap import add_names_argument, wording_of
 from vesselseg.cli.reporter import Reporter
 
@@ -16,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("segmentation", metavar="SEG", help="label to judge")
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with")
     parser.add_argument("--output", required=True, nargs="+", metavar="FILE", help="report.html, report.pdf, or both")
-    parser.add_argument("--scan", metavar="TOF", help="gives facts, grid and the background of pictures")
+    parser.add_argument(
+        "--scan", metavar="TOF",
+        help="its size and values are told, labels are compared on its grid, slices show it behind the vessels",
+    )  # fmt: skip
     parser.add_argument("--mask", metavar="MASK", help="tell the metrics inside this mask too")
     parser.add_argument("--probability", metavar="PROB", help="probability map, for the threshold analysis")
     parser.add_argument(
@@ -27,8 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the case is called; without it neither patient nor files are named anywhere in the report",
     )  # fmt: skip
     add_names_argument(parser)
-    parser.add_argument("--view", default="anterior", metavar="VIEW", help="of 3D pictures; see 'errormap --help'")
-    parser.add_argument("--palette", default="standard", metavar="standard|colour-blind", help="(default: standard)")
+    parser.add_argument(
+        "--view", type=view, default="anterior", metavar="VIEW", help="of 3D pictures; see 'errormap --help'"
+    )
+    parser.add_argument(
+        "--palette", type=palette, default="standard", metavar="standard|colour-blind", help="(default: standard)"
+    )
     parser.add_argument(
         "--no-3d", action="store_true", help="projections only, where there is no OpenGL to render with"
     )
@@ -41,24 +49,19 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.parts import FigureStyle
-    from vesselseg.figures.rendering import find_view
     from vesselseg.image_io import read_label, read_reference, read_volume
     from vesselseg.output_files import atomic_output, check_outputs
     from vesselseg.progress import stage
     from vesselseg.reports.report import build_report, read_run
     from vesselseg.reports.report_html import report_html
     from vesselseg.reports.report_pdf import write_report_pdf
-    from vesselseg.review.error_kinds import find_palette
 
     for path in args.output:
         if Path(path).suffix.lower() not in _SUFFIXES:
             raise VesselSegError(f"{path} is not the name of a report", f"use {' or '.join(_SUFFIXES)}")
     inputs = (args.segmentation, args.reference, args.scan, args.mask, args.probability, args.run)
     check_outputs(args.output, inputs=inputs, overwrite=args.overwrite)
-    style = FigureStyle(
-        palette=find_palette(args.palette), wording=wording_of(args), background="white", view=find_view(args.view),
-        dpi=200,
-    )  # fmt: skip
+    style = FigureStyle(palette=args.palette, wording=wording_of(args), background="white", view=args.view, dpi=200)
     what_ran = read_run(Path(args.run)) if args.run else None
     reporter.progress(0.0, "reading")
     reference, unsure = read_reference(args.reference)

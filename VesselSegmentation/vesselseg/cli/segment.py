@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from vesselseg.cli.arguments import checked
 from vesselseg.cli.reporter import Reporter
 from vesselseg.engines import ENGINE_CHOICES, PRECISION_CHOICES
 
@@ -27,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="",
-        metavar="NAME",
-        help="see 'vesselseg models list' (default: the one that is listed first)",
+        metavar="MODEL",
+        help="name, see 'vesselseg models list', or path of a manifest, as run/small.json (default: the one that is "
+        "listed first)",
     )
-    parser.add_argument("--threshold", type=float, metavar="T", help="of the probability (default: the model's)")
+    parser.add_argument("--threshold", type=_threshold, metavar="T", help="of the probability (default: the model's)")
     parser.add_argument(
-        "--min-component", type=float, metavar="MM3", help="remove smaller pieces, in mm3 (default: the model's)"
+        "--min-component", type=_component, metavar="MM3", help="remove smaller pieces, in mm3 (default: the model's)"
     )
     parser.add_argument(
         "--brain-mask",
@@ -64,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISION_CHOICES,
         default="auto",
-        help="in which it is computed (default: f16 on CUDA; on a CPU bf16 where it is faster and was measured to "
-        "change next to nothing, else f32)",
+        help="number format of the computation (default: f16 on CUDA; on a CPU bf16 where it is faster and was "
+        "measured to change next to nothing, else f32)",
     )
 
 
@@ -120,3 +122,19 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         f"model {done.model}, {done.device} ({done.device_name}), {done.engine} {done.precision}, {done.seconds:.1f} s",
     )
     return 0
+
+
+@checked
+def _threshold(text: str) -> float:
+    from vesselseg.postprocessing import check_threshold
+
+    check_threshold(value := float(text), 0.0)
+    return value
+
+
+@checked
+def _component(text: str) -> float:
+    from vesselseg.postprocessing import check_threshold
+
+    check_threshold(1.0, value := float(text))
+    return value

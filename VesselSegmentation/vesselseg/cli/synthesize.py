@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vesselseg.cli.arguments import seed
+from vesselseg.cli.arguments import seed, within
 
 if TYPE_CHECKING:
     from vesselseg.cli.reporter import Reporter
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = "label.nii.gz: 1 vessel, 0 none, 255 unsure (neither trained on nor counted)."
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to make; one folder a scan")
-    parser.add_argument("--count", type=int, default=8, help="number of scans (default: %(default)s)")
+    parser.add_argument("--count", type=within(1, kind=int), default=8, help="number of scans (default: %(default)s)")
     parser.add_argument(
         "--seed", type=seed, default=0, help="the same seed draws the same scans (default: %(default)s)"
     )
@@ -33,15 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", nargs="+", metavar="SUBJECT", help="scans to use as background (default: all)")
     parser.add_argument("--trees", nargs="+", metavar="SUBJECT", help="artery trees to draw (default: all)")
     parser.add_argument(
-        "--simulated-share", type=float, default=0.25, metavar="SHARE",
+        "--simulated-share", type=within(0, 1), default=0.25, metavar="SHARE",
         help="share of simulated heads with grown trees (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--spacing", nargs=2, type=float, default=(0.3, 0.9), metavar=("LOW", "HIGH"),
+        "--spacing", nargs=2, type=within(0.3, 2), default=(0.3, 0.9), metavar=("LOW", "HIGH"),
         help="voxel spacing of simulated heads, in mm (default: 0.3 0.9)",
     )  # fmt: skip
     parser.add_argument(
-        "--supersampling", type=int, default=3, metavar="N",
+        "--supersampling", type=within(1, 8, int), default=3, metavar="N",
         help="points per voxel and axis at which the share of lumen is counted (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vesselseg.cli.arguments import within
 from vesselseg.errors import VesselSegError
 
 if TYPE_CHECKING:
@@ -29,14 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="begin anew, and replace a model of this name there")
-    learning = parser.add_argument_group("learning from corrections, instead of CONFIG")
+    learning = parser.add_argument_group(
+        "learning from corrections, instead of CONFIG",
+        "A model that did better than MODEL is added to the user's models, too, as by 'vesselseg models import'; "
+        "'vesselseg models remove NAME' takes it out again.",
+    )
     learning.add_argument("--finetune", metavar="MODEL", help="model to begin with; its encoder stays as it is")
     learning.add_argument(
         "--cases", nargs="+", type=Path, default=[], metavar="DIR",
         help="folders with tof.nii.gz, label.nii.gz (corrected) and, where one was used, mask.nii.gz",
     )  # fmt: skip
     learning.add_argument("--name", default="", help="of the new model (default: MODEL-finetuned)")
-    learning.add_argument("--steps", type=int, metavar="N", help=f"of each training (default: {_STEPS})")
+    learning.add_argument(
+        "--steps", type=within(1, kind=int), metavar="N", help=f"of each training (default: {_STEPS})"
+    )
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
@@ -45,7 +52,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError("there is nothing to train, or two things", "give either CONFIG or --finetune MODEL")
     if not args.finetune and (args.cases or args.name or args.steps is not None):
         raise VesselSegError(
-            "--cases, --name and --steps are for --finetune", "set name, steps and training_scans in the configuration"
+            "--cases, --name and --steps are for --finetune",
+            "set name, steps and training_scans in the configuration (a JSON file of your own)",
         )
     return _finetune(args, reporter) if args.finetune else _train(args, reporter)
 

@@ -189,7 +189,8 @@ def show_picture(axes: Axes, picture: NDArray[np.generic], frame: Frame, style: 
         ((0.02 * frame.width, frame.height / 2), "left", sides[0]),
         ((0.98 * frame.width, frame.height / 2), "right", sides[1]),
     ):
-        axes.text(*place, text, ha=align, va="center", color=style.ink, fontsize=6.5, path_effects=halo)
+        written = axes.text(*place, text, ha=align, va="center", color=style.ink, fontsize=6.5, path_effects=halo)
+        written.set_snap(False)  # snapped to pixels, a letter of few may lose a stroke
     axes.set_xlim(0, frame.width)
     axes.set_ylim(0, frame.height)
 

@@ -1,4 +1,4 @@
-"""The error map in three maximum intensity projections: a figure that needs no 3D rendering."""
+"""The error map in three projections: a figure that needs no 3D rendering."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vesselseg.figures.parts import FigureStyle, Sheet, show_picture
 from vesselseg.figures.rendering import Frame
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.resampling import AxialView
 from vesselseg.review.error_kinds import ErrorKind
 from vesselseg.review.error_map import legend
@@ -34,7 +34,9 @@ def projections(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figu
         axial = Volume(axial.array[box], axial.geometry.cropped(box))
         background = background[box] if background is not None else None
     frames = [_frame(axial, axis) for _, axis, _, _ in _PROJECTIONS]
-    sheet = Sheet(style, [name for name, *_ in _PROJECTIONS], [max(f.height / f.width for f in frames)])
+    behind = "" if scan is None else "scan as maximum intensity projection; "
+    titles, aspect = [name for name, *_ in _PROJECTIONS], max(f.height / f.width for f in frames)
+    sheet = Sheet(style, titles, [aspect], [f"{behind}{style.wording.order_note}"])
     for axes, frame, (_, axis, far, sides) in zip(sheet.panels[0], frames, _PROJECTIONS):
         show_picture(axes, _picture(axial, background, axis, far, style), frame, style, sides)
     sheet.add_legend(legend(errors, wording=style.wording, palette=style.palette))
@@ -58,8 +60,9 @@ def _picture(
     for kind in DRAWING_ORDER:
         hit = array == kind
         shown = hit.any(axis=axis)
-        # Farther voxels are darker: it tells which of two vessels lies in front.
-        shade = 1.0 - 0.5 * hit.argmax(axis=axis) / array.shape[axis]
+        # Farther voxels are darker: it tells which of two vessels lies in front. Not much: else one colour looks like
+        # another.
+        shade = 1.0 - 0.3 * hit.argmax(axis=axis) / array.shape[axis]
         picture[shown] = (shade[..., None] * np.asarray(style.palette.colour(kind)))[shown]
     # Axial views run from the head's right to its left and from front to back; upright ones have the head on top.
     return picture if axis == 0 else picture[::-1]

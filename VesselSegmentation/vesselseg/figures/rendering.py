@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.review.error_kinds import Colour
 
 #: Rendered so much larger, and averaged down: smooth edges with translucent surfaces too.
 _OVERSAMPLING = 2
 #: Pixels; larger textures are beyond what OpenGL does nearly everywhere.
 _LARGEST_SIDE = 16384
+#: Around what a picture shows.
+_MARGIN_MM = 4.0
 _NO_OPENGL = "install a Mesa OpenGL library (Debian, Ubuntu: apt-get install libegl1 libgl1 libosmesa6)"
 
 
@@ -111,14 +113,14 @@ class Frame:
     height: float
 
 
-def frame_of(mask: NDArray[np.bool_], geometry: Geometry, view: View, *, margin_mm: float = 4.0) -> Frame:
+def frame_of(mask: NDArray[np.bool_], geometry: Geometry, view: View) -> Frame:
     """Return the frame that holds all of a label, with a margin; of the whole grid where the label is empty."""
     points = np.argwhere(mask)[:, ::-1]
     if not len(points):
         points = np.array([[0, 0, 0], np.array(geometry.size) - 1])
     matrix = geometry.ijk_to_ras()
     seen = (points @ matrix[:3, :3].T + matrix[:3, 3]) @ view.axes[:2].T
-    low, high = seen.min(axis=0) - margin_mm, seen.max(axis=0) + margin_mm
+    low, high = seen.min(axis=0) - _MARGIN_MM, seen.max(axis=0) + _MARGIN_MM
     return Frame(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
 
 

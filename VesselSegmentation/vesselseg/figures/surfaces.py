@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.errors import VesselSegError
 from vesselseg.figures.parts import LABEL_COLOUR, FigureStyle, Sheet, legend_handles, plain_text, show_picture, sides_of
 from vesselseg.figures.projections import DRAWING_ORDER, grey
 from vesselseg.figures.rendering import Frame, Part, frame_of, render
 from vesselseg.morphology.calibre import CALIBRE_NAMES, CALIBRE_TITLES, calibre_classes, radii
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.morphology.thinning import thin
-from vesselseg.postprocessing import bounding_box
 from vesselseg.resampling import AxialView
 from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, wording_of_two
 from vesselseg.review.error_map import legend
@@ -39,7 +40,8 @@ def overview(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
     """Draw reference, segmentation and error map side by side, in 3D and as a slab; see `error_maps.draw_figure`."""
     frame = frame_of(errors.array != 0, errors.geometry, style.view)
     slab = _Slab(errors, scan, style)
-    captions = ["3D", f"axial slab of {slab.thickness_mm:.0f} mm, maximum intensity projection"]
+    behind = "" if scan is None else ", scan as maximum intensity projection"
+    captions = ["3D", f"axial slab of {slab.thickness_mm:.0f} mm{behind}; {style.wording.order_note}"]
     aspects = [f.height / f.width for f in (frame, slab.frame)]
     columns = _columns(style)
     sheet = Sheet(style, [title for title, _ in columns], aspects, captions)
@@ -52,10 +54,10 @@ def overview(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
 
 def closeups(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
     """Draw the places with most large and with most small vessels, or a given place; see `error_maps.draw_figure`."""
-    places = _closeup_places(errors) if style.around is None else [_Place("close-up", _SMALL_MM, style.around)]
+    places = _closeup_places(errors) if style.around is None else [_given_place(errors, style.around)]
     if not places:
         return overview(errors, scan, style)
-    captions = [f"{p.title}, around {p.centre[0]:.0f}, {p.centre[1]:.0f}, {p.centre[2]:.0f} mm (RAS)" for p in places]
+    captions = [f"{p.title}, around {', '.join(str(round(v)) for v in p.centre)} mm (RAS)" for p in places]
     sheet = Sheet(style, [title for title, _ in _columns(style)], [1.0] * len(places), captions)
     for row, place in enumerate(places):
         x, y, _ = style.view.axes @ np.asarray(place.centre)
@@ -119,7 +121,7 @@ def _show(sheet: Sheet, axes: Axes, frame: Frame, errors: Volume, kinds: Optiona
 
 
 class _Slab:
-    """The axial slab with most vessels, as a maximum intensity projection."""
+    """The axial slab with most vessels, the scan as a maximum intensity projection."""
 
     def __init__(self, errors: Volume, scan: Volume | None, style: FigureStyle) -> None:
         from scipy.ndimage import uniform_filter1d
@@ -159,6 +161,14 @@ class _Place(NamedTuple):
     title: str
     half_mm: float
     centre: tuple[float, float, float]
+
+
+def _given_place(errors: Volume, around: tuple[float, float, float]) -> _Place:
+    ijk = (np.linalg.inv(errors.geometry.ijk_to_ras()) @ [*around, 1.0])[:3]
+    if np.any(ijk < -0.5) or np.any(ijk > np.array(errors.geometry.size) - 0.5):
+        place = ", ".join(f"{value:g}" for value in around)
+        raise VesselSegError(f"the place {place} mm lies outside the scan", "give one inside it, in mm, RAS")
+    return _Place("close-up", _SMALL_MM, around)
 
 
 def _closeup_places(errors: Volume) -> list[_Place]:

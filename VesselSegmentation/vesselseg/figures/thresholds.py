@@ -72,7 +72,7 @@ def _draw_metrics(axes: Axes, analysis: ThresholdAnalysis, style: FigureStyle, c
     axes.set(title=f"largest Dice {analysis.best_dice:.3f} at {best:.2f}", xlabel="threshold")
     if current is not None:
         axes.axvline(current, color=style.ink, linewidth=0.8, linestyle=":", label=f"in use: {current:g}")
-    axes.legend(fontsize=7, loc="best", facecolor=style.paper, framealpha=0.85, edgecolor="none", labelcolor=style.ink)
+    _add_legend(axes, style)
 
 
 def _draw_calibration(axes: Axes, analysis: ThresholdAnalysis, style: FigureStyle) -> None:
@@ -96,6 +96,11 @@ def _draw_calibration(axes: Axes, analysis: ThresholdAnalysis, style: FigureStyl
         xlabel="mean probability",
         ylabel="share of vessel voxels",
     )
+    _add_legend(axes, style)
+
+
+def _add_legend(axes: Axes, style: FigureStyle) -> None:
+    """Write the legend below the curves, which may run anywhere."""
     axes.legend(
-        fontsize=7, loc="upper left", facecolor=style.paper, framealpha=0.85, edgecolor="none", labelcolor=style.ink
+        fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, labelcolor=style.ink
     )

@@ -177,10 +177,14 @@ class Manifest:
         Raises
         ------
         VesselSegError
-            If it cannot be read, lacks a field or holds an impossible value.
+            If it is not there, cannot be read, lacks a field or holds an impossible value.
         """
         path = Path(path)
         advice = "import the model again from its source"
+        if path.suffix == ".safetensors":
+            raise VesselSegError(f"{path} is for weights", f"give the manifest {path.with_suffix('.json')}")
+        if not path.exists():
+            raise VesselSegError(f"there is no file {path}", "check the path")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

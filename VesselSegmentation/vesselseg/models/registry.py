@@ -70,10 +70,10 @@ def find_model(name: str = "") -> Manifest:
     Raises
     ------
     VesselSegError
-        If there is no such model.
+        If there is no such model, or no such file.
     """
     name = name or DEFAULT_MODEL
-    if name.endswith(".json") and Path(name).is_file():
+    if name.endswith((".json", ".safetensors")):
         return Manifest.read(Path(name))
     models = list_models()
     for manifest in models:
@@ -94,6 +94,34 @@ def _check_found_first(name: str) -> None:
                 f"the model '{name}' in {folder} is found before an imported one (VESSELSEG_MODELS)",
                 "remove it there, or give yours another name in its manifest",
             )
+
+
+def remove_model(name: str) -> Manifest:
+    """Remove a model from the user's folder.
+
+    Parameters
+    ----------
+    name : str
+        A shipped model that it took the place of is found again.
+
+    Returns
+    -------
+    Manifest
+        What it was.
+
+    Raises
+    ------
+    VesselSegError
+        If it is not there: other models are not removed.
+    """
+    model = find_model(name)
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        if model.path is not None and model.path.parent == user_folder():
+            model.path.unlink()
+            model.weights_path.unlink(missing_ok=True)
+            return model
+    where = "ships with the program" if model.path is not None and model.path.parent == _SHIPPED else f"is {model.path}"
+    raise VesselSegError(f"the model '{name}' {where}", "only models that were imported can be removed")
 
 
 def import_model(path: str | os.PathLike[str], *, overwrite: bool = False) -> Manifest:

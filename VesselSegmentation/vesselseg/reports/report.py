@@ -131,9 +131,9 @@ def build_report(
         Labels. Without a scan, the reference gives the grid on which they are compared.
     unsure : Volume, optional
         Where the reference says nothing, see `vesselseg.image_io.read_reference`: not in the map, and not counted.
-    scan, probability, mask : Volume, optional
-        The scan gives facts, grid and backgrounds; the probability the threshold analysis and the means of components;
-        inside the mask the metrics are told too.
+    scan, mask, probability : Volume, optional
+        The scan gives facts, grid and backgrounds; inside the mask the metrics are told too; the probability gives the
+        threshold analysis and the means of components.
     run : mapping, optional
         What ran, as `vesselseg.segmentation.SegmentationRun.as_dict` gives it.
     case : str
@@ -175,18 +175,23 @@ def build_report(
     pictures = []
     for number, kind in enumerate(figures):
         figure = draw_figure(errors, kind=kind, scan=scan, style=style)
-        caption = _CAPTIONS[kind].format(wording=wording)
+        behind = "" if scan is None else ", over the scan in maximum intensity projection"
+        caption = _CAPTIONS[kind].format(wording=wording, behind=behind)
         pictures.append(Picture(_png(figure), caption[0].upper() + caption[1:]))
         progress(0.2 + 0.4 * (number + 1) / len(figures), "figures")
     sections = [
         Section("Scan" if scan is not None else "Images", [_facts(_image_facts(errors, scan))]),
-        Section("Segmentation", [_facts(_run_facts(run or {}))]),
+        # Of two readers nothing ran.
+        *([Section("Segmentation", [_facts(_run_facts(run or {}))])] if run or wording == WITH_REFERENCE else []),
         Section("Agreement", [_legend_table(errors, style), _metrics_table(regions, style)]),
         Section("Figures", list(pictures)),
     ]
     if probability is not None and wording == WITH_REFERENCE and _any_inside(truth, mask):
         where = "" if mask is None else ", inside the mask"
-        caption = f"Metrics over all thresholds of the probability, and its calibration{where}."
+        caption = (
+            "Metrics over all thresholds of the probability, small pieces kept (so that Dice may differ from that of "
+            f"the segmentation), and its calibration{where}."
+        )
         figure = _threshold_figure(probability, truth, mask, unsure, run or {}, style, stage(progress, 0.6, 0.98))
         sections.append(Section("Thresholds", [Picture(_png(figure), caption)]))
     plural = f"{wording.piece_title}s"
@@ -196,9 +201,9 @@ def build_report(
 
 
 _CAPTIONS = {
-    "overview": "Both labels and the {wording.map_title} in 3D, and in an axial slab.",
-    "closeups": "Where most large and where most small vessels are.",
-    "projections": "The {wording.map_title} in maximum intensity projection.",
+    "overview": "Both labels and the {wording.map_title} in 3D, and in an axial slab{behind}; {wording.order_note}.",
+    "closeups": "Where most of the largest and where most of the smallest vessels are.",
+    "projections": "The {wording.map_title} in three projections{behind}; {wording.order_note}.",
 }
 
 
@@ -267,7 +272,7 @@ def _image_facts(errors: Volume, scan: Volume | None) -> list[tuple[str, str]]:
     ]
     if scan is not None:
         facts.append(("values", f"{scan.array.min():g} to {scan.array.max():g}"))
-    return facts
+    return [*facts, ("report by", f"vesselseg {vesselseg.__version__}")]
 
 
 def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -279,7 +284,7 @@ def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
             facts.append((title, f"{text} {unit}".strip()))
     if not facts:
         facts.append(("model", "not told"))
-    return [*facts, ("report by", f"vesselseg {vesselseg.__version__}")]
+    return facts
 
 
 def _legend_table(errors: Volume, style: FigureStyle) -> Table:
@@ -311,7 +316,7 @@ def _components_table(components: Sequence[ErrorComponent], style: FigureStyle) 
             f"{c.affected_mm:.1f}",
             f"{c.volume_mm3:.1f}",
             f"{c.radius_mm:.2f}",
-            ", ".join(f"{v:.0f}" for v in c.centre_ras),
+            ", ".join(str(round(v)) for v in c.centre_ras),
             "-" if c.mean_probability is None else f"{c.mean_probability:.2f}",
         )
         for c in chosen[:_LISTED]

@@ -54,6 +54,12 @@ class Wording:
         """Name of a connected piece in which the labels differ."""
         return "error" if self == WITH_REFERENCE else "difference"
 
+    @property
+    def order_note(self) -> str:
+        """What flat pictures of the map show where several kinds lie in one line of sight."""
+        agreement = "true positives" if self == WITH_REFERENCE else "agreement"
+        return f"where kinds lie behind one another, {self.piece_title}s are drawn over {agreement}"
+
 
 #: A segmentation that is judged by a reference.
 WITH_REFERENCE = Wording()
