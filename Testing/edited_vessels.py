@@ -10,7 +10,7 @@ from compared_labels import SHAPE, follow, two_labels
 from vesselseg.editing import edit_of
 from vesselseg.metrics import evaluate
 from VesselSegmentationLib.correcting.edited_voxels import change_voxels, read_voxels
-from VesselSegmentationLib.reviewing.review_logic import WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 from VesselSegmentationLib.scene.segment_voxels import oriented_image
 from VesselSegmentationLib.scene.segmentation_nodes import segment_label
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node

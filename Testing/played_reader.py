@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from editing_shortcuts import grown_from, traced_through
 from vesselseg.errors import VesselSegError
 from vesselseg.review.error_kinds import ErrorKind
 
@@ -109,12 +110,12 @@ class PlayedReader:
                 yield lambda threshold=threshold: logic.preview_threshold_brush(point, threshold, radius_mm=radius)
             return
         for threshold in _LOWER:
-            yield lambda threshold=threshold: logic.preview_grow(point, threshold=threshold)
+            yield lambda threshold=threshold: grown_from(logic, point, threshold=threshold)
             yield lambda threshold=threshold: logic.preview_threshold_brush(point, threshold, radius_mm=radius)
         ends = self._ends(component)
-        yield lambda: logic.preview_trace(ends)
-        yield lambda: logic.preview_trace([ends[0], point, ends[1]])
-        yield lambda: logic.preview_trace(ends, radius_mm=component.radius_mm)
+        yield lambda: traced_through(logic, ends)
+        yield lambda: traced_through(logic, [ends[0], point, ends[1]])
+        yield lambda: traced_through(logic, ends, radius_mm=component.radius_mm)
 
     def _ends(self, component):
         """Return the two voxels of an error that are farthest apart, as one sees them."""

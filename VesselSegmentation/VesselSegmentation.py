@@ -24,8 +24,10 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from vesselseg.errors import VesselSegError
+from vesselseg.models import list_models
 from vesselseg.review.error_kinds import WITH_REFERENCE, wording_of_two
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.panel.application_views import centre_views
 from VesselSegmentationLib.panel.batch_section import BatchSection
 from VesselSegmentationLib.panel.compare_section import CompareSection
@@ -44,10 +46,13 @@ from VesselSegmentationLib.panel.scan_section import ScanSection
 from VesselSegmentationLib.panel.segment_section import SegmentSection
 from VesselSegmentationLib.panel.self_test import check_phantom
 from VesselSegmentationLib.panel.signed_section import SignedSection
-from VesselSegmentationLib.reviewing.review_logic import LabelSource, ReviewLogic
-from VesselSegmentationLib.scene.label_source import names_of_two
+from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
+from VesselSegmentationLib.scene.label_source import LabelSource, names_of_two
+from VesselSegmentationLib.scene.run_record import probability_of, recorded_summary, recorded_threshold
 from VesselSegmentationLib.scene.scan_choice import default_scan, vessels_of
-from VesselSegmentationLib.segmenting.segmentation_logic import PythonCommand, SegmentationLogic, SegmentationSettings
+from VesselSegmentationLib.scene.segmentation_nodes import changed_since_written, segment_with_role, set_surface_shown
+from VesselSegmentationLib.segmenting.segmentation_job import SegmentationSettings
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 if TYPE_CHECKING:
     from vesselseg.models import Manifest
@@ -429,11 +434,11 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def setSurfaceShown(self, segmentationNode: Any, shown: bool) -> None:
         """Show or hide the vessels in the 3D views."""
-        self._logic.set_surface_shown(segmentationNode, shown)
+        set_surface_shown(segmentationNode, shown)
 
     def models(self) -> list[Manifest]:
         """Return the models, the default one first."""
-        return self._logic.models()
+        return list_models()
 
     def recommendedThreshold(self, model: str) -> tuple[float, float] | None:
         """Return threshold and smallest piece (mm3) that are recommended for a model; None if it is not there."""
@@ -460,23 +465,23 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def probabilityOf(self, segmentationNode: Any) -> Any:
         """Return the probability volume from which the vessels of a segmentation come, or None."""
-        return self._logic.probability_node(segmentationNode) if segmentationNode is not None else None
+        return probability_of(segmentationNode) if segmentationNode is not None else None
 
     def hasVessels(self, segmentationNode: Any) -> bool:
         """Tell whether a segmentation, or None, holds vessels that were found by this module."""
-        return segmentationNode is not None and self._logic.vessel_segment_id(segmentationNode) is not None
+        return segmentationNode is not None and segment_with_role(segmentationNode) is not None
 
     def isEdited(self, segmentationNode: Any) -> bool:
         """Tell whether the vessels of a segmentation, or None, were edited by hand."""
-        return segmentationNode is not None and self._logic.edited_since_segmentation(segmentationNode)
+        return segmentationNode is not None and changed_since_written(segmentationNode)
 
     def threshold(self, segmentationNode: Any) -> tuple[float, float] | None:
         """Return the threshold and the smallest piece (mm3) that made the vessels of a segmentation, or None."""
-        return self._logic.threshold(segmentationNode)
+        return recorded_threshold(segmentationNode)
 
     def runSummary(self, segmentationNode: Any) -> dict[str, Any]:
         """Return what the run reported that made a segmentation, or None; empty if none did."""
-        return self._logic.summary(segmentationNode) if segmentationNode is not None else {}
+        return recorded_summary(segmentationNode) if segmentationNode is not None else {}
 
 
 class VesselSegmentationTest(ScriptedLoadableModuleTest):

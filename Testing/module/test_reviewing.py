@@ -39,11 +39,13 @@ def test_the_threshold_acts_on_the_stored_probability(segmented: Any, look: Call
 def test_the_surface_follows_the_threshold(segmented: Any) -> None:
     import vtk
 
+    from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role
+
     segmentation = segmented.ui.segmentationSelector.currentNode()
 
     def points() -> int:
         surface = vtk.vtkPolyData()
-        segmentation.GetClosedSurfaceRepresentation(segmented.logic._logic.vessel_segment_id(segmentation), surface)
+        segmentation.GetClosedSurfaceRepresentation(segment_with_role(segmentation), surface)
         return surface.GetNumberOfPoints()
 
     before = points()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from overlap import dice
 from vesselseg.brain_mask import brain_mask, dilated
 from vesselseg.brain_network import COARSE, FINE, BrainNetwork, run_brain_network
 from vesselseg.engines.interface import DeviceOutOfMemoryError
@@ -22,10 +23,6 @@ from vesselseg.volume import Volume
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.load.*:DeprecationWarning")
 
 HEADS = ("MNI_0590", "MNI_0591", "MNI_0592", "MNI_0640", "MNI_0643", "MNI_0656")
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
 def drawn_head(shape: tuple[int, int, int] = (80, 96, 96)) -> Volume:

@@ -40,6 +40,15 @@ def test_cropped_keeps_voxels_in_place(awkward_geometry: Geometry) -> None:
     )
 
 
+def test_corners_are_those_of_the_voxels_or_of_their_edges() -> None:
+    grid = Geometry((3, 4, 5))
+    wanted = {(i, j, k, 1) for i in (0, 2) for j in (0, 3) for k in (0, 4)}
+    assert {tuple(corner) for corner in grid.corners().T} == wanted
+    assert grid.corners().shape == (4, 8)
+    edges = {(i, j, k, 1) for i in (-0.5, 2.5) for j in (-0.5, 3.5) for k in (-0.5, 4.5)}
+    assert {tuple(corner) for corner in grid.corners(0.5).T} == edges
+
+
 def test_resampled_covers_the_same_extent(awkward_geometry: Geometry) -> None:
     new = awkward_geometry.resampled((0.5, 0.45, 0.9))
     # The outer corner of the first voxel stays; the far edge is reached, by less than one voxel too far.

@@ -61,6 +61,19 @@ def test_the_demo_knows_its_thin_arteries(tmp_path: Path, tiny_model: str, capsy
     assert (told["precision"], told["metrics"]) == ("f32", metrics)
 
 
+def test_the_demo_leaves_the_label_that_it_was_measured_by(
+    tmp_path: Path, tiny_model: str, phantom: tuple[Volume, Volume]
+) -> None:
+    folder = tmp_path / "demo"
+    arguments = ["demo", "--output", str(folder), "--model", tiny_model, "--device", "cpu", "--progress", "none"]
+    assert main(arguments) == 0
+    np.testing.assert_array_equal(read_label(folder / "label.nii.gz").array, phantom[1].array)
+    labels = [str(folder / f"{name}.nii.gz") for name in ("segmentation", "label")]
+    assert main(["evaluate", *labels, "--json", str(tmp_path / "m.json"), "--progress", "none"]) == 0
+    values, told = (json.loads(path.read_text()) for path in (tmp_path / "m.json", folder / "metrics.json"))
+    assert values["dice"] == told["dice"]
+
+
 def test_radii_are_those_of_the_label(with_radii: tuple[Volume, Volume, Volume]) -> None:
     _, label, radius = with_radii
     assert radius.geometry == label.geometry

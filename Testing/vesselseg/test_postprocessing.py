@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box, threshold_probability
+from vesselseg.postprocessing import threshold_probability
 from vesselseg.volume import Volume
 
 
@@ -54,14 +54,6 @@ def test_diagonal_neighbours_hang_together() -> None:
 def test_nothing_above_the_threshold() -> None:
     volume = Volume(np.zeros((4, 4, 4), np.float32), Geometry((4, 4, 4)))
     assert not threshold_probability(volume, 0.5, 1.0).array.any()
-    assert bounding_box(volume.array > 0) is None
-
-
-def test_bounding_box_with_margin_stays_inside() -> None:
-    mask = np.zeros((10, 10, 10), bool)
-    mask[1, 4:6, 9] = True
-    assert bounding_box(mask) == (slice(1, 2), slice(4, 6), slice(9, 10))
-    assert bounding_box(mask, 2) == (slice(0, 4), slice(2, 8), slice(7, 10))
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def dilated(mask: Volume, distance_mm: float = DILATION_MM) -> Volume:
     Volume
         uint8, 0 or 1.
     """
-    from vesselseg.postprocessing import bounding_box
+    from vesselseg.morphology.label_voxels import bounding_box
 
     result = np.zeros(mask.array.shape, dtype=np.uint8)
     margin = int(np.ceil(distance_mm / min(mask.geometry.spacing)))

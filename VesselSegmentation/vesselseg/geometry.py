@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,22 @@ class Geometry:
         image.SetOrigin(self.origin)
         image.SetDirection(self.direction)
 
+    def corners(self, margin: float = 0.0) -> NDArray[np.float64]:
+        """Return the indices of the eight corner voxels' centres, to be multiplied with a matrix from the left.
+
+        Parameters
+        ----------
+        margin : float
+            How far outside these the corners lie on every side, in voxels: 0.5 gives the outer edges of the voxels.
+
+        Returns
+        -------
+        ndarray, shape (4, 8)
+            A column (i, j, k, 1) for each corner.
+        """
+        ends = [(-margin, size - 1 + margin) for size in self.size]
+        return np.array([*itertools.product(*ends, (1.0,))], dtype=float).T
+
     def same_grid(self, other: Geometry, tolerance: float = 1e-3) -> bool:
         """Tell whether two grids put every voxel at the same place.
 
@@ -120,9 +137,7 @@ class Geometry:
         """
         if self.size != other.size:
             return False
-        corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float).T
-        corners[:3] *= np.asarray(self.size, dtype=float)[:, None] - 1
-        distance = np.linalg.norm((self.ijk_to_lps() - other.ijk_to_lps()) @ corners, axis=0).max()
+        distance = np.linalg.norm((self.ijk_to_lps() - other.ijk_to_lps()) @ self.corners(), axis=0).max()
         return bool(distance <= tolerance * min(self.spacing))
 
     def cropped(self, box: tuple[slice, slice, slice]) -> Geometry:

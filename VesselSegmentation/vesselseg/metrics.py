@@ -18,8 +18,7 @@ from vesselseg.comparison import counted_places, label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.morphology.calibre import CALIBRE_NAMES, calibre_classes, radii
 from vesselseg.morphology.centreline import centreline
-from vesselseg.morphology.label_voxels import Indices, surface, voxels
-from vesselseg.postprocessing import bounding_box, pieces
+from vesselseg.morphology.label_voxels import Indices, bounding_box, pieces, surface, voxels
 from vesselseg.volume import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -29,6 +28,22 @@ def check_tolerance(nsd_tolerance_mm: float) -> None:
     """Refuse a tolerance of the normalised surface Dice that is negative or not a number."""
     if not nsd_tolerance_mm >= 0:  # nor is NaN
         raise VesselSegError(f"surfaces cannot be compared within {nsd_tolerance_mm:g} mm", "give 0 mm or more")
+
+
+def overlap_of_counts(both: int, only_found: int, only_truth: int) -> dict[str, float]:
+    """Return ``dice``, ``precision`` and ``sensitivity``, in [0, 1], as `evaluate` defines them.
+
+    Parameters
+    ----------
+    both, only_found, only_truth : int
+        Voxels that both labels have, that only the segmentation has, and that only the reference has.
+    """
+    total = 2 * both + only_found + only_truth
+    return {
+        "dice": 2 * both / total if total else 1.0,
+        "precision": _share(both, both + only_found, only_truth == 0),
+        "sensitivity": _share(both, both + only_truth, only_found == 0),
+    }
 
 
 def evaluate(
@@ -115,11 +130,7 @@ def evaluate(
     both = int(np.count_nonzero(counted_found & counted_truth))
     # Where the reference is unsure the two never differ.
     only_found, only_truth = (int(np.count_nonzero(m)) for m in (found & ~truth, truth & ~found))
-    values: dict[str, float] = {
-        "dice": _ratio(2 * both, 2 * both + only_found + only_truth),
-        "precision": _share(both, both + only_found, only_truth == 0),
-        "sensitivity": _share(both, both + only_truth, only_found == 0),
-    }
+    values = overlap_of_counts(both, only_found, only_truth)
     found_pieces, true_pieces = pieces(found), pieces(truth)
     lines = _counted(centreline(found, found_pieces), sure), _counted(centreline(truth, true_pieces), sure)
     values |= _topology(counted_found, counted_truth, lines)
@@ -146,10 +157,6 @@ def evaluate(
 
 def _counted(label: BoolArray, sure: BoolArray | None) -> BoolArray:
     return label if sure is None else label & sure
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 1.0
 
 
 def _share(part: int, whole: int, nothing_missed: bool) -> float:

@@ -6,56 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
+from vesselseg.morphology.label_voxels import bounding_box, pieces
 from vesselseg.tiling import Box
 from vesselseg.volume import Volume
-
-
-def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice, slice] | None:
-    """Return the smallest box around the true voxels of a mask.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (Z, Y, X)
-    margin : int
-        Voxels added on every side, as far as the array goes.
-
-    Returns
-    -------
-    tuple of slice or None
-        Along z, y, x; None if the mask is empty.
-    """
-    box = []
-    for axis in range(3):
-        # Reducing the two other axes in turn, fastest axis last, touches each voxel once.
-        other = tuple(a for a in range(3) if a != axis)
-        indices = np.flatnonzero(mask.any(axis=other))
-        if indices.size == 0:
-            return None
-        box.append(slice(max(int(indices[0]) - margin, 0), min(int(indices[-1]) + 1 + margin, mask.shape[axis])))
-    return box[0], box[1], box[2]
-
-
-#: Every voxel's piece, numbered from 1, and the number of pieces.
-Pieces = tuple[NDArray[np.int32], int]
-
-
-def pieces(label: NDArray[np.bool_]) -> Pieces:
-    """Find the 26-connected pieces of a label.
-
-    Parameters
-    ----------
-    label : ndarray of bool, shape (Z, Y, X)
-
-    Returns
-    -------
-    numbers : ndarray of int, shape (Z, Y, X)
-        0 outside the label.
-    count : int
-    """
-    from scipy import ndimage
-
-    numbers, count = ndimage.label(label, structure=np.ones((3, 3, 3)))
-    return numbers, int(count)
 
 
 def remove_small_components(

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 Triple = tuple[int, int, int]
+#: Along z, y, x, with explicit start and stop and no step.
 Box = tuple[slice, slice, slice]
 
 

@@ -7,6 +7,7 @@ import pytest
 import slicer
 
 from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
+from editing_shortcuts import grown_from, traced_through
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting import edit_tools
 from VesselSegmentationLib.correcting.artery_editor import NAMED_VESSELS
@@ -170,8 +171,8 @@ def test_the_brush_thresholds_the_artery_at_the_click_and_no_other(scan, vessels
 
 
 def test_what_is_added_never_overlaps_with_a_named_artery(scan, vessels, logic, mca):
-    grown = logic.preview_grow(at(scan, 10, 7, 9), threshold=0.3)
-    traced = logic.preview_trace([at(scan, 10, 5, 9), at(scan, 10, 14, 9)], radius_mm=0.9)
+    grown = grown_from(logic, at(scan, 10, 7, 9), threshold=0.3)
+    traced = traced_through(logic, [at(scan, 10, 5, 9), at(scan, 10, 14, 9)], radius_mm=0.9)
     for edit in (grown, traced):
         assert edit.voxels_added
         assert not (edit.added & (mca[edit.box] != 0)).any()

@@ -8,11 +8,12 @@ import slicer
 
 from compared_labels import SHAPE, add_segmentation, paint
 from edited_vessels import MM, TRUTH, WAS, assert_live, at, voxels
+from editing_shortcuts import grown_from, traced_through
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting.edit_log import export_log, read_log
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
 from VesselSegmentationLib.correcting.original import AUTOMATIC, kept_original, original_kind, original_label
-from VesselSegmentationLib.reviewing.review_logic import WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.run_record import record_probability
 from VesselSegmentationLib.scene.segmentation_nodes import segment_label
@@ -25,9 +26,9 @@ def test_every_tool_and_every_undo_is_followed(scan, vessels, logic, review):
 
     def edits():
         yield lambda: logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
-        yield lambda: logic.commit(logic.preview_trace([at(scan, 18, 4, 20), at(scan, 18, 19, 20)], radius_mm=0.3))
+        yield lambda: logic.commit(traced_through(logic, [at(scan, 18, 4, 20), at(scan, 18, 19, 20)], radius_mm=0.3))
         yield lambda: logic.undo()
-        yield lambda: logic.commit(logic.preview_grow(at(scan, 18, 10, 20), threshold=0.2))
+        yield lambda: logic.commit(grown_from(logic, at(scan, 18, 10, 20), threshold=0.2))
         yield lambda: logic.commit(logic.preview_threshold_brush(at(scan, 5, 20, 5), 0.2, radius_mm=2.0))
         yield lambda: logic.commit(logic.preview_remove_branch(at(scan, 10, 9, 9)))
         yield lambda: paint(*vessels, scan, [(0, 0, 0)], 1)
@@ -116,7 +117,7 @@ def test_the_probability_of_a_new_run_takes_the_place_of_one_that_was_removed(sc
     set_node_volume(again, values)
     record_probability(vessels[0], again)
     np.testing.assert_array_equal(logic.probability().array, values.array)
-    assert not logic.preview_grow(at(scan, 18, 10, 20), threshold=0.2).is_empty
+    assert not grown_from(logic, at(scan, 18, 10, 20), threshold=0.2).is_empty
 
 
 def test_a_segment_that_is_deleted_comes_back(scan, vessels, logic):
@@ -165,7 +166,8 @@ def test_a_scan_that_is_moved_without_a_transform(scan, vessels, logic):
 def test_a_reference_that_is_gone_is_no_reason_to_lose_an_edit(scene, scan, vessels):
     reference = add_segmentation(scene, scan, TRUTH, "Truth")
     logic = EditLogic(scene)
-    logic.start(vessels[0], reference=LabelSource(*reference))
+    logic.start(vessels[0])
+    logic.measure_against(LabelSource(*reference))
     edit = logic.preview_remove_piece(at(scan, 2, 2, 4))
     reference[0].GetSegmentation().RemoveSegment(reference[1])
     assert logic.commit(edit) is not None
@@ -178,7 +180,8 @@ def test_a_reference_that_is_gone_is_no_reason_to_lose_an_edit(scene, scan, vess
 def test_a_reference_that_is_moved_is_measured_where_it_is(scene, scan, vessels, add_transform):
     reference = add_segmentation(scene, scan, TRUTH, "Truth")
     logic = EditLogic(scene)
-    logic.start(vessels[0], reference=LabelSource(*reference))
+    logic.start(vessels[0])
+    logic.measure_against(LabelSource(*reference))
     matrix = np.eye(4)
     matrix[:3, 3] = 6.0
     reference[0].SetAndObserveTransformNodeID(add_transform(matrix).GetID())
@@ -207,7 +210,7 @@ def test_nobody_sees_a_larger_image_without_its_voxels(scan, vessels, logic):
 
     before = image.GetNumberOfPoints()
     image.AddObserver("ModifiedEvent", compare)
-    logic.commit(logic.preview_trace([at(scan, 18, 4, 20), at(scan, 18, 19, 20)], radius_mm=0.3))
+    logic.commit(traced_through(logic, [at(scan, 18, 4, 20), at(scan, 18, 19, 20)], radius_mm=0.3))
     assert image.GetNumberOfPoints() > before
     assert seen
     assert all(seen)
@@ -226,7 +229,7 @@ def test_segments_that_cannot_be_edited_are_refused(scene, scan, add_scan, vesse
     assert logic.target is None
     logic.start(vessels[0])
     with pytest.raises(VesselSegError, match="probability of this segmentation is not in the scene"):
-        logic.preview_grow(at(scan, 10, 9, 9))
+        grown_from(logic, at(scan, 10, 9, 9))
     old = logic.preview_remove_piece(at(scan, 10, 9, 9))
     logic.commit(old)
     with pytest.raises(VesselSegError, match="has changed since"):
@@ -237,6 +240,7 @@ def test_segments_that_cannot_be_edited_are_refused(scene, scan, add_scan, vesse
 def test_closing_the_scene_is_no_edit(scene, scan, vessels, logic):
     scene.Clear(1)
     logic.poll()
+    assert not logic.unsaved_edits
     logic.stop()
 
 

@@ -7,8 +7,8 @@ from scipy import ndimage
 from played_reader import PlayedReader
 from vesselseg.image_io import read_label, read_volume
 from vesselseg.models import list_models
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.phantom import make_phantom
-from vesselseg.postprocessing import bounding_box
 from vesselseg.review.error_kinds import ErrorKind
 from vesselseg.segmentation import segment
 from vesselseg.volume import Volume

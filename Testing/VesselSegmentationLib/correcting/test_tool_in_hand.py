@@ -10,7 +10,6 @@ from compared_labels import SHAPE, add_segmentation, two_labels
 from vesselseg.editing import edit_between
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting import edit_tools
-from VesselSegmentationLib.correcting.compared_reference import compared_reference
 from VesselSegmentationLib.correcting.edit_clicks import EditClicks
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
 from VesselSegmentationLib.correcting.edit_tools import EditTool, ToolSettings
@@ -257,14 +256,14 @@ def test_what_is_kept_is_shown_in_one_colour(desk, monkeypatch):
 
 
 def test_edits_are_measured_against_what_they_are_compared_with(desk, scene, scan, truth):
-    assert compared_reference(desk.edits, desk.review) is None
+    assert desk.edits.compared_reference is None
     desk.compare(truth)
-    assert compared_reference(desk.edits, desk.review) == truth
+    assert desk.edits.compared_reference == truth
     other = LabelSource(*add_segmentation(scene, scan, WAS, "Other"))
     desk.review.start(other, truth, volume_node=scan)
-    assert compared_reference(desk.edits, desk.review) is None
+    assert desk.edits.compared_reference is None
     desk.edits.stop()
-    assert compared_reference(desk.edits, desk.review) is None
+    assert desk.edits.compared_reference is None
 
 
 def test_choices_are_complete_and_can_be_translated():

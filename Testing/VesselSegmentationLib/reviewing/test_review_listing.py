@@ -14,7 +14,8 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
 from vesselseg.review.error_components import error_components
 from VesselSegmentationLib.reviewing import review_listing
-from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, INSIDE_MASK, WHOLE_VOLUME, ReviewLogic
+from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK, WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, ReviewLogic
 from VesselSegmentationLib.saving.review_export import export_components, export_metrics
 from VesselSegmentationLib.scene.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.scene.view_navigation import seen_from

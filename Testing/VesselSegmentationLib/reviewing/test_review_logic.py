@@ -15,17 +15,11 @@ from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
 from vesselseg.review.error_kinds import wording_of_two
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REVIEWED
-from VesselSegmentationLib.reviewing.evaluation_job import overlap_metrics
-from VesselSegmentationLib.reviewing.review_logic import (
-    COMPONENTS,
-    MAP,
-    METRICS,
-    WHOLE_VOLUME,
-    LabelSource,
-    ReviewLogic,
-)
+from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME, overlap_metrics
+from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS, ReviewLogic
 from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
 from VesselSegmentationLib.saving.review_export import export_components
+from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.run_record import record_probability
 from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node

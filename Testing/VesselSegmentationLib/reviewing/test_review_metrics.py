@@ -12,8 +12,10 @@ from review_values import assert_same, column
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
 from vesselseg.review.error_kinds import wording_of_two
-from VesselSegmentationLib.reviewing.review_logic import INSIDE_MASK, METRICS, WHOLE_VOLUME, LabelSource
+from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK, WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.review_logic import METRICS
 from VesselSegmentationLib.saving.review_export import export_metrics
+from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 FOUND, TRUTH = two_labels()

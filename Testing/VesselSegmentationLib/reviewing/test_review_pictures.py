@@ -14,10 +14,9 @@ from compared_labels import SHAPE, two_labels, two_sources
 from vesselseg.geometry import Geometry
 from vesselseg.review.error_kinds import PALETTES, ErrorKind
 from vesselseg.volume import Volume
-from VesselSegmentationLib.reviewing.error_map_display import set_kind_visible, set_outlined, set_palette
+from VesselSegmentationLib.reviewing.error_map_display import set_kind_visible, set_map_shown, set_outlined, set_palette
 from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
 from VesselSegmentationLib.reviewing.error_navigator import ErrorNavigator
-from VesselSegmentationLib.reviewing.review_logic import set_map_shown
 from VesselSegmentationLib.scene.scan_display import (
     PROJECTION,
     VESSELS,

@@ -7,8 +7,9 @@ from compared_labels import SHAPE, follow, paint, two_labels
 from review_values import column
 from vesselseg.errors import VesselSegError
 from vesselseg.review.threshold_analysis import analyse_thresholds
-from VesselSegmentationLib.reviewing.review_logic import WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
+from VesselSegmentationLib.scene.run_record import recorded_threshold
 from VesselSegmentationLib.scene.segmentation_nodes import segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
@@ -48,7 +49,7 @@ def test_best_threshold_is_found_and_taken(scene, scan, sources, logic, with_pro
     assert 0.2 < analysis.best_threshold <= 0.3
     assert logic.take_best_threshold(analysis) == analysis.best_threshold
     np.testing.assert_array_equal(segment_label(*[sources[0].node, sources[0].segment_id], scan).array, TRUTH)
-    assert SegmentationLogic(scene).threshold(sources[0].node) == (analysis.best_threshold, 0.0)
+    assert recorded_threshold(sources[0].node) == (analysis.best_threshold, 0.0)
     follow(logic)
     assert logic.metrics[WHOLE_VOLUME]["dice"] == 1.0
     assert logic.navigator.components == []

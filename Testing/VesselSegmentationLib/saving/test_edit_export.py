@@ -12,6 +12,7 @@ import pytest
 import slicer
 
 from compared_labels import SHAPE, add_segmentation, two_labels
+from editing_shortcuts import traced_through
 from inputs import AWKWARD_GRIDS, write_dicom
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
@@ -184,7 +185,7 @@ def test_dicom_segmentation_refers_to_its_images(scene, tmp_path, grid):
     )
     edit = logic.arteries.preview(at(scan, 10, 9, 9), whole_piece=True)
     logic.arteries.move(edit, "MCA left")
-    logic.commit(logic.preview_trace([at(scan, 18, 4, 20), at(scan, 18, 10, 20)], radius_mm=0.3))
+    logic.commit(traced_through(logic, [at(scan, 18, 4, 20), at(scan, 18, 10, 20)], radius_mm=0.3))
     output = signed(logic, tmp_path / "case.dcm", dicom_folder=tmp_path / "images")
     item = highdicom.seg.segread(output.files[0])
     assert (item.PatientID, item.PatientName, item.StudyInstanceUID) == ("17", "Test^Person", "1.2.826.0.1")
@@ -225,9 +226,9 @@ def test_dicom_segmentation_is_read_by_dcmqi(scene, tmp_path, grid):
     scan, loaded = dicom_scan(scene, tmp_path / "images", *AWKWARD_GRIDS[grid])
     logic = start(scene, scan)
     for key, voxel in (("MCA left", (10, 9, 9)), ("veins right", (18, 4, 20))):
-        logic.commit(logic.preview_trace([at(scan, 18, 4, 20), at(scan, 18, 10, 20)], radius_mm=0.6))
+        logic.commit(traced_through(logic, [at(scan, 18, 4, 20), at(scan, 18, 10, 20)], radius_mm=0.6))
         logic.arteries.move(logic.arteries.preview(at(scan, *voxel), whole_piece=True), key)
-    logic.commit(logic.preview_trace([at(scan, 2, 3, 4), at(scan, 2, 18, 20)], radius_mm=0.6))
+    logic.commit(traced_through(logic, [at(scan, 2, 3, 4), at(scan, 2, 18, 20)], radius_mm=0.6))
     signed(logic, tmp_path / "case.dcm", dicom_folder=tmp_path / "images")
     read = tmp_path / "read"
     read.mkdir()

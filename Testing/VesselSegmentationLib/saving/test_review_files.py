@@ -14,8 +14,9 @@ from vesselseg.reports.report import _run_facts, read_run
 from vesselseg.review.error_kinds import PALETTES, wording_of_two
 from VesselSegmentationLib.correcting.edit_history import EditHistory
 from VesselSegmentationLib.correcting.edit_log import log_document
-from VesselSegmentationLib.reviewing.review_logic import LabelSource, ReviewLogic
+from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 from VesselSegmentationLib.saving.review_files import FigureSettings, _what_ran, start_figure, start_report
+from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.run_record import record_run, record_summary, record_threshold
 from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node

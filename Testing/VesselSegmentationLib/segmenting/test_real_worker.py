@@ -10,9 +10,10 @@ import pytest
 from inputs import AWKWARD_GRIDS
 from vesselseg import image_io
 from vesselseg.geometry import Geometry
+from vesselseg.models import list_models
 from vesselseg.segmentation import segment
 from VesselSegmentationLib.scene.node_geometry import matrix_from_array
-from VesselSegmentationLib.scene.segmentation_nodes import segment_label
+from VesselSegmentationLib.scene.segmentation_nodes import segment_label, segment_with_role
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 from VesselSegmentationLib.segmenting.segmentation_job import SegmentationSettings
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
@@ -29,7 +30,7 @@ def scan_node(request, scene, make_scan):
 
 def test_scan_to_segment(scene, scan_node, tiny_model):
     logic = SegmentationLogic(scene)
-    assert tiny_model in [manifest.name for manifest in logic.models()]
+    assert tiny_model in [manifest.name for manifest in list_models()]
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     transform.SetMatrixTransformToParent(matrix_from_array(np.diag([-1.0, 1.0, 1.0, 1.0])))
     scan_node.SetAndObserveTransformNodeID(transform.GetID())
@@ -41,7 +42,7 @@ def test_scan_to_segment(scene, scan_node, tiny_model):
     assert job.state == "done", job.error
     assert percents == sorted(percents)
     node = job.segmentation_node
-    label = segment_label(node, logic.vessel_segment_id(node), scan_node)
+    label = segment_label(node, segment_with_role(node), scan_node)
     here = segment(
         volume_from_node(scan_node), model=tiny_model, device="cpu", brain_mask="none", min_component_mm3=1.0
     )
@@ -52,9 +53,9 @@ def test_scan_to_segment(scene, scan_node, tiny_model):
     assert job.summary["precision"]
     # The threshold of the run, applied here, makes the worker's own label; another one does not.
     logic.apply_threshold(job.probability_node, node, 0.4)
-    assert segment_label(node, logic.vessel_segment_id(node), scan_node).array.sum() > label.array.sum()
+    assert segment_label(node, segment_with_role(node), scan_node).array.sum() > label.array.sum()
     logic.apply_threshold(job.probability_node, node, job.summary["threshold"], job.summary["min_component_mm3"])
-    np.testing.assert_array_equal(segment_label(node, logic.vessel_segment_id(node), scan_node).array, label.array)
+    np.testing.assert_array_equal(segment_label(node, segment_with_role(node), scan_node).array, label.array)
 
 
 def test_error_of_the_worker_comes_with_its_advice(scene, add_scan):

@@ -11,7 +11,13 @@ from vtkmodules.vtkCommonTransforms import vtkThinPlateSplineTransform
 
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.jobs.worker import PythonCommand
-from VesselSegmentationLib.scene.segmentation_nodes import segment_label, set_segment_label
+from VesselSegmentationLib.scene.run_record import probability_of, recorded_summary, recorded_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import (
+    changed_since_written,
+    segment_label,
+    segment_with_role,
+    set_segment_label,
+)
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob, SegmentationSettings
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
@@ -61,7 +67,7 @@ def test_result_comes_into_the_scene(scene, logic, add_scan, add_transform, ijk_
     assert job.percent == 100
     assert job.segmentation_node.GetName() == "TOF vessels"
     assert job.probability_node.GetName() == "TOF vessel probability"
-    segment_id = logic.vessel_segment_id(job.segmentation_node)
+    segment_id = segment_with_role(job.segmentation_node)
     np.testing.assert_array_equal(segment_label(job.segmentation_node, segment_id, scan).array, expected_label(scan))
     probability = volume_from_node(job.probability_node)
     assert probability.array.dtype == np.float32
@@ -70,10 +76,10 @@ def test_result_comes_into_the_scene(scene, logic, add_scan, add_transform, ijk_
         assert node.GetParentTransformNode() is scan.GetParentTransformNode()
         assert node.GetDisplayNode() is not None
     assert job.summary["notes"] == ["grün; 100 %"]
-    assert logic.summary(job.segmentation_node) == job.summary
-    assert logic.probability_node(job.segmentation_node) is job.probability_node
-    assert logic.threshold(job.segmentation_node) == (0.5, 0.0)
-    assert not logic.edited_since_segmentation(job.segmentation_node)
+    assert recorded_summary(job.segmentation_node) == job.summary
+    assert probability_of(job.segmentation_node) is job.probability_node
+    assert recorded_threshold(job.segmentation_node) == (0.5, 0.0)
+    assert not changed_since_written(job.segmentation_node)
 
 
 def test_given_nodes_are_filled_and_names_stay_unique(logic, add_scan):
@@ -87,8 +93,8 @@ def test_given_nodes_are_filled_and_names_stay_unique(logic, add_scan):
     assert again.probability_node is first.probability_node
     assert again.segmentation_node.GetSegmentation().GetNumberOfSegments() == 1
     assert again.summary["model"] == "other"
-    assert logic.threshold(again.segmentation_node)[0] == 0.8
-    segment_id = logic.vessel_segment_id(again.segmentation_node)
+    assert recorded_threshold(again.segmentation_node)[0] == 0.8
+    segment_id = segment_with_role(again.segmentation_node)
     np.testing.assert_array_equal(
         segment_label(again.segmentation_node, segment_id, scan).array, expected_label(scan, 0.8)
     )
@@ -211,7 +217,7 @@ def test_vessels_edited_during_the_run_are_kept(scene, logic, add_scan):
     image = segmentation.GetBinaryLabelmapInternalRepresentation(old)
     vtk_to_numpy(image.GetPointData().GetScalars())[5] = 0
     assert job.wait(30) == "done"
-    new = logic.vessel_segment_id(segmentation)
+    new = segment_with_role(segmentation)
     assert new != old
     assert segment_label(segmentation, old, scan).array.sum() == volume.array.size - 1
     np.testing.assert_array_equal(segment_label(segmentation, new, scan).array, expected_label(scan))

@@ -6,7 +6,14 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import threshold_probability
-from VesselSegmentationLib.scene.segmentation_nodes import segment_label, surface_shown
+from VesselSegmentationLib.scene.run_record import probability_of, recorded_summary, recorded_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import (
+    changed_since_written,
+    segment_label,
+    segment_with_role,
+    set_surface_shown,
+    surface_shown,
+)
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
@@ -26,11 +33,11 @@ def done(logic, add_scan):
 
 
 def vessels(logic, segmentation_node, scan):
-    return segment_label(segmentation_node, logic.vessel_segment_id(segmentation_node), scan).array
+    return segment_label(segmentation_node, segment_with_role(segmentation_node), scan).array
 
 
 def edit(logic, segmentation_node):
-    image = segmentation_node.GetBinaryLabelmapInternalRepresentation(logic.vessel_segment_id(segmentation_node))
+    image = segmentation_node.GetBinaryLabelmapInternalRepresentation(segment_with_role(segmentation_node))
     voxels = vtk_to_numpy(image.GetPointData().GetScalars())
     voxels[np.flatnonzero(voxels)[0]] = 0
 
@@ -56,7 +63,7 @@ def test_label_is_that_of_the_whole_volume(logic, done, threshold, min_component
     logic.apply_threshold(probability_node, segmentation_node, threshold, min_component_mm3)
     expected = threshold_probability(volume_from_node(probability_node), threshold, min_component_mm3).array
     np.testing.assert_array_equal(vessels(logic, segmentation_node, scan), expected)
-    assert logic.threshold(segmentation_node) == (threshold, min_component_mm3)
+    assert recorded_threshold(segmentation_node) == (threshold, min_component_mm3)
 
 
 def test_new_probability_is_noticed(logic, done):
@@ -77,7 +84,7 @@ def test_threshold_out_of_range_changes_nothing(logic, done):
         with pytest.raises(VesselSegError, match="threshold"):
             logic.apply_threshold(probability_node, segmentation_node, threshold)
     np.testing.assert_array_equal(vessels(logic, segmentation_node, scan), before)
-    assert logic.threshold(segmentation_node) == (0.5, 0.0)
+    assert recorded_threshold(segmentation_node) == (0.5, 0.0)
 
 
 def test_reference_geometry_stays_that_of_the_scan(logic, done):
@@ -102,7 +109,7 @@ def test_threshold_of_a_scan_that_was_moved_without_its_probability(logic, done,
     with pytest.raises(VesselSegError, match="was moved, its probability"):
         logic.apply_threshold(probability_node, segmentation_node, 0.5)
     np.testing.assert_array_equal(vessels(logic, segmentation_node, scan), expected)
-    assert logic.threshold(segmentation_node) == (0.7, 0.0)
+    assert recorded_threshold(segmentation_node) == (0.7, 0.0)
 
 
 def test_threshold_into_a_new_segmentation(scene, logic, done):
@@ -111,38 +118,38 @@ def test_threshold_into_a_new_segmentation(scene, logic, done):
     logic.apply_threshold(probability_node, other, 0.6, volume_node=scan)
     expected = volume_from_node(probability_node).array >= 0.6
     np.testing.assert_array_equal(vessels(logic, other, scan), expected)
-    assert logic.probability_node(other) is probability_node
+    assert probability_of(other) is probability_node
 
 
 def test_edits_are_reported_until_the_label_is_made_anew(logic, done):
     _, segmentation_node, probability_node = done
-    assert not logic.edited_since_segmentation(segmentation_node)
+    assert not changed_since_written(segmentation_node)
     edit(logic, segmentation_node)
-    assert logic.edited_since_segmentation(segmentation_node)
+    assert changed_since_written(segmentation_node)
     logic.apply_threshold(probability_node, segmentation_node, 0.5)
-    assert not logic.edited_since_segmentation(segmentation_node)
+    assert not changed_since_written(segmentation_node)
 
 
 def test_what_was_not_segmented_has_no_record(scene, logic):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    assert logic.summary(node) == {}
-    assert logic.threshold(node) is None
-    assert logic.probability_node(node) is None
-    assert logic.vessel_segment_id(node) is None
-    assert not logic.edited_since_segmentation(node)
+    assert recorded_summary(node) == {}
+    assert recorded_threshold(node) is None
+    assert probability_of(node) is None
+    assert segment_with_role(node) is None
+    assert not changed_since_written(node)
 
 
 def test_removed_probability_is_forgotten(scene, logic, done):
     _, segmentation_node, probability_node = done
     scene.RemoveNode(probability_node)
-    assert logic.probability_node(segmentation_node) is None
+    assert probability_of(segmentation_node) is None
 
 
 def test_surface(logic, done):
     _, segmentation_node, _ = done
-    logic.set_surface_shown(segmentation_node, True)
+    set_surface_shown(segmentation_node, True)
     assert surface_shown(segmentation_node)
-    logic.set_surface_shown(segmentation_node, False)
+    set_surface_shown(segmentation_node, False)
     assert not surface_shown(segmentation_node)
 
 
@@ -169,7 +176,7 @@ def test_everything_survives_saving_and_loading(make_scene, scene, logic, done, 
     logic.apply_threshold(probability_node, segmentation_node, 0.75, 1.5)
     if edited:
         edit(logic, segmentation_node)
-    summary, array = logic.summary(segmentation_node), vessels(logic, segmentation_node, scan)
+    summary, array = recorded_summary(segmentation_node), vessels(logic, segmentation_node, scan)
     loaded = make_scene()
     if bundle:
         path = tmp_path / "scene.mrb"
@@ -183,12 +190,12 @@ def test_everything_survives_saving_and_loading(make_scene, scene, logic, done, 
     again = SegmentationLogic(loaded)
     segmentation = loaded.GetFirstNodeByClass("vtkMRMLSegmentationNode")
     scan_again = loaded.GetFirstNodeByName("TOF")
-    assert again.probability_node(segmentation) is loaded.GetFirstNodeByName(probability_node.GetName())
-    assert again.summary(segmentation) == summary
-    assert again.threshold(segmentation) == (0.75, 1.5)
+    assert probability_of(segmentation) is loaded.GetFirstNodeByName(probability_node.GetName())
+    assert recorded_summary(segmentation) == summary
+    assert recorded_threshold(segmentation) == (0.75, 1.5)
     np.testing.assert_array_equal(vessels(again, segmentation, scan_again), array)
-    assert again.edited_since_segmentation(segmentation) is edited
-    again.apply_threshold(again.probability_node(segmentation), segmentation, 0.75, 1.5)
+    assert changed_since_written(segmentation) is edited
+    again.apply_threshold(probability_of(segmentation), segmentation, 0.75, 1.5)
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 1
     expected = threshold_probability(volume_from_node(probability_node), 0.75, 1.5).array
     np.testing.assert_array_equal(vessels(again, segmentation, scan_again), expected)
@@ -198,4 +205,4 @@ def test_everything_survives_saving_and_loading(make_scene, scene, logic, done, 
 def test_a_summary_of_another_version_is_none(stored, scene):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     node.SetAttribute("vesselseg.summary", stored)
-    assert SegmentationLogic(scene).summary(node) == {}
+    assert recorded_summary(node) == {}

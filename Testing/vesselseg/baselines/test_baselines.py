@@ -7,6 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+from overlap import dice
 from vesselseg.baselines import baseline_names, find_baseline
 from vesselseg.baselines.frangi import vesselness
 from vesselseg.baselines.threshold import best_threshold
@@ -28,10 +29,6 @@ def tube_scan(noise: float = 8.0) -> tuple[Volume, np.ndarray]:
     array[tube] += 120
     array[:, :, 30:34] += 120
     return Volume(array.astype(np.float32), geometry), tube
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
 def test_the_best_threshold_is_the_best_of_all() -> None:

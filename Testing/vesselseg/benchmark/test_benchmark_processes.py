@@ -61,7 +61,7 @@ def test_events_come_with_their_moments_and_other_lines_are_left_out() -> None:
     code += "for k in range(2): print(json.dumps({'event': 'progress', 'k': k}), flush=True); time.sleep(0.2)\n"
     code += "print(json.dumps({'event': 'result', 'value': 7}))"
     seen: list[Any] = []
-    measurement = measure(python(code), on_event=seen.append)
+    measurement = measure(python(code), until=lambda event: bool(seen.append(event)))
     assert [event["event"] for _, event in measurement.events] == ["progress", "progress", "result"]
     moments = [moment for moment, _ in measurement.events]
     assert 0 < moments[0] < moments[1] - 0.1 < moments[2]

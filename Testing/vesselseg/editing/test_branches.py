@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from drawn_tubes import GRIDS, ISOTROPIC, at, real_vessels, tube
-from vesselseg.editing import apply_edit, edit_of, moved_to, remove_branch, remove_piece, undo_edit
+from editing_shortcuts import apply_edit, undo_edit
+from vesselseg.editing import edit_of, moved_to, remove_branch, remove_piece
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 
@@ -200,7 +201,7 @@ def test_a_piece_goes_as_a_whole_and_nothing_else() -> None:
     label = together(tree)
     loose = tube(ISOTROPIC, 0.2, (0.1, 0.1, 0.1), (0.3, 0.2, 0.1))
     label[loose] = 1
-    edit = remove_piece(label, ISOTROPIC, at(ISOTROPIC, 0.2, 0.13, 0.1), snap_mm=2.0)
+    edit = remove_piece(label, ISOTROPIC, at(ISOTROPIC, 0.2, 0.13, 0.1))
     np.testing.assert_array_equal(after(label, edit), together(tree))
     assert edit.measures["volume_mm3"] == pytest.approx(loose.sum() * ISOTROPIC.voxel_volume)
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vesselseg.editing import Edit, apply_edit, edit_between, undo_edit
+from editing_shortcuts import apply_edit, undo_edit
+from vesselseg.editing import Edit, edit_between
 from vesselseg.errors import VesselSegError
 
 

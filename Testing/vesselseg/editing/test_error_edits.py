@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vesselseg.editing import (
-    apply_edit,
-    correct_component,
-    correct_components,
-    correct_error_at,
-    select_components,
-    undo_edit,
-)
+from editing_shortcuts import apply_edit, undo_edit
+from vesselseg.editing import correct_component, correct_components, correct_error_at, select_components
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.review.error_components import error_components

@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from drawn_tubes import GRIDS, ISOTROPIC, at, tube
-from vesselseg.editing import apply_edit, grow, prepare_growth, rethreshold, undo_edit
+from editing_shortcuts import apply_edit, grow, undo_edit
+from vesselseg.editing import prepare_growth, rethreshold
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 

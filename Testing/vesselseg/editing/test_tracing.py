@@ -9,7 +9,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from drawn_tubes import GRIDS, ISOTROPIC, at, real_vessels, tube
-from vesselseg.editing import apply_edit, draw_path, trace, trace_path, undo_edit
+from editing_shortcuts import apply_edit, trace, undo_edit
+from vesselseg.editing import draw_path, trace_path
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vesselseg.morphology.label_voxels import shell, surface, voxels
+from vesselseg.morphology.label_voxels import bounding_box, shell, surface, voxels
 
 
 @pytest.fixture(params=["empty", "full", "scattered", "blobs", "flat"])
@@ -19,6 +19,18 @@ def label(request):
 
 def test_voxels_are_those_of_numpy(label):
     np.testing.assert_array_equal(voxels(label), np.argwhere(label))
+
+
+def test_bounding_box_is_that_of_scipy(label):
+    found = ndimage.find_objects(label.astype(int))
+    assert bounding_box(label) == (found[0] if found else None)
+
+
+def test_bounding_box_with_margin_stays_inside():
+    mask = np.zeros((10, 10, 10), bool)
+    mask[1, 4:6, 9] = True
+    assert bounding_box(mask) == (slice(1, 2), slice(4, 6), slice(9, 10))
+    assert bounding_box(mask, 2) == (slice(0, 4), slice(2, 8), slice(7, 10))
 
 
 def test_surface_is_what_an_erosion_removes(label):

@@ -6,7 +6,10 @@ from torch import nn
 
 from vesselseg.errors import VesselSegError
 from vesselseg.networks import architectures, build_network, register
-from vesselseg.networks.unet2d import FULL_CHANNELS, HALF_CHANNELS
+
+#: Of Livne et al. 2019.
+FULL_CHANNELS = (64, 128, 256, 512, 1024)
+HALF_CHANNELS = (32, 64, 128, 256, 512)
 
 
 @pytest.mark.parametrize(("channels", "count"), [(FULL_CHANNELS, 31_377_793), (HALF_CHANNELS, 7_846_081)])
@@ -101,6 +104,8 @@ def test_impossible_options_are_refused(name: str, options: dict) -> None:
 def test_a_new_architecture_is_one_registration() -> None:
     with pytest.raises(VesselSegError, match="unknown network architecture"):
         build_network("one-convolution")
-    register("one-convolution")(lambda width: nn.Conv2d(1, 1, width))
+    register("one-convolution", lambda width: nn.Conv2d(1, 1, width))
+    register("one-linear-layer", "torch.nn:Linear")
     assert "one-convolution" in architectures()
     assert isinstance(build_network("one-convolution", width=3), nn.Conv2d)
+    assert isinstance(build_network("one-linear-layer", in_features=3, out_features=2), nn.Linear)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume
-from vesselseg.review.error_components import Box, components_csv, error_components, update_components
+from vesselseg.review.error_components import VoxelExtent, components_csv, error_components, update_components
 from vesselseg.review.error_kinds import ErrorKind, wording_of_two
 from vesselseg.review.error_map import error_map
 from vesselseg.volume import Volume
@@ -117,7 +117,7 @@ def test_a_rim_with_a_missed_branch_or_a_bulge_is_no_boundary() -> None:
     assert not component.is_boundary
 
 
-def some_box(generator: np.random.Generator, shape: tuple[int, ...]) -> tuple[Box, tuple[slice, ...]]:
+def some_box(generator: np.random.Generator, shape: tuple[int, ...]) -> tuple[VoxelExtent, tuple[slice, ...]]:
     start = np.array([generator.integers(0, n) for n in shape])
     stop = np.minimum(start + generator.integers(1, 6, 3), shape)
     k, j, i = (int(v) for v in start)
@@ -163,6 +163,8 @@ def test_csv_holds_the_list_in_the_words_asked_for() -> None:
     assert (first["id"], first["boundary"], first["mean_probability"]) == ("FP-5-4-3", "no", "0.2500")
     assert second["kind"] == "only Bob"
     assert components_csv([]).count("\n") == 1
+    (at_the_border,) = csv.DictReader(io.StringIO(components_csv(error_components(lines((ErrorKind(2), (0, 0, 0)))))))
+    assert at_the_border["r_mm"] == at_the_border["a_mm"] == at_the_border["s_mm"] == "0.00"
 
 
 def test_real_scan_is_listed_within_a_moment(data_folder: Path) -> None:

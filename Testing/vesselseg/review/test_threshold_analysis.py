@@ -82,10 +82,12 @@ def test_perfect_probabilities_are_calibrated_and_their_middle_is_best() -> None
     truth = np.zeros(GEOMETRY.shape, np.uint8)
     truth[5:9, 5:9, 5:20] = 1
     label = Volume(truth, GEOMETRY)
-    analysis = analyse_thresholds(label.with_array(truth.astype(np.float32)), label, detailed=())
+    perfect = truth.astype(np.float32)
+    perfect[0, 0, 0] = 1e-6  # of 0 and 1 alone it would be a label
+    analysis = analyse_thresholds(label.with_array(perfect), label, detailed=())
     assert analysis.best_dice == 1
     assert analysis.best_threshold == pytest.approx(0.5, abs=0.02)
-    assert analysis.calibration.expected_error == 0
+    assert analysis.calibration.expected_error == pytest.approx(0, abs=1e-9)
     nothing = analyse_thresholds(label.with_array(np.zeros(truth.shape, np.float32)), label, detailed=(0.5,))
     assert nothing.best_dice == 0
     assert np.isnan(nothing.calibration.vessel_expected_error)
@@ -106,6 +108,8 @@ def test_what_cannot_be_analysed_is_refused(maps: tuple[Volume, Volume]) -> None
     probability, reference = maps
     with pytest.raises(VesselSegError, match="outside 0 to 1"):
         analyse_thresholds(probability.with_array(probability.array * 255), reference)
+    with pytest.raises(VesselSegError, match="is a label, not a probability map"):
+        analyse_thresholds(reference, reference)
     with pytest.raises(VesselSegError, match="reference is empty"):
         analyse_thresholds(probability, reference.with_array(np.zeros(GEOMETRY.shape, np.uint8)))
     outside = reference.with_array((reference.array == 0).astype(np.uint8))

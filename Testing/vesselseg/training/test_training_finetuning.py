@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_arteries_thinner_than_the_networks_voxels_are_not_taught_as_background(
     scan = np.random.default_rng(0).normal(100, 8, (44, 96, 96)) + 150 * (tubes[0] | tubes[1])
     write_volume(Volume(scan.astype(np.float32), geometry), folder / "tof.nii.gz", overwrite=True)
     write_volume(Volume((tubes[0] | tubes[1]).astype(np.uint8), geometry), folder / "label.nii.gz", overwrite=True)
-    finetune(parent, [folder], tmp_path / "out", steps=1, device="cpu", register=False)
+    finetune(parent, [folder], tmp_path / "out", steps=1, device="cpu")
     taught = read_volume(tmp_path / "out" / "cases" / "case" / "case" / "label.nii.gz")
     assert taught.geometry.spacing == pytest.approx((0.6, 0.6, 0.6), rel=0.1)
     column = taught.array[:, 24, 35]  # along the thin one
@@ -134,7 +135,7 @@ def test_a_model_for_standardised_scans_can_learn_on(tmp_path: Path) -> None:
     entries = {"normalisation": {"method": "zscore"}, "augmentation": {"signal": False}, "steps": 2}
     standardised = train(make_config(tmp_path, **entries), tmp_path / "parent")
     case = write_case(tmp_path / "case", radius=3)
-    model = finetune(standardised, [case], tmp_path / "out", steps=2, device="cpu", register=False)
+    model = finetune(standardised, [case], tmp_path / "out", steps=2, device="cpu")
     assert model.normalisation == standardised.normalisation
 
 
@@ -155,7 +156,7 @@ def test_parent_and_child_are_measured_in_one_precision(
     # A machine that would take bfloat16 for the one that was checked for it.
     monkeypatch.setattr("vesselseg.engines.choice._best_precision", lambda *_: "bf16")
     case = write_case(tmp_path / "case", radius=3)
-    finetuning.finetune(parent, [case], tmp_path / "out", steps=1, device="cpu", register=False)
+    finetuning.finetune(parent, [case], tmp_path / "out", steps=1, device="cpu")
     assert ran == ["f32", "f32"]
 
 
@@ -164,7 +165,7 @@ def test_a_part_of_a_single_case_is_kept_back(tmp_path: Path, parent: Manifest) 
     from vesselseg.training.finetuning import finetune
 
     case = write_case(tmp_path / "case", radius=1.5)
-    model = finetune(parent, [case], tmp_path / "out", steps=10, device="cpu", register=False)
+    model = finetune(parent, [case], tmp_path / "out", steps=10, device="cpu")
     found = model.evaluation["finetuning"]
     assert "kept back" in found["what"]
     assert found["by_case"][0]["case"] == "case, slices 30 and above"
@@ -182,22 +183,27 @@ def test_a_stopped_fine_tuning_goes_on_and_notices_new_labels(tmp_path: Path, pa
             raise Cancelled
 
     cases = [write_case(tmp_path / f"case{k}", radius=2, seed=k) for k in range(2)]
-    out, options = tmp_path / "out", {"steps": 4, "device": "cpu", "register": False}
+    out = tmp_path / "out"
+
+    def tuned(folder: Path, **options: Any) -> Manifest:
+        shutil.rmtree(tmp_path / "home", ignore_errors=True)  # a better model was registered there
+        return finetune(parent, cases, folder, steps=4, device="cpu", **options)
+
     with pytest.raises(Cancelled):
-        finetune(parent, cases, out, **options, progress=stop)
+        tuned(out, progress=stop)
     trained = [(out / "folds" / str(k) / f"tube-finetuned-fold{k}.json").stat().st_mtime_ns for k in range(2)]
-    model = finetune(parent, cases, out, **options)
+    model = tuned(out)
     again = [(out / "folds" / str(k) / f"tube-finetuned-fold{k}.json").stat().st_mtime_ns for k in range(2)]
     assert trained == again
-    whole = finetune(parent, cases, tmp_path / "whole", **options)
+    whole = tuned(tmp_path / "whole")
     assert model.sha256 == whole.sha256
     (tmp_path / "case1" / "label.nii.gz").unlink()
     (tmp_path / "case1" / "tof.nii.gz").unlink()
     (tmp_path / "case1").rmdir()
     write_case(tmp_path / "case1", radius=1, seed=1)
     with pytest.raises(VesselSegError, match="exists already"):
-        finetune(parent, cases, out, **options)
-    assert finetune(parent, cases, out, **options, overwrite=True).sha256 != whole.sha256
+        tuned(out)
+    assert tuned(out, overwrite=True).sha256 != whole.sha256
 
 
 def test_voxels_outside_the_mask_are_neither_learnt_from_nor_counted(tmp_path: Path, parent: Manifest) -> None:
@@ -209,7 +215,7 @@ def test_voxels_outside_the_mask_are_neither_learnt_from_nor_counted(tmp_path: P
     inside = np.zeros(mask.array.shape, np.uint8)
     inside[:, :30, :30] = 1
     write_volume(mask.with_array(inside), cases[0] / "mask.nii.gz")
-    finetune(parent, cases, tmp_path / "out", steps=2, device="cpu", register=False)
+    finetune(parent, cases, tmp_path / "out", steps=2, device="cpu")
     label = read_volume(tmp_path / "out/cases/case0/case0/label.nii.gz").array
     assert ((label == 255) == (inside == 0)).all()
     entries = json.loads((tmp_path / "out" / "run" / "config.json").read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from vesselseg_web.logic.save_logic import DOWNLOADS, SaveLogic
 from vesselseg_web.workspace.case import Case
 from VesselSegmentationLib.reviewing import review_listing
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED
-from VesselSegmentationLib.reviewing.review_logic import WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 
 
 @pytest.fixture

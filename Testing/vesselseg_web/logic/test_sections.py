@@ -14,7 +14,7 @@ from vesselseg_web.logic.error_list_logic import ErrorListLogic
 from vesselseg_web.logic.save_logic import SaveLogic
 from vesselseg_web.logic.segment_logic import SegmentLogic
 from VesselSegmentationLib.reviewing import review_listing
-from VesselSegmentationLib.scene.run_record import record_summary
+from VesselSegmentationLib.scene.run_record import record_summary, recorded_summary, recorded_threshold
 
 
 @pytest.fixture
@@ -168,12 +168,12 @@ def test_numbers_of_the_sliders_are_those_of_the_model_that_ran(segmented, case,
     segmented.data.threshold = 0.2
     segmented.apply_threshold()
     if other:
-        summary = {**case.segmentation.summary(case.vessels), "model": "another"}
+        summary = {**recorded_summary(case.vessels), "model": "another"}
         record_summary(case.vessels, summary)
     segmented.start()
     poll(segmented, lambda: not segmented.data.running)
     assert segmented.page.data.error == ""
-    assert case.segmentation.threshold(case.vessels)[0] == segmented.data.threshold == (0.5 if other else 0.2)
+    assert recorded_threshold(case.vessels)[0] == segmented.data.threshold == (0.5 if other else 0.2)
 
 
 @pytest.fixture

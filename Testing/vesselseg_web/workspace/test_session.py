@@ -26,6 +26,8 @@ from VesselSegmentationLib.correcting.edit_log import read_log
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED
 from VesselSegmentationLib.reviewing.error_map_nodes import is_error_map
 from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.run_record import recorded_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 SEGMENTATION = "vtkMRMLSegmentationNode"
@@ -94,7 +96,7 @@ def test_everything_goes_on(worked, other, tmp_path, names):
     np.testing.assert_array_equal(worked.label().array, other.label().array)
     assert list(other.references) == [reference, f"{reference} (2)"]
     assert other.mask.GetName() == "brain"
-    assert other.segmentation.threshold(other.vessels) == (0.5, 0.0)
+    assert recorded_threshold(other.vessels) == (0.5, 0.0)
     assert read_log(other.vessels) == read_log(worked.vessels) != []
     other.compare(f"{reference} (2)")
     assert other.review.wait()
@@ -175,7 +177,7 @@ def test_the_last_of_several_comparisons_goes_on(worked, other, tmp_path, progra
         assert worked.scene.WriteToMRB(str(tmp_path / "session.mrb"))
     assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == "truth"
     assert maps_shown(other) == [False, False]
-    segment_id = other.segmentation.vessel_segment_id(other.vessels)
+    segment_id = segment_with_role(other.vessels)
     assert other.vessels.GetDisplayNode().GetSegmentVisibility(segment_id)
     other.compare("truth")
     other.review.show_map(True)
@@ -219,7 +221,7 @@ def test_label_volume_of_3d_slicer_becomes_a_reference(with_label_volume, other,
     )
     assert other.scene.GetNumberOfNodesByClass("vtkMRMLLabelMapVolumeNode") == 0
     assert maps_shown(other) == [False]
-    segment_id = other.segmentation.vessel_segment_id(other.vessels)
+    segment_id = segment_with_role(other.vessels)
     assert other.vessels.GetDisplayNode().GetSegmentVisibility(segment_id)
     other.compare("drawn")
     assert other.review.wait()
@@ -232,7 +234,7 @@ def test_vessels_are_shown_where_what_they_were_compared_with_is_not_in_the_sess
     write_session(with_label_volume, tmp_path / "session.mrb")
     assert reload(other, tmp_path / "session.mrb", tmp_path / "a") == ""
     assert maps_shown(other) == [False]
-    segment_id = other.segmentation.vessel_segment_id(other.vessels)
+    segment_id = segment_with_role(other.vessels)
     assert other.vessels.GetDisplayNode().GetSegmentVisibility(segment_id)
 
 

@@ -10,7 +10,7 @@ import slicer
 from numpy.typing import NDArray
 
 from vesselseg.editing import Edit, moved_to, remove_branch, remove_piece
-from vesselseg.editing.pieces import SNAP_MM
+from vesselseg.editing.picking import SNAP_MM
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.edit_steps import EditStep

@@ -34,6 +34,7 @@ from VesselSegmentationLib.correcting.seg_nrrd import SavedSegment, by_lattice, 
 from VesselSegmentationLib.jobs.worker import lock_file
 from VesselSegmentationLib.scene.node_geometry import grid_offset, matrix_between, share_transform
 from VesselSegmentationLib.scene.run_record import RUN_ATTRIBUTES, RUN_TAGS
+from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
 from VesselSegmentationLib.scene.segmentation_nodes import ROLE_TAG, segment_tag
 from VesselSegmentationLib.scene.volume_nodes import volume_geometry
 
@@ -401,8 +402,7 @@ def _recoverable(path: Path) -> Recoverable:
 
 
 def _scan_for(scene: Any, recoverable: Recoverable, node: Any) -> Any:
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
-        volume = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+    for volume in nodes_of_class(scene, "vtkMRMLScalarVolumeNode"):
         if volume.GetName() == recoverable.scan and volume.GetImageData() is not None and _lies_on(node, volume):
             return volume
     return None

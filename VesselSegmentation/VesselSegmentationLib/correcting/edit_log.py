@@ -112,18 +112,16 @@ def log_document(segmentation_node: Any, volume_node: Any) -> dict[str, Any]:
     }
 
 
-def export_log(
-    segmentation_node: Any, volume_node: Any, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> None:
+def export_log(segmentation_node: Any, volume_node: Any, path: str | os.PathLike[str]) -> None:
     """Write the log as JSON, whole or not at all.
 
     Raises
     ------
     VesselSegError
-        If the file cannot be written, or exists and may not be replaced.
+        If the file cannot be written, or exists.
     """
     document = log_document(segmentation_node, volume_node)
-    with atomic_output(path, overwrite=overwrite) as temporary:
+    with atomic_output(path, overwrite=False) as temporary:
         temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -18,14 +18,13 @@ from VesselSegmentationLib.correcting.edit_target import EditTarget
 from VesselSegmentationLib.correcting.error_editor import ErrorEditor
 from VesselSegmentationLib.correcting.original import keep_original
 from VesselSegmentationLib.correcting.unsaved_edits import UnsavedEdits
-from VesselSegmentationLib.correcting.vessel_edits import Place, VesselEdits
+from VesselSegmentationLib.correcting.vessel_edits import VesselEdits
 from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.scene_nodes import nodes_of_class, reference_scan
 from VesselSegmentationLib.scene.segmentation_nodes import vessel_segment
 
 if TYPE_CHECKING:
     from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
-
-__all__ = ["EditLogic", "Place", "scan_of"]
 
 
 class EditLogic(VesselEdits):
@@ -73,7 +72,6 @@ class EditLogic(VesselEdits):
         *,
         segment_id: str | None = None,
         probability_node: Any = None,
-        reference: LabelSource | None = None,
         review: ReviewLogic | None = None,
     ) -> None:
         """Begin to edit a segment. What was edited before is left, as `leave` does.
@@ -89,10 +87,8 @@ class EditLogic(VesselEdits):
             The default is the segment with the vessels that were found, else the only one.
         probability_node : vtkMRMLScalarVolumeNode, optional
             The default is the one that belongs to the segmentation at the time; also once this one is removed.
-        reference : LabelSource, optional
-            For the metrics in the log; the default is the one of the comparison.
         review : ReviewLogic, optional
-            The comparison of this segment, for `errors`.
+            The comparison of this segment, for `errors` and for the metrics in the log; see `measure_against`.
 
         Raises
         ------
@@ -103,11 +99,10 @@ class EditLogic(VesselEdits):
             raise VesselSegError("no segmentation is chosen", "segment the scan, or choose a segmentation")
         volume_node = volume_node or scan_of(segmentation_node)
         segment_id = segment_id or _segment_to_edit(segmentation_node)
-        if reference is None and review is not None and review.error_map is not None:
-            first, second = review.error_map.sources
-            reference = second if first.node is segmentation_node else None
         self.leave()
-        target = EditTarget(segmentation_node, segment_id, volume_node, reference)
+        target = EditTarget(segmentation_node, segment_id, volume_node)
+        errors = None if review is None else ErrorEditor(target, review)
+        target.reference = None if errors is None else errors.reference
         try:
             self.log = EditLog(segmentation_node)
             self._metrics = target.metrics()
@@ -120,7 +115,7 @@ class EditLogic(VesselEdits):
         self._probability_node = probability_node
         self.target = target
         self.arteries = ArteryEditor(target)
-        self.errors = None if review is None else ErrorEditor(target, review)
+        self.errors = errors
 
     def leave(self) -> None:
         """Let go of what is edited; its history is forgotten. Edits that are not saved are not: see `unsaved_nodes`.
@@ -175,10 +170,10 @@ class EditLogic(VesselEdits):
         self.target.history.settle()
         self._unsaved.poll()
 
-    def show_preview(self, edit: Edit, *, three_d: bool = True, kept: bool = False) -> None:
+    def show_preview(self, edit: Edit, *, kept: bool = False) -> None:
         """Show what an edit would do, or what it would keep; `commit`, `undo`, `redo` and `preview.remove` end it."""
         target = self._target()
-        self.preview.show_edit(edit, target.geometry, target.volume_node, three_d=three_d, kept=kept)
+        self.preview.show_edit(edit, target.geometry, target.volume_node, kept=kept)
 
     def commit(self, edit: Edit, *, segment_id: str | None = None) -> EditStep | None:
         """Do an edit, as one step; None if it changes nothing.
@@ -263,6 +258,11 @@ class EditLogic(VesselEdits):
         steps = target.history.steps
         return all({change.segment_id for change in step.changes} == {target.segment_id} for step in steps)
 
+    @property
+    def compared_reference(self) -> LabelSource | None:
+        """What is edited is compared with this, for `measure_against`; None if it is not compared."""
+        return None if self.errors is None else self.errors.reference
+
     def measure_against(self, reference: LabelSource | None) -> None:
         """Take another reference for the metrics in the log, or none, from the next step on; the history stays."""
         target = self._target()
@@ -311,8 +311,7 @@ class EditLogic(VesselEdits):
     def _describe_outside(self) -> tuple[str, str]:
         """Name the effect of Segment Editor that is active on the segmentation, if there is one."""
         target = self._target()
-        for index in range(self.scene.GetNumberOfNodesByClass("vtkMRMLSegmentEditorNode")):
-            node = self.scene.GetNthNodeByClass(index, "vtkMRMLSegmentEditorNode")
+        for node in nodes_of_class(self.scene, "vtkMRMLSegmentEditorNode"):
             if node.GetSegmentationNode() is target.node and node.GetActiveEffectName():
                 name = f"Segment Editor: {node.GetActiveEffectName()}"
                 return name, "a stroke or command of Segment Editor"
@@ -321,8 +320,8 @@ class EditLogic(VesselEdits):
 
 def scan_of(segmentation_node: Any) -> Any:
     """Return the scan that belongs to a segmentation; a `VesselSegError` if it is not known."""
-    node = segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
-    if node is None or node.GetImageData() is None:
+    node = reference_scan(segmentation_node)
+    if node is None:
         raise VesselSegError(
             f"it is not known to which scan '{segmentation_node.GetName()}' belongs", "choose the scan"
         )

@@ -26,9 +26,7 @@ class EditPreview(TemporarySegmentation):
     def __init__(self, scene: Any) -> None:
         super().__init__(scene, "Preview of an edit")
 
-    def show_edit(
-        self, edit: Edit, geometry: Geometry, volume_node: Any, *, three_d: bool = True, kept: bool = False
-    ) -> None:
+    def show_edit(self, edit: Edit, geometry: Geometry, volume_node: Any, *, kept: bool = False) -> None:
         """Show an edit in place of what was shown.
 
         Parameters
@@ -38,8 +36,6 @@ class EditPreview(TemporarySegmentation):
             Grid of the whole label, in the coordinates of `volume_node`.
         volume_node : vtkMRMLScalarVolumeNode
             The scan; the preview goes under its transform.
-        three_d : bool
-            Whether it is shown in 3D, too.
         kept : bool
             Whether the edit is only about these voxels, and would leave them as they are.
         """
@@ -54,4 +50,4 @@ class EditPreview(TemporarySegmentation):
             if mask.any()
         ]
         # With facets: a click may be about a whole tree.
-        self.show(segments, volume_node, three_d=three_d, smoothly_shaded=False)
+        self.show(segments, volume_node, smoothly_shaded=False)

@@ -10,10 +10,11 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from vesselseg.editing import Edit
+from vesselseg.editing import Edit, check_edit
 from vesselseg.editing.picking import box_around, distances_mm
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.metrics import overlap_of_counts
 from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.edit_history import AUTOMATIC, EditHistory, voxel_edits
 from VesselSegmentationLib.correcting.edit_steps import Companion, EditStep, VoxelChange, reversed_edit
@@ -34,11 +35,11 @@ class EditTarget:
     segment_id : str
     volume_node : vtkMRMLScalarVolumeNode
         The scan. Its voxels and those of the segment must coincide.
-    reference : LabelSource, optional
-        What the segment is measured against.
 
     Attributes
     ----------
+    reference : LabelSource or None
+        What the segment is measured against.
     parts : callable
         Returns the IDs of segments that are parts of the same label, such as arteries that were given names: they are
         measured together with the segment.
@@ -49,12 +50,10 @@ class EditTarget:
         If segment or scan do not fit.
     """
 
-    def __init__(
-        self, segmentation_node: Any, segment_id: str, volume_node: Any, reference: LabelSource | None = None
-    ) -> None:
+    def __init__(self, segmentation_node: Any, segment_id: str, volume_node: Any) -> None:
         find_segment(segmentation_node, segment_id)
         self.node, self.segment_id, self.volume_node = segmentation_node, segment_id, volume_node
-        self.reference = reference
+        self.reference: LabelSource | None = None
         self.parts: Callable[[], list[str]] = list
         self._label: NDArray[np.uint8] | None = None
         self._truth: tuple[Any, NDArray[np.bool_]] | None = None
@@ -158,19 +157,12 @@ class EditTarget:
 
     def check(self, edit: Edit, segment_id: str | None = None) -> None:
         """Refuse an edit made from another state of a segment; the default is the one that is edited."""
-        self._check(edit, self.label() if segment_id is None else self.label_of(segment_id))
+        check_edit(edit, self.label() if segment_id is None else self.label_of(segment_id))
 
     def check_whole(self, edit: Edit) -> None:
         """Refuse an edit made from another state of the segment together with its `parts`."""
         self.history.settle()
-        self._check(edit, self.whole_label())
-
-    def _check(self, edit: Edit, label: NDArray[np.uint8]) -> None:
-        if any(part.start < 0 or part.stop > size for part, size in zip(edit.box, label.shape)):
-            raise VesselSegError(f"'{edit.tool}' was made for a larger label", "use the tool again on this label")
-        voxels = label[edit.box]
-        if voxels[edit.added].any() or not voxels[edit.removed].all():
-            raise VesselSegError(f"the label has changed since '{edit.tool}' was prepared", "use the tool again")
+        check_edit(edit, self.whole_label())
 
     def shares(self, edit: Edit) -> dict[str, Edit]:
         """Return what an edit of the segment together with its `parts` does to each of them.
@@ -239,12 +231,7 @@ class EditTarget:
             if self._counts is None:
                 self._counts = _overlap(self._current_label() != 0, truth)
             both, only_found, only_true = self._counts
-        total = 2 * both + only_found + only_true
-        return {
-            "dice": 2 * both / total if total else 1.0,
-            "precision": both / (both + only_found) if both + only_found else float(only_true == 0),
-            "sensitivity": both / (both + only_true) if both + only_true else float(only_found == 0),
-        }
+        return overlap_of_counts(both, only_found, only_true)
 
     def whole_label(self) -> NDArray[np.uint8]:
         """Return the segment together with its `parts`, as `label` does; a copy."""

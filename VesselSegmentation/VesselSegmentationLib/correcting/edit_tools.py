@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from vesselseg.editing import Edit
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting.artery_editor import named_vessel
-from VesselSegmentationLib.correcting.edit_logic import EditLogic, Place
+from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.correcting.vessel_edits import Place
 
 if TYPE_CHECKING:
     from vesselseg.editing import Growth, TracedPath

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +14,10 @@ from vtkmodules.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from vesselseg.editing import Edit, edit_between
+from vesselseg.editing.edit import pack_mask, unpack_mask
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from VesselSegmentationLib.scene.node_geometry import array_from_matrix, grid_offset
 from VesselSegmentationLib.scene.segment_voxels import find_segment, oriented_image
 from VesselSegmentationLib.scene.segmentation_nodes import surface_shown
@@ -55,9 +55,7 @@ class SegmentVoxels:
 
     def packed(self) -> PackedVoxels:
         """Return the same in little memory."""
-        return PackedVoxels(
-            zlib.compress(np.packbits(self.mask).tobytes(), 1), self.mask.shape, self.first, self.matrix
-        )
+        return PackedVoxels(pack_mask(self.mask), self.mask.shape, self.first, self.matrix)
 
     def geometry(self) -> Geometry:
         """Return the grid of the box; of one voxel if it is empty."""
@@ -78,9 +76,7 @@ class PackedVoxels:
 
     def unpacked(self) -> SegmentVoxels:
         """Return what was packed."""
-        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
-        mask = np.unpackbits(bits, count=int(np.prod(self.shape))).reshape(self.shape).astype(bool)
-        return SegmentVoxels(mask, self.first, self.matrix)
+        return SegmentVoxels(unpack_mask(self.bits, self.shape), self.first, self.matrix)
 
     def moved(self, matrix: NDArray[np.float64]) -> PackedVoxels:
         """Return the same voxels where a matrix, shape (4, 4), leads to."""

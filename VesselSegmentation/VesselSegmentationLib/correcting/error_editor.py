@@ -20,6 +20,7 @@ from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, DECISIONS,
 if TYPE_CHECKING:
     from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
     from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
+    from VesselSegmentationLib.scene.label_source import LabelSource
 
 #: Polls of a comparison after which map and list have had their turn.
 _POLLS = 4
@@ -102,6 +103,12 @@ class ErrorEditor:
         """Whether what is compared is what is edited, on the same scan."""
         error_map = self._review.error_map
         return error_map is not None and self._on_this_scan(error_map) and self._of_this_label(error_map)
+
+    @property
+    def reference(self) -> LabelSource | None:
+        """What the edited label is compared with; None if it is not."""
+        error_map = self._review.error_map
+        return error_map.sources[1] if error_map is not None and self.applies else None
 
     def _on_this_scan(self, error_map: ErrorMapNode) -> bool:
         # Indices of its voxels would mean other places, where they do not lie outside.

@@ -12,8 +12,9 @@ from VesselSegmentationLib.correcting.edit_tools import EditTool, ToolSettings
 
 if TYPE_CHECKING:
     from VesselSegmentationLib.correcting.edit_clicks import EditClicks
-    from VesselSegmentationLib.correcting.edit_logic import EditLogic, Place
+    from VesselSegmentationLib.correcting.edit_logic import EditLogic
     from VesselSegmentationLib.correcting.edit_steps import EditStep
+    from VesselSegmentationLib.correcting.vessel_edits import Place
     from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 
 

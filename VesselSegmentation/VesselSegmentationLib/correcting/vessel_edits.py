@@ -90,11 +90,6 @@ class VesselEdits:
         voxel = target.voxel_of(point)
         return prepare_growth(self._all_vessels(), probability, target.geometry, voxel, length_mm=length_mm)
 
-    def preview_grow(self, point: Place, *, threshold: float | None = None, length_mm: float = 20.0) -> Edit:
-        """Return the edit that adds what hangs together with a click; see `vesselseg.editing.grow`."""
-        growth = self.prepare_growth(point, length_mm=length_mm)
-        return growth.edit(growth.suggested_threshold if threshold is None else threshold)
-
     def trace_path(self, points: Sequence[Place]) -> TracedPath:
         """Return the path of least cost through clicks, to be drawn with `preview_path`."""
         target = self._target()
@@ -112,10 +107,6 @@ class VesselEdits:
         """Return the edit that draws a traced path; see `vesselseg.editing.draw_path`."""
         target = self._target()
         return draw_path(self._all_vessels(), target.geometry, path, radius_mm=radius_mm)
-
-    def preview_trace(self, points: Sequence[Place], *, radius_mm: float | None = None) -> Edit:
-        """Return the edit that draws a vessel through clicks: `trace_path`, then `preview_path`."""
-        return self.preview_path(self.trace_path(points), radius_mm=radius_mm)
 
     def preview_threshold_brush(
         self,

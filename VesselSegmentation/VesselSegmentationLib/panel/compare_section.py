@@ -100,10 +100,6 @@ class CompareSection(PanelSection):
         self._watch_no_more()
         self._end()
 
-    def close(self) -> None:
-        """Compare no more."""
-        self.let_go()
-
     def _end(self) -> None:
         self._timer.stop()
         self._review.stop()

@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 
 from vesselseg.editing import Edit
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.correcting.compared_reference import compared_reference
 from VesselSegmentationLib.correcting.edit_clicks import EditClicks
 from VesselSegmentationLib.correcting.edit_history import AUTOMATIC
 from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
@@ -88,9 +87,8 @@ class CorrectSection(PanelSection):
         """Measure edits against what the vessels are compared with; take back what was shown of a former comparison."""
         self._catch_up()
         if ANOTHER in changed and self._edits.target is not None:
-            reference = compared_reference(self._edits, self._review)
             with slicer.util.tryWithErrorDisplay(_("The edits cannot be measured against the reference.")):
-                self._edits.measure_against(reference)
+                self._edits.measure_against(self._edits.compared_reference)
         self._show()
 
     def leave(self) -> None:

@@ -22,7 +22,8 @@ from VesselSegmentationLib.panel.panel_section import (
     say,
     set_row,
 )
-from VesselSegmentationLib.reviewing.review_logic import INSIDE_MASK, MAP, METRICS, WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK, WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.review_logic import MAP, METRICS
 from VesselSegmentationLib.reviewing.review_tables import shown_metrics
 from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
 
@@ -87,7 +88,7 @@ class MetricsSection(PanelSection):
         """Show the metrics."""
         if ANOTHER in changed:
             self._table = None
-            self.close()
+            self.let_go()
             say(self.ui.bestThresholdLabel, "")
             self.ui.metricsGroupBox.collapsed = self._review.error_map is None
             if self.parameters is not None:
@@ -114,23 +115,19 @@ class MetricsSection(PanelSection):
         """Make the vessels anew with the threshold at which they agree best with the reference, once it is known."""
         self._start_analysis(take=True)
 
-    def close(self) -> None:
+    def let_go(self) -> None:
         """Stop the analysis."""
         self._timer.stop()
         if self._job is not None:
             self._job.cancel()
             self._job = None
 
-    def let_go(self) -> None:
-        """Stop the analysis."""
-        self.close()
-
     def poll(self) -> None:
         """Take the analysis when it is done."""
         job = self._job
         if job is None or job.poll() == RUNNING:
             return
-        self.close()
+        self.let_go()
         say(self.ui.bestThresholdLabel, "")
         try:
             with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
@@ -143,7 +140,7 @@ class MetricsSection(PanelSection):
     def _forget_analysis(self) -> None:
         """Say no more what was measured of something else than there is now."""
         stopped = self._job is not None
-        self.close()
+        self.let_go()
         say(self.ui.bestThresholdLabel, _("Stopped, as what was measured is replaced.") if stopped else "")
 
     def _start_analysis(self, take: bool) -> None:

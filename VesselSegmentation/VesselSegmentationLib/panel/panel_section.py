@@ -64,7 +64,8 @@ class PanelSection:
         """Stop what acts on the scene: it is about to be closed."""
 
     def close(self) -> None:
-        """Stop everything; the panel goes."""
+        """Stop everything, the panel goes: for most it is the same as `let_go`."""
+        self.let_go()
 
     def may_replace_vessels(self) -> bool:
         """Ask before work that was done by hand is lost; True if there is none."""

@@ -96,10 +96,6 @@ class SaveSection(PanelSection):
         """Stop writing."""
         self.cancel()
 
-    def close(self) -> None:
-        """Stop writing."""
-        self.cancel()
-
     def save_figure(self) -> None:
         """Start to draw the figure that was chosen."""
         ui = self.ui

@@ -100,10 +100,6 @@ class SignedSection(PanelSection):
         """Finish writing: what is written is named after what is in the scene."""
         self._finish()
 
-    def close(self) -> None:
-        """Finish writing; the panel goes."""
-        self._finish()
-
     def _start(self, target: Any, paths: list[str]) -> None:
         with slicer.util.tryWithErrorDisplay(_("The label could not be saved."), waitCursor=True):
             reader = self.ui.readerLineEdit.text

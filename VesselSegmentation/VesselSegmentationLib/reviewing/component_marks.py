@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from vesselseg.errors import VesselSegError
-from vesselseg.review.error_components import Box, ErrorComponent
+from vesselseg.review.error_components import ErrorComponent, VoxelExtent
 
 #: Seen; it is an error of the segmentation; it is none, the reference (or the other result) is wrong.
 REVIEWED, ACCEPTED, REJECTED = "reviewed", "accepted", "rejected"
@@ -39,7 +39,7 @@ class Mark:
         Size of the component when it was marked.
     centre_ras : tuple of float
         Its centre in mm.
-    box : Box
+    box : VoxelExtent
         Its first and last voxel (i, j, k).
     """
 
@@ -49,7 +49,7 @@ class Mark:
     time: str
     voxels: int
     centre_ras: tuple[float, float, float]
-    box: Box
+    box: VoxelExtent
 
     def is_of(self, component: ErrorComponent) -> bool:
         """Tell whether it was said about this component, as it is now: one that was edited has to be seen again."""

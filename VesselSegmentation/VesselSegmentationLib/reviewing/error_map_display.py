@@ -7,6 +7,7 @@ from typing import Any
 
 from vesselseg.review.error_kinds import PALETTES, ErrorKind, Wording, find_palette
 from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
 from VesselSegmentationLib.scene.segmentation_nodes import set_surface_shown
 
 #: IDs of the segments of an error map.
@@ -156,9 +157,7 @@ def set_segment_shown(node: Any, segment_id: str, shown: bool) -> None:
 
 def _set_layer_shown(node: Any, shown: bool) -> None:
     """Show a label volume again in the slice views in which an error map has hidden it, or hide it there."""
-    scene = node.GetScene()
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
-        view = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
+    for view in nodes_of_class(node.GetScene(), "vtkMRMLSliceCompositeNode"):
         if shown and view.GetNodeReference(_HIDDEN_BY_MAP) is node:
             view.SetNodeReferenceID(_HIDDEN_BY_MAP, None)
             if not view.GetLabelVolumeID():  # else another one was chosen meanwhile

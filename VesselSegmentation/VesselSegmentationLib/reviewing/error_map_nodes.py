@@ -12,7 +12,8 @@ from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
+from vesselseg.review.error_components import VoxelExtent
 from vesselseg.review.error_kinds import WITH_REFERENCE, Wording, find_palette
 from vesselseg.review.error_map import LegendEntry, count_kinds, error_map
 from vesselseg.volume import Volume
@@ -25,6 +26,7 @@ from VesselSegmentationLib.reviewing.error_map_display import (
 )
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.node_geometry import matrix_from_array, share_transform
+from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
 from VesselSegmentationLib.scene.segmentation_nodes import surface_shown
 from VesselSegmentationLib.scene.volume_nodes import volume_geometry
 
@@ -34,9 +36,6 @@ _SCAN_REFERENCE = "vesselseg.scan"
 _SOURCE_REFERENCES = ("vesselseg.segmentation", "vesselseg.reference")
 _SEGMENT_ATTRIBUTES = ("vesselseg.segmentation.segment", "vesselseg.reference.segment")
 _WORDING_ATTRIBUTE = "vesselseg.wording"
-
-#: First and last voxel of a box along i, j, k, both included; as `vesselseg.review.error_components.Box`.
-Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 class ErrorMapNode:
@@ -116,7 +115,7 @@ class ErrorMapNode:
             if resampled
         ]
 
-    def update(self, *, segmentation: bool = True, reference: bool = True) -> Box | None:
+    def update(self, *, segmentation: bool = True, reference: bool = True) -> VoxelExtent | None:
         """Follow the labels, as they are now.
 
         Parameters
@@ -282,8 +281,7 @@ def recorded_comparison(node: Any) -> tuple[Any, LabelSource, LabelSource, Wordi
 
 def find_error_map(scene: Any, segmentation: LabelSource, reference: LabelSource) -> Any:
     """Return the node of the error map of two labels, or None."""
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
+    for node in nodes_of_class(scene, "vtkMRMLSegmentationNode"):
         if not is_error_map(node):
             continue
         recorded = [

@@ -11,11 +11,16 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import pieces
-from vesselseg.review.error_components import ErrorComponent, error_components, update_components
+from vesselseg.review.error_components import (
+    ErrorComponent,
+    VoxelExtent,
+    component_mask,
+    error_components,
+    update_components,
+)
 from vesselseg.volume import Volume
 from VesselSegmentationLib.reviewing.component_marks import Mark, clear_mark, read_marks, set_mark
-from VesselSegmentationLib.reviewing.error_map_nodes import Box, ErrorMapNode
+from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
 from VesselSegmentationLib.reviewing.named_segments import NamedSegments
 from VesselSegmentationLib.scene.highlight import Highlight
 from VesselSegmentationLib.scene.view_navigation import jump_to
@@ -81,12 +86,12 @@ class ErrorNavigator:
         self.components = error_components(self._map.errors, probability=probability)
         self._after_update()
 
-    def list_changes(self, changed: Box, probability: Volume | None = None) -> None:
+    def list_changes(self, changed: VoxelExtent, probability: Volume | None = None) -> None:
         """Bring the list up to date after an edit.
 
         Parameters
         ----------
-        changed : Box
+        changed : VoxelExtent
             Holds everything that has changed since the list was made.
         probability : Volume, optional
             As for `list_all`.
@@ -148,15 +153,14 @@ class ErrorNavigator:
 
         If an edit has just taken its middle away, which the list does not know yet: what is left of it.
         """
-        first, last = component.box
-        i, j, k = (slice(low, high + 1) for low, high in zip(first, last))
-        box = (k, j, i)
-        numbers, _count = pieces(self._map.errors.array[box] == component.kind)
-        geometry = self._map.errors.geometry
-        inside = np.linalg.inv(geometry.ijk_to_ras()) @ np.append(component.centre_ras, 1.0)
-        x, y, z = np.round(inside[:3]).astype(int) - np.asarray(first)
-        piece = numbers[z, y, x]
-        return (numbers == piece if piece else numbers > 0), geometry.cropped(box)
+        errors = self._map.errors
+        try:
+            box, mask = component_mask(errors.array, errors.geometry, component)
+        except VesselSegError:
+            k, j, i = (slice(low, high + 1) for low, high in zip(component.box[0][::-1], component.box[1][::-1]))
+            box = (k, j, i)
+            mask = errors.array[box] == component.kind
+        return mask, errors.geometry.cropped(box)
 
     def mark(self, component_id: str, decision: str, reader: str) -> Mark:
         """Remember what a reader says about a component; see `component_marks.set_mark`."""

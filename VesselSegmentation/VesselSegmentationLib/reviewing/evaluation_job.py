@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from vesselseg.errors import VesselSegError
-from vesselseg.postprocessing import bounding_box
+from vesselseg.metrics import overlap_of_counts
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.reports.metric_table import METRICS
 from vesselseg.review.error_map import LegendEntry
 from vesselseg.volume import Volume
@@ -95,9 +96,7 @@ def overlap_metrics(legend: Sequence[LegendEntry]) -> dict[str, float]:
     both, only_found, only_truth = legend
     tp, fp, fn = both.voxels, only_found.voxels, only_truth.voxels
     return {
-        "dice": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1.0,
-        "precision": tp / (tp + fp) if tp + fp else float(fn == 0),
-        "sensitivity": tp / (tp + fn) if tp + fn else float(fp == 0),
+        **overlap_of_counts(tp, fp, fn),
         "true_positives": tp,
         "false_positives": fp,
         "false_negatives": fn,

@@ -7,6 +7,7 @@ from typing import Any
 from VesselSegmentationLib.reviewing.error_map_display import set_map_shown, set_segment_shown, set_sources_shown
 from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode, is_error_map
 from VesselSegmentationLib.scene.label_source import LabelSource, segment_names
+from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
 
 
 def hide_map(scene: Any, error_map: ErrorMapNode) -> None:
@@ -35,10 +36,10 @@ def put_maps_away(scene: Any) -> Any:
     vtkMRMLSegmentationNode or None
         One that was shown; None if there was none.
     """
-    segmentations = _nodes(scene, "vtkMRMLSegmentationNode")
+    segmentations = nodes_of_class(scene, "vtkMRMLSegmentationNode")
     maps = [node for node in segmentations if is_error_map(node) and _is_visible(node)]
     sources = [LabelSource(node, each) for node in segmentations for _name, each in segment_names(node)]
-    sources += [LabelSource(node) for node in _nodes(scene, "vtkMRMLScalarVolumeNode")]
+    sources += [LabelSource(node) for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode")]
     for node in maps:
         # What is recorded may lack a label that was not saved, beside one that is still hidden.
         set_map_shown(node, tuple(sources), False, three_d=False)
@@ -75,7 +76,3 @@ def hide_newcomers(scene: Any, error_map: ErrorMapNode, before: set[tuple[str, s
 def _is_visible(node: Any) -> bool:
     display_node = node.GetDisplayNode()
     return display_node is not None and bool(display_node.GetVisibility())
-
-
-def _nodes(scene: Any, kind: str) -> list[Any]:
-    return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]

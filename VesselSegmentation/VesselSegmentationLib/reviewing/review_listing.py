@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from vesselseg.errors import VesselSegError
-from vesselseg.review.error_components import ErrorComponent, read_components_json
+from vesselseg.review.error_components import ErrorComponent, VoxelExtent, read_components_json
 from vesselseg.review.error_kinds import ErrorKind
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.jobs.worker_job import DONE, RUNNING, WorkerJob, hand_over
-from VesselSegmentationLib.reviewing.error_map_nodes import Box, ErrorMapNode
+from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
 from VesselSegmentationLib.reviewing.error_navigator import ErrorNavigator
 
 #: So many voxels in error are listed at once: it takes a few tenths of a second. Real comparisons have a fifth of that.
@@ -106,7 +106,7 @@ class ErrorListing:
         self._python = python
         self._job: ListingJob | None = None
         self._whole = True
-        self._changed: Box | None = None
+        self._changed: VoxelExtent | None = None
         self._changed_at = 0.0
 
     @property
@@ -119,7 +119,7 @@ class ErrorListing:
         """Whether the list could not be made: it is empty until the next edit."""
         return self._navigator.outdated and not self.pending
 
-    def add(self, changed: Box | None) -> None:
+    def add(self, changed: VoxelExtent | None) -> None:
         """Remember that the map has changed inside a box; None: anywhere."""
         self.cancel()
         self._navigator.outdated = True
@@ -184,7 +184,7 @@ class ErrorListing:
         return True
 
 
-def _around(one: Box | None, other: Box) -> Box:
+def _around(one: VoxelExtent | None, other: VoxelExtent) -> VoxelExtent:
     if one is None:
         return other
     first, last = np.minimum(one[0], other[0]).tolist(), np.maximum(one[1], other[1]).tolist()

@@ -33,9 +33,9 @@ from VesselSegmentationLib.reviewing.review_tables import set_metrics_table, set
 from VesselSegmentationLib.reviewing.voxel_watcher import VoxelWatcher
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.run_record import recorded_threshold
+from VesselSegmentationLib.scene.scene_nodes import reference_scan
+from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
-
-__all__ = ["COMPONENTS", "INSIDE_MASK", "MAP", "METRICS", "WHOLE_VOLUME", "LabelSource", "ReviewLogic"]
 
 #: What `ReviewLogic.poll` says that has changed.
 MAP, COMPONENTS, METRICS = "map", "components", "metrics"
@@ -284,7 +284,7 @@ class ReviewLogic:
     def take_best_threshold(self, analysis: ThresholdAnalysis) -> float:
         """Make the vessel segment anew with the best threshold of an analysis; returns that threshold.
 
-        Edits of the segment are lost: ask first if `SegmentationLogic.edited_since_segmentation`. The smallest
+        Edits of the segment are lost: ask first if `changed_since_written`. The smallest
         component stays as it was.
 
         Raises
@@ -298,7 +298,7 @@ class ReviewLogic:
                 "no threshold finds a vessel of the reference", "compare with the reference of this scan"
             )
         logic = SegmentationLogic(self.scene)
-        vessels = logic.vessel_segment_id(source.node) if source.is_segmentation else None
+        vessels = segment_with_role(source.node) if source.is_segmentation else None
         probability_node = self._present_probability()
         if vessels is None or source.segment_ids()[:1] != [vessels] or probability_node is None:
             raise VesselSegError(
@@ -378,10 +378,8 @@ class ReviewLogic:
 
 def _scan_of(*sources: LabelSource) -> Any:
     for source in sources:
-        if not source.is_segmentation:
-            continue
-        node = source.node.GetNodeReference(source.node.GetReferenceImageGeometryReferenceRole())
-        if node is not None and node.GetImageData() is not None:
+        node = reference_scan(source.node) if source.is_segmentation else None
+        if node is not None:
             return node
     for source in sources:
         if not source.is_segmentation:

@@ -253,8 +253,7 @@ def _permutation(grid: Geometry, slices: Geometry) -> tuple[NDArray[np.int64], N
     """
     matrix = np.linalg.inv(slices.ijk_to_lps()) @ grid.ijk_to_lps()
     turned, offset = np.round(matrix[:3, :3]).astype(int), np.round(matrix[:3, 3]).astype(int)
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float).T
-    corners[:3] *= np.asarray(grid.size, dtype=float)[:, None] - 1
+    corners = grid.corners()
     exact = np.eye(4)
     exact[:3, :3], exact[:3, 3] = turned, offset
     places = (exact @ corners)[:3]

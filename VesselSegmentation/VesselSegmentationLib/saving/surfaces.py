@@ -11,7 +11,7 @@ from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
 from vtkmodules.vtkFiltersGeneral import vtkDiscreteFlyingEdges3D, vtkTransformPolyDataFilter
 
 from vesselseg.errors import VesselSegError
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.volume import Volume
 from VesselSegmentationLib.scene.node_geometry import matrix_from_array
 from VesselSegmentationLib.scene.segment_voxels import oriented_image

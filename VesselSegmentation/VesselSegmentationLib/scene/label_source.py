@@ -162,8 +162,7 @@ def overlap(one: Geometry, other: Geometry) -> bool:
 
 
 def _reaches_into(inner: Geometry, outer: Geometry) -> bool:
-    ends = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float).T
-    ends[:3] = ends[:3] * np.asarray(inner.size, dtype=float)[:, None] - 0.5  # voxels reach half around their centres
-    corners = (np.linalg.inv(outer.ijk_to_ras()) @ inner.ijk_to_ras() @ ends)[:3]
+    # Voxels reach half around their centres.
+    corners = (np.linalg.inv(outer.ijk_to_ras()) @ inner.ijk_to_ras() @ inner.corners(0.5))[:3]
     low, high = corners.min(axis=1), corners.max(axis=1)
     return bool(np.all(high > -0.5) and np.all(low < np.asarray(outer.size) - 0.5))

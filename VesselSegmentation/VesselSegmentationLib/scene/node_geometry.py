@@ -67,9 +67,7 @@ def grid_offset(inner: Geometry, outer: Geometry) -> tuple[int, int, int] | None
     offset = np.round(to_outer[:3, 3])
     ideal = np.eye(4)
     ideal[:3, 3] = offset
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float).T
-    corners[:3] *= np.asarray(inner.size, dtype=float)[:, None] - 1
-    if np.abs((to_outer - ideal) @ corners).max() > _TOLERANCE:
+    if np.abs((to_outer - ideal) @ inner.corners()).max() > _TOLERANCE:
         return None
     return int(offset[0]), int(offset[1]), int(offset[2])
 

@@ -14,14 +14,12 @@ from VesselSegmentationLib.scene.volume_nodes import set_node_volume
 TRUTH_ROLE = "truth"
 
 
-def add_phantom(scene: Any, seed: int = 0) -> tuple[Any, Any]:
+def add_phantom(scene: Any) -> tuple[Any, Any]:
     """Make a synthetic TOF scan and add it, with its true vessels, to a scene.
 
     Parameters
     ----------
     scene : vtkMRMLScene
-    seed : int
-        The same seed makes the same scan.
 
     Returns
     -------
@@ -30,7 +28,7 @@ def add_phantom(scene: Any, seed: int = 0) -> tuple[Any, Any]:
     truth_node : vtkMRMLSegmentationNode
         Its vessels.
     """
-    scan, truth = make_phantom(seed)
+    scan, truth = make_phantom()
     volume_node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF phantom")
     set_node_volume(volume_node, scan)
     volume_node.CreateDefaultDisplayNodes()

@@ -17,6 +17,7 @@ from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
+from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node, volume_geometry
 
 #: Styles of a volume rendering: maximum intensity projection, or lit surfaces of the bright vessels.
@@ -58,15 +59,14 @@ class VesselWindow:
     full: float
 
 
-def vessel_window(scan: Volume, mask: Volume | None = None) -> VesselWindow:
+def vessel_window(scan: Volume) -> VesselWindow:
     """Fit the intensities between which vessels show to a scan.
+
+    Looked at are the voxels that are brighter than the mean of the scan: air is the larger part of it.
 
     Parameters
     ----------
     scan : Volume
-    mask : Volume, optional
-        Brain mask on the same grid; only voxels inside it are looked at. Without it, those that are brighter than the
-        mean of the scan: air is the larger part of it.
 
     Returns
     -------
@@ -78,11 +78,10 @@ def vessel_window(scan: Volume, mask: Volume | None = None) -> VesselWindow:
     VesselSegError
         If all voxels have the same value.
     """
-    inside = mask is not None and mask.array.any()
-    values = scan.array[mask.array != 0] if mask is not None and inside else scan.array.ravel()
+    values = scan.array.ravel()
     values = values[:: max(values.size // _SAMPLE, 1)].astype(np.float64)
     values = values[np.isfinite(values)]
-    if not inside and values.size:
+    if values.size:
         values = values[values > values.mean()]
     if not values.size:
         raise VesselSegError("the scan has the same value everywhere", "choose a TOF-MRA scan")
@@ -98,7 +97,6 @@ def show_volume_rendering(
     volume_node: Any,
     style: str,
     *,
-    mask: Volume | None = None,
     opacity: float = 1.0,
     window: VesselWindow | None = None,
     on_cpu: bool = False,
@@ -114,8 +112,6 @@ def show_volume_rendering(
         The scan.
     style : str
         `PROJECTION` or `VESSELS`.
-    mask : Volume, optional
-        Brain mask on the grid of the scan, to which the intensities are fitted.
     opacity : float
         Of the brightest voxels, in (0, 1]. Less than 1 makes the scan the context of surfaces that lie in it, such as
         those of a segmentation or of an error map.
@@ -140,7 +136,7 @@ def show_volume_rendering(
         raise ValueError(f"style must be one of {', '.join(STYLES)}, not '{style}'")
     if not 0 < opacity <= 1:
         raise ValueError(f"opacity must be above 0 and at most 1, not {opacity}")
-    window = window or vessel_window(volume_from_node(volume_node), mask)
+    window = window or vessel_window(volume_from_node(volume_node))
     display_node = volume_rendering_of(volume_node)
     if display_node is None:
         display_node = _add_display_node(scene, volume_node, on_cpu)
@@ -163,13 +159,13 @@ def hide_volume_rendering(scene: Any, volume_node: Any) -> None:
     display_node = volume_rendering_of(volume_node)
     if display_node is not None:
         volume_node.RemoveNthDisplayNodeID(_index_of(volume_node, display_node))
-    for node in _nodes(scene, "vtkMRMLVolumeRenderingDisplayNode"):
+    for node in nodes_of_class(scene, "vtkMRMLVolumeRenderingDisplayNode"):
         if node.GetAttribute(_DISPLAY_ATTRIBUTE) and node.GetDisplayableNode() is None:
             property_node = node.GetVolumePropertyNode()
             for each in (node, property_node):
                 if each is not None:
                     scene.RemoveNode(each)
-    for node in _nodes(scene, "vtkMRMLViewNode"):
+    for node in nodes_of_class(scene, "vtkMRMLViewNode"):
         former = node.GetAttribute(_FORMER_TECHNIQUE)
         if former:
             node.SetRaycastTechnique(node.GetRaycastTechniqueFromString(former))
@@ -210,7 +206,7 @@ def set_slab(scene: Any, thickness_mm: float) -> None:
     """
     if not 0 <= thickness_mm < float("inf"):
         raise VesselSegError(f"a slab cannot be {thickness_mm} mm thick", "give for example 10, or 0 for none")
-    for node in _nodes(scene, "vtkMRMLSliceNode"):
+    for node in nodes_of_class(scene, "vtkMRMLSliceNode"):
         _set_slab_of(node, thickness_mm)
 
 
@@ -236,7 +232,7 @@ class Slabs:
         self.close()
         if slab_thickness(self._scene) > 0:
             added = self._scene.AddObserver(self._scene.NodeAddedEvent, self._on_node_added)
-            nodes = _nodes(self._scene, "vtkMRMLSliceNode")
+            nodes = nodes_of_class(self._scene, "vtkMRMLSliceNode")
             self._observed = [(self._scene, added)]
             self._observed += [(node, node.AddObserver("ModifiedEvent", _fit_slab)) for node in nodes]
 
@@ -256,7 +252,7 @@ class Slabs:
 
 def slab_thickness(scene: Any) -> float:
     """Return the thickness in mm of the slabs that `set_slab` has set; 0 if there are none."""
-    for node in _nodes(scene, "vtkMRMLSliceNode"):
+    for node in nodes_of_class(scene, "vtkMRMLSliceNode"):
         if node.GetAttribute(_FORMER_SLAB) and node.GetSlabReconstructionEnabled():
             return float(node.GetSlabReconstructionThickness())
     return 0.0
@@ -369,7 +365,7 @@ def _add_display_node(scene: Any, volume_node: Any, on_cpu: bool) -> Any:
 
 
 def _set_technique(scene: Any, technique: int) -> None:
-    for node in _nodes(scene, "vtkMRMLViewNode"):
+    for node in nodes_of_class(scene, "vtkMRMLViewNode"):
         if not node.GetAttribute(_FORMER_TECHNIQUE):
             former = node.GetRaycastTechnique()
             node.SetAttribute(_FORMER_TECHNIQUE, node.GetRaycastTechniqueAsString(former))
@@ -379,7 +375,3 @@ def _set_technique(scene: Any, technique: int) -> None:
 def _index_of(volume_node: Any, display_node: Any) -> int:
     count = volume_node.GetNumberOfDisplayNodes()
     return next(n for n in range(count) if volume_node.GetNthDisplayNode(n) is display_node)
-
-
-def _nodes(scene: Any, class_name: str) -> list[Any]:
-    return [scene.GetNthNodeByClass(index, class_name) for index in range(scene.GetNumberOfNodesByClass(class_name))]

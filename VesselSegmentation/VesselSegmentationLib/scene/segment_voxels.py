@@ -12,7 +12,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.volume import Volume
 from VesselSegmentationLib.scene.node_geometry import (
     array_from_matrix,

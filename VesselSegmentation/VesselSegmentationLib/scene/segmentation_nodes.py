@@ -11,7 +11,7 @@ import slicer
 from vtkmodules.vtkCommonCore import reference
 
 from vesselseg.errors import VesselSegError
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.volume import Volume
 from VesselSegmentationLib.scene.node_geometry import grid_offset, matrix_between, share_transform
 from VesselSegmentationLib.scene.segment_voxels import find_segment, on_grid, oriented_image, segment_voxels

@@ -17,6 +17,7 @@ from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.jobs.worker_job import WorkerJob
 from VesselSegmentationLib.scene.node_geometry import share_transform
 from VesselSegmentationLib.scene.run_record import record_run, record_threshold
+from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
 from VesselSegmentationLib.scene.segmentation_nodes import (
     check_takes_label,
     label_from_node,
@@ -275,8 +276,8 @@ def _one_change(scene: Any) -> Iterator[list[Any]]:
         scene.EndState(scene.BatchProcessState)
         # Of segmentations that came in a batch, slice views take note at its end, but draw them not before their slice
         # changes (vtkMRMLSegmentationsDisplayableManager2D::OnMRMLSceneEndBatchProcess).
-        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-            scene.GetNthNodeByClass(index, "vtkMRMLSliceNode").Modified()
+        for view in nodes_of_class(scene, "vtkMRMLSliceNode"):
+            view.Modified()
 
 
 def _new_node(scene: Any, class_name: str, name: str, new_nodes: list[Any]) -> Any:

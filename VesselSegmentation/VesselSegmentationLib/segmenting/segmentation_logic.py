@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vesselseg.errors import VesselSegError
-from vesselseg.models import list_models
-from vesselseg.postprocessing import bounding_box, threshold_probability
+from vesselseg.morphology.label_voxels import bounding_box
+from vesselseg.postprocessing import threshold_probability
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.scene import segmentation_nodes
 from VesselSegmentationLib.scene.run_record import (
-    probability_of,
     record_probability,
     record_threshold,
-    recorded_summary,
-    recorded_threshold,
 )
+from VesselSegmentationLib.scene.scene_nodes import reference_scan
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node, volume_geometry
 from VesselSegmentationLib.segmenting.device_query import DeviceQuery
 from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob, SegmentationSettings
-
-if TYPE_CHECKING:
-    from vesselseg.models import Manifest
-
-__all__ = ["PythonCommand", "SegmentationLogic", "SegmentationSettings"]
 
 #: Below this probability no vessel is looked for unless the threshold is lower still: it bounds the box to search.
 _BOX_LEVEL = 0.02
@@ -55,7 +48,7 @@ class SegmentationLogic:
     ) -> SegmentationJob:
         """Start to segment a scan; returns at once.
 
-        A vessel segment that is already in the segmentation will be replaced: ask first if `edited_since_segmentation`.
+        A vessel segment that is already in the segmentation will be replaced: ask first if `changed_since_written`.
 
         Parameters
         ----------
@@ -99,7 +92,7 @@ class SegmentationLogic:
     ) -> str:
         """Make the vessel segment anew from the stored probability; every other segment stays as it is.
 
-        Edits of the vessel segment are lost: ask first if `edited_since_segmentation`.
+        Edits of the vessel segment are lost: ask first if `changed_since_written`.
 
         Parameters
         ----------
@@ -135,37 +128,9 @@ class SegmentationLogic:
         record_threshold(segmentation_node, threshold, min_component_mm3)
         return segment_id
 
-    def edited_since_segmentation(self, segmentation_node: Any) -> bool:
-        """Tell whether somebody changed the voxels of the vessel segment since it was last made by this class."""
-        return segmentation_nodes.changed_since_written(segmentation_node)
-
-    def vessel_segment_id(self, segmentation_node: Any) -> str | None:
-        """Return the ID of the segment with the vessels found; None if there is none."""
-        return segmentation_nodes.segment_with_role(segmentation_node)
-
-    def probability_node(self, segmentation_node: Any) -> Any:
-        """Return the probability volume node that belongs to a segmentation, or None."""
-        return probability_of(segmentation_node)
-
-    def summary(self, segmentation_node: Any) -> dict[str, Any]:
-        """Return what the last run reported (see `SegmentationJob.summary`); empty if there was none."""
-        return recorded_summary(segmentation_node)
-
-    def threshold(self, segmentation_node: Any) -> tuple[float, float] | None:
-        """Return threshold and smallest component (mm3) that made the vessel segment, or None."""
-        return recorded_threshold(segmentation_node)
-
-    def models(self) -> list[Manifest]:
-        """Return the manifests of all models, the default one first."""
-        return list_models()
-
     def start_device_query(self) -> DeviceQuery:
         """Start to ask for the devices a network can run on; returns at once."""
         return DeviceQuery(self.python)
-
-    def set_surface_shown(self, segmentation_node: Any, shown: bool) -> None:
-        """Show or hide the segments in 3D; see `segmentation_nodes.set_surface_shown`."""
-        segmentation_nodes.set_surface_shown(segmentation_node, shown)
 
     def _box(self, node: Any, probability: Volume, threshold: float) -> tuple[slice, slice, slice]:
         """Return the part of a probability map that can hold vessels: looked for once, the brain being a quarter."""
@@ -180,9 +145,8 @@ class SegmentationLogic:
         return known[1] or (slice(0, 1), slice(0, 1), slice(0, 1))
 
     def _reference_volume(self, segmentation_node: Any, probability_node: Any) -> Any:
-        role = segmentation_node.GetReferenceImageGeometryReferenceRole()
-        node = segmentation_node.GetNodeReference(role)
-        if node is None or node.GetImageData() is None:
+        node = reference_scan(segmentation_node)
+        if node is None:
             return probability_node
         # Whatever transforms they are under now: voxel by voxel, the probability is that of the scan.
         grid, own = volume_geometry(node), volume_geometry(probability_node)

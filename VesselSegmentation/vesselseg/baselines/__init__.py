@@ -1,16 +1,15 @@
 """Segmentations without a network, by name, to see what a network is worth.
 
-A new baseline is one file beside this one with a function decorated by `register`, and one line in `_MODULES` below.
-They are imported only when asked for, so that an optional package is needed only then.
+A new baseline is one file beside this one and one line in `_BASELINES` below. They are imported only when used, so that
+an optional package is needed only then.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +17,33 @@ from numpy.typing import NDArray
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 
-#: Name -> module that registers it.
-_MODULES = {
-    "threshold": "vesselseg.baselines.threshold",
-    "frangi": "vesselseg.baselines.frangi",
-    "graph-cut": "vesselseg.baselines.graph_cut",
-}
 
+@dataclass(frozen=True)
+class Baseline:
+    """A segmentation without a network.
 
-class Segmenter(Protocol):
-    """What a baseline does."""
+    Parameters
+    ----------
+    name : str
+        By which it is asked for.
+    title : str
+        For people.
+    function : str
+        Where its `segment` is: "module:name".
+    picks_on_truth : bool
+        Whether its threshold is the one that suits the truth best: more than any user can know.
+    package, extra : str
+        Optional package that it imports, and the extra of this distribution that brings it; empty where it needs none.
+    """
 
-    def __call__(self, scan: Volume, inside: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.bool_]:
+    name: str
+    title: str
+    function: str
+    picks_on_truth: bool = False
+    package: str = ""
+    extra: str = ""
+
+    def segment(self, scan: Volume, inside: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.bool_]:
         """Segment a scan.
 
         Parameters
@@ -45,52 +59,35 @@ class Segmenter(Protocol):
         -------
         ndarray of bool, shape (Z, Y, X)
         """
+        module, _, name = self.function.partition(":")
+        found: NDArray[np.bool_] = getattr(importlib.import_module(module), name)(scan, inside, truth)
+        return found
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A segmentation without a network.
-
-    Parameters
-    ----------
-    name : str
-        By which it is asked for.
-    title : str
-        For people.
-    picks_on_truth : bool
-        Whether its threshold is the one that suits the truth best: more than any user can know.
-    segment : callable
-        See `Segmenter`.
-    package, extra : str
-        Optional package that it imports, and the extra of this distribution that brings it; empty where it needs none.
-    """
-
-    name: str
-    title: str
-    picks_on_truth: bool
-    segment: Segmenter
-    package: str = ""
-    extra: str = ""
-
-
-_baselines: dict[str, Baseline] = {}
-
-
-def register(
-    name: str, title: str, *, picks_on_truth: bool = False, package: str = "", extra: str = ""
-) -> Callable[[Segmenter], Segmenter]:
-    """Register the decorated function as the baseline `name`; see `Baseline` for the rest."""
-
-    def decorate(segmenter: Segmenter) -> Segmenter:
-        _baselines[name] = Baseline(name, title, picks_on_truth, segmenter, package, extra)
-        return segmenter
-
-    return decorate
+#: By name, the simplest first.
+_BASELINES = {
+    baseline.name: baseline
+    for baseline in (
+        Baseline(
+            "threshold", "best threshold", "vesselseg.baselines.threshold:segment_by_threshold", picks_on_truth=True
+        ),
+        Baseline(
+            "frangi", "multi-scale Frangi", "vesselseg.baselines.frangi:segment_by_vesselness", picks_on_truth=True
+        ),
+        Baseline(
+            "graph-cut",
+            "graph cut",
+            "vesselseg.baselines.graph_cut:segment_by_graph_cut",
+            package="maxflow",
+            extra="graphcut",
+        ),
+    )
+}
 
 
 def baseline_names() -> list[str]:
     """Return the names of all baselines, the simplest first; imports none."""
-    return list(dict.fromkeys([*_MODULES, *_baselines]))
+    return list(_BASELINES)
 
 
 def find_baseline(name: str) -> Baseline:
@@ -101,11 +98,9 @@ def find_baseline(name: str) -> Baseline:
     VesselSegError
         If it is unknown, or if a package that it needs is not installed.
     """
-    if name not in _baselines and name in _MODULES:
-        importlib.import_module(_MODULES[name])
-    if name not in _baselines:
+    if name not in _BASELINES:
         raise VesselSegError(f"there is no baseline '{name}'", f"known are {', '.join(baseline_names())}")
-    baseline = _baselines[name]
+    baseline = _BASELINES[name]
     if baseline.package and importlib.util.find_spec(baseline.package) is None:
         # Known before the long work of the others.
         raise VesselSegError(

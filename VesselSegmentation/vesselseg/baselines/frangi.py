@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.baselines import register
 from vesselseg.baselines.threshold import best_threshold
 from vesselseg.errors import VesselSegError
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.volume import Volume
 
 #: Standard deviations of the Gaussians, in mm: those of vessels from 0.4 to 1.8 mm radius.
@@ -27,7 +26,6 @@ _CURVED = 0.05
 _LEAST_SIZE = 4
 
 
-@register("frangi", "multi-scale Frangi", picks_on_truth=True)
 def segment_by_vesselness(scan: Volume, inside: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.bool_]:
     """Take all voxels whose vesselness reaches the threshold with the largest Dice; see `vesselseg.baselines`."""
     values = vesselness(scan, inside)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.baselines import register
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.volume import Volume
 
 #: Voxels below the first are decided to be tissue and above the second vessel: noise of the tissue above its median.
@@ -20,9 +19,8 @@ SMOOTHNESS = 3.0
 _NEIGHBOURS = [step for step in itertools.product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 
 
-@register("graph-cut", "graph cut", package="maxflow", extra="graphcut")
 def segment_by_graph_cut(scan: Volume, inside: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.bool_]:
-    """Segment by a graph cut; see `vesselseg.baselines.Segmenter`. It does not look at the truth.
+    """Segment by a graph cut; see `vesselseg.baselines.Baseline.segment`. It does not look at the truth.
 
     Two thresholds decide what is tissue and what vessel; a Gaussian is fitted to each. Only the voxels in between are
     nodes, which are cut so that the likelihood of their intensities and the contrast along the border between

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.baselines import register
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import UNSURE
 from vesselseg.volume import Volume
 
 
-@register("threshold", "best threshold", picks_on_truth=True)
 def segment_by_threshold(scan: Volume, inside: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.bool_]:
     """Take all voxels as bright as the threshold with the largest Dice, or brighter; see `vesselseg.baselines`."""
     return inside & (scan.array >= best_threshold(scan.array, inside, truth))

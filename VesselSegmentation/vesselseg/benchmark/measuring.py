@@ -74,12 +74,7 @@ class Measurement:
         return lines[-1] if lines else f"it ended with code {self.exit_code}"
 
 
-def measure(
-    command: Sequence[str],
-    *,
-    until: Callable[[Event], bool] | None = None,
-    on_event: Callable[[Event], None] | None = None,
-) -> Measurement:
+def measure(command: Sequence[str], *, until: Callable[[Event], bool] | None = None) -> Measurement:
     """Run a command to its end, or until it has said something.
 
     Parameters
@@ -88,9 +83,7 @@ def measure(
         Program and arguments. It should end when its standard input closes (``--stop-with-stdin``): that is how it is
         stopped, by this function or by the death of this process.
     until : callable, optional
-        Told every event; the command is stopped when it returns True.
-    on_event : callable, optional
-        Told every event as it comes.
+        Told every event as it comes; the command is stopped when it returns True.
 
     Returns
     -------
@@ -107,8 +100,6 @@ def measure(
                 if event is None:
                     continue
                 events.append((moment, event))
-                if on_event is not None:
-                    on_event(event)
                 if until is not None and until(event):
                     _end(process)
             process.wait()

@@ -40,14 +40,19 @@ def measure_scene_edits(case: ToolCase, *, rounds: int) -> list[Timing]:
     set_node_volume(probability, case.probability)
     middle, end = (_world(place, case) for place in (case.middle, case.end))
     logic = EditLogic(scene)
+
+    def grow() -> Any:
+        growth = logic.prepare_growth(middle)
+        return growth.edit(growth.suggested_threshold)
+
     removing = {
         "remove a piece": (TOOL_LIMIT_S, lambda: logic.preview_remove_piece(middle)),
         "remove a branch": (BRANCH_LIMIT_S, lambda: logic.preview_remove_branch(middle)),
         "threshold brush": (TOOL_LIMIT_S, lambda: logic.preview_threshold_brush(middle, 0.9)),
     }
     adding = {
-        "grow": (TOOL_LIMIT_S, lambda: logic.preview_grow(middle)),
-        "trace": (BRANCH_LIMIT_S, lambda: logic.preview_trace([middle, end])),
+        "grow": (TOOL_LIMIT_S, grow),
+        "trace": (BRANCH_LIMIT_S, lambda: logic.preview_path(logic.trace_path([middle, end]))),
     }
     timings = []
     try:

@@ -120,17 +120,33 @@ def measure_edits(case: ToolCase, *, rounds: int, progress: ProgressCallback = n
 
 
 def _array_tools(case: ToolCase) -> dict[str, tuple[float, Callable[[], Any]]]:
-    from vesselseg.editing import correct_error_at, grow, remove_branch, remove_piece, rethreshold, trace
+    from vesselseg.editing import (
+        correct_error_at,
+        draw_path,
+        prepare_growth,
+        remove_branch,
+        remove_piece,
+        rethreshold,
+        trace_path,
+    )
 
     label, probability, scan = case.label.array, case.probability.array, case.scan.array
     grid, nothing = case.label.geometry, np.zeros_like(case.label.array)
     missed = label * np.uint8(3)
     clicks = [case.middle, case.end]
+
+    def grow() -> Any:
+        growth = prepare_growth(nothing, probability, grid, case.middle)
+        return growth.edit(growth.suggested_threshold)
+
+    def trace() -> Any:
+        return draw_path(nothing, grid, trace_path(nothing, grid, clicks, scan=scan, probability=probability))
+
     return {
         "remove a piece": (TOOL_LIMIT_S, lambda: remove_piece(label, grid, case.middle)),
         "remove a branch": (BRANCH_LIMIT_S, lambda: remove_branch(label, grid, case.middle)),
-        "grow": (TOOL_LIMIT_S, lambda: grow(nothing, probability, grid, case.middle)),
+        "grow": (TOOL_LIMIT_S, grow),
         "threshold brush": (TOOL_LIMIT_S, lambda: rethreshold(label, probability, grid, case.middle, threshold=0.9)),
         "correct an error": (TOOL_LIMIT_S, lambda: correct_error_at(nothing, missed, grid, case.middle)),
-        "trace": (BRANCH_LIMIT_S, lambda: trace(nothing, grid, clicks, scan=scan, probability=probability)),
+        "trace": (BRANCH_LIMIT_S, trace),
     }

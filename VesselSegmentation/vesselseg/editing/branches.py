@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.editing.edit import Edit, Mask, edit_of
-from vesselseg.editing.picking import Point, Voxel, check_grids, connected_voxels, nearest_voxel, removal
-from vesselseg.editing.pieces import SNAP_MM
+from vesselseg.editing.picking import SNAP_MM, Point, Voxel, check_grids, nearest_voxel, removal
 from vesselseg.editing.vessel_graph import VesselGraph, vessel_graph
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.morphology.thinning import Indices
+from vesselseg.morphology.label_voxels import Indices, connected_voxels
 
 
 def remove_branch(
@@ -23,7 +22,6 @@ def remove_branch(
     *,
     at_click: bool = False,
     other_side: bool = False,
-    snap_mm: float = SNAP_MM,
 ) -> Edit:
     """Remove the branch at a click with all that comes after it.
 
@@ -43,8 +41,6 @@ def remove_branch(
         Begin at the click, not at the fork before it.
     other_side : bool
         Remove what would have stayed on the other side of the stretch, and keep the rest.
-    snap_mm : float
-        How far from the click the vessel may be.
 
     Returns
     -------
@@ -57,7 +53,7 @@ def remove_branch(
         If there is no label near the click, or a loop has no other side or cannot be cut at one place.
     """
     check_grids(geometry, label=label)
-    start = nearest_voxel(label, geometry, point, snap_mm, what="vessel")
+    start = nearest_voxel(label, geometry, point, SNAP_MM, what="vessel")
     graph = vessel_graph(connected_voxels(label, start), geometry)
     at = _clicked(graph, start, geometry)
     cut = np.zeros(len(graph.skeleton), bool)

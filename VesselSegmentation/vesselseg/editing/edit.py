@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
+from vesselseg.tiling import Box
 
-#: Along z, y, x, with explicit start and stop and no step.
-Box = tuple[slice, slice, slice]
 Mask = NDArray[np.bool_]
 
 
@@ -70,7 +69,7 @@ class Edit:
     def packed(self) -> PackedEdit:
         """Return the same edit in little memory."""
         return PackedEdit(
-            self.box, _packed(self.added), _packed(self.removed), self.tool, self.description, dict(self.measures)
+            self.box, pack_mask(self.added), pack_mask(self.removed), self.tool, self.description, dict(self.measures)
         )
 
 
@@ -101,65 +100,41 @@ class PackedEdit:
 
     def unpacked(self) -> Edit:
         """Return the edit that was packed."""
-        added, removed = (_unpacked(voxels, self.box) for voxels in (self.added, self.removed))
+        shape = tuple(part.stop - part.start for part in self.box)
+        added, removed = (unpack_mask(bits, shape) for bits in (self.added, self.removed))
         return Edit(self.box, added, removed, self.tool, self.description, dict(self.measures))
 
 
-def _packed(mask: Mask) -> bytes:
+def pack_mask(mask: Mask) -> bytes:
+    """Return a mask in little memory: a bit a voxel, compressed."""
     return zlib.compress(np.packbits(mask).tobytes(), 1)
 
 
-def _unpacked(voxels: bytes, box: Box) -> Mask:
-    shape = tuple(part.stop - part.start for part in box)
-    bits = np.frombuffer(zlib.decompress(voxels), np.uint8)
+def unpack_mask(packed: bytes, shape: tuple[int, ...]) -> Mask:
+    """Return the mask of a shape that `pack_mask` packed."""
+    bits = np.frombuffer(zlib.decompress(packed), np.uint8)
     return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
 
 
-def apply_edit(array: NDArray[Any], edit: Edit) -> None:
-    """Change a label in place: what the edit adds becomes 1, what it removes becomes 0.
+def check_edit(edit: Edit, label: NDArray[Any]) -> None:
+    """Refuse an edit that was made from another state of a label: undoing it would not give back what was there.
 
     Parameters
     ----------
-    array : ndarray, shape (Z, Y, X)
-        The label from which the edit was made: bool, or integers 0 and 1.
     edit : Edit
-        What to do.
+    label : ndarray, shape (Z, Y, X)
+        What it is about to change: bool, or integers 0 and 1.
 
     Raises
     ------
     VesselSegError
-        If the label is no longer as it was when the edit was made; nothing is changed then.
+        If the label is no longer as it was when the edit was made.
     """
-    _exchange(array, edit, edit.added, edit.removed)
-
-
-def undo_edit(array: NDArray[Any], edit: Edit) -> None:
-    """Change a label in place back to what it was before `apply_edit`.
-
-    Parameters
-    ----------
-    array : ndarray, shape (Z, Y, X)
-        The label after the edit.
-    edit : Edit
-        What to take back.
-
-    Raises
-    ------
-    VesselSegError
-        If the label is no longer as the edit has left it; nothing is changed then.
-    """
-    _exchange(array, edit, edit.removed, edit.added)
-
-
-def _exchange(array: NDArray[Any], edit: Edit, to_add: Mask, to_remove: Mask) -> None:
-    if any(part.start < 0 or part.stop > size for part, size in zip(edit.box, array.shape)):
+    if any(part.start < 0 or part.stop > size for part, size in zip(edit.box, label.shape)):
         raise VesselSegError(f"'{edit.tool}' was made for a larger label", "use the tool again on this label")
-    voxels = array[edit.box]
-    # Otherwise undoing would remove what was there before, or bring back what was not.
-    if np.any(voxels[to_add]) or not np.all(voxels[to_remove]):
+    voxels = label[edit.box]
+    if voxels[edit.added].any() or not voxels[edit.removed].all():
         raise VesselSegError(f"the label has changed since '{edit.tool}' was prepared", "use the tool again")
-    voxels[to_add] = 1
-    voxels[to_remove] = 0
 
 
 def edit_between(

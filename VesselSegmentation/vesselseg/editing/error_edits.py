@@ -8,51 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.editing.edit import Box, Edit, Mask, edit_of
-from vesselseg.editing.picking import Point, box_of_voxels, check_grids, connected_voxels, nearest_voxel
+from vesselseg.editing.edit import Edit, Mask, edit_of
+from vesselseg.editing.picking import SNAP_MM, Point, check_grids, nearest_voxel
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.review.error_components import ErrorComponent
+from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels
+from vesselseg.review.error_components import ErrorComponent, component_mask
 from vesselseg.review.error_kinds import ErrorKind
-
-#: How far from a click its error may be.
-SNAP_MM = 3.0
-
-
-def component_mask(errors: NDArray[Any], geometry: Geometry, component: ErrorComponent) -> tuple[Box, Mask]:
-    """Find the voxels of an error component.
-
-    Parameters
-    ----------
-    errors : ndarray, shape (Z, Y, X)
-        The error map: values of `ErrorKind`, 0 elsewhere.
-    geometry : Geometry
-        Its grid.
-    component : ErrorComponent
-        As `vesselseg.review.error_components.error_components` lists it.
-
-    Returns
-    -------
-    box : tuple of slice
-        Along z, y, x.
-    mask : ndarray of bool
-        Of the box's shape.
-
-    Raises
-    ------
-    VesselSegError
-        If the map no longer has it.
-    """
-    low, high = (np.array(corner[::-1]) for corner in component.box)
-    z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high))
-    inside = errors[z, y, x] == component.kind
-    ijk = np.linalg.inv(geometry.ijk_to_ras()) @ np.append(component.centre_ras, 1.0)
-    k, j, i = (int(v) for v in np.rint(ijk[2::-1]) - low)
-    fits = all(0 <= at < size for at, size in zip((k, j, i), inside.shape))
-    if not fits or not inside[k, j, i]:
-        raise VesselSegError(f"the error {component.component_id} is no longer there", "choose another")
-    box, mask = box_of_voxels(connected_voxels(inside, (k, j, i)) + low)
-    return box, mask
+from vesselseg.tiling import Box
 
 
 def correct_component(label: NDArray[Any], errors: NDArray[Any], geometry: Geometry, component: ErrorComponent) -> Edit:
@@ -63,7 +26,7 @@ def correct_component(label: NDArray[Any], errors: NDArray[Any], geometry: Geome
     label : ndarray, shape (Z, Y, X)
         The segmentation; bool, or 0 and 1.
     errors, geometry, component
-        As for `component_mask`.
+        As for `vesselseg.review.error_components.component_mask`.
 
     Returns
     -------
@@ -80,9 +43,7 @@ def correct_component(label: NDArray[Any], errors: NDArray[Any], geometry: Geome
     return _correction(label, geometry, box, mask, component.kind)
 
 
-def correct_error_at(
-    label: NDArray[Any], errors: NDArray[Any], geometry: Geometry, point: Point, *, snap_mm: float = SNAP_MM
-) -> Edit:
+def correct_error_at(label: NDArray[Any], errors: NDArray[Any], geometry: Geometry, point: Point) -> Edit:
     """Correct the error at a click: as `correct_component`.
 
     Parameters
@@ -91,8 +52,6 @@ def correct_error_at(
         As for `correct_component`.
     point : Point
         The click, as voxel indices (k, j, i); they may be fractional.
-    snap_mm : float
-        How far from the click the error may be.
 
     Returns
     -------
@@ -104,7 +63,7 @@ def correct_error_at(
         If there is no error near the click.
     """
     check_grids(geometry, label=label, errors=errors)
-    start = nearest_voxel(errors, geometry, point, snap_mm, what="error", least=ErrorKind.FALSE_POSITIVE)
+    start = nearest_voxel(errors, geometry, point, SNAP_MM, what="error", least=ErrorKind.FALSE_POSITIVE)
     kind = ErrorKind(int(errors[start]))
     box, mask = box_of_voxels(connected_voxels(errors == kind, start))
     return _correction(label, geometry, box, mask, kind)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.editing.edit import Box, Edit, Mask, edit_of
+from vesselseg.editing.edit import Edit, Mask, edit_of
 from vesselseg.editing.picking import Point, box_around, check_grids, distances_mm, voxel_at
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.tiling import Box
 
 #: How far from a click the region may begin.
 REACH_MM = 2.0
@@ -172,37 +173,3 @@ def prepare_growth(
         )
     rim = binary_dilation(inside, np.ones((3, 3, 3))) & ~inside
     return Growth(box, chances.copy(), inside.copy(), rim, distance, geometry.spacing_zyx, length_mm, highest)
-
-
-def grow(
-    label: NDArray[Any],
-    probability: NDArray[np.floating],
-    geometry: Geometry,
-    point: Point,
-    *,
-    threshold: float | None = None,
-    length_mm: float = 20.0,
-) -> Edit:
-    """Add what hangs together (26-connected) with a click above a probability.
-
-    The label's own wall is left as it is: the region meets it, but does not grow along it.
-
-    Parameters
-    ----------
-    label, probability, geometry, point, length_mm
-        As for `prepare_growth`.
-    threshold : float, optional
-        Lowest probability, in (0, 1]; half of the highest one near the click unless given.
-
-    Returns
-    -------
-    Edit
-        As `Growth.edit` makes it.
-
-    Raises
-    ------
-    VesselSegError
-        As `prepare_growth` and `Growth.edit` do.
-    """
-    growth = prepare_growth(label, probability, geometry, point, length_mm=length_mm)
-    return growth.edit(growth.suggested_threshold if threshold is None else threshold)

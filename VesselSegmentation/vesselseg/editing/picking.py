@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.editing.edit import Box, Edit, Mask
+from vesselseg.editing.edit import Edit
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.morphology.label_voxels import Indices, box_of_voxels
+from vesselseg.tiling import Box
 
 #: A place as fractional voxel indices (k, j, i), in the axis order of arrays.
 Point = Sequence[float]
 Voxel = tuple[int, int, int]
+
+#: How far from a click the vessel or the error may be that it is meant for.
+SNAP_MM = 3.0
 
 
 def check_grids(geometry: Geometry, **arrays: NDArray[Any] | None) -> None:
@@ -117,39 +122,7 @@ def nearest_voxel(
     return k, j, i
 
 
-def connected_voxels(mask: NDArray[Any], start: Voxel) -> NDArray[np.int64]:
-    """List the voxels of a mask that hang together (26-connected) with one of them.
-
-    Parameters
-    ----------
-    mask : ndarray, shape (Z, Y, X)
-        Every value other than 0 belongs to it.
-    start : tuple of int
-        One of its voxels (k, j, i).
-
-    Returns
-    -------
-    ndarray of int, shape (N, 3)
-        (k, j, i) in the order of the array.
-    """
-    from skimage.segmentation import flood
-
-    piece = flood(mask.astype(bool, copy=False).view(np.uint8), start, connectivity=3)
-    return np.stack(np.unravel_index(np.flatnonzero(piece), piece.shape), axis=1)
-
-
-def box_of_voxels(voxels: NDArray[np.int64]) -> tuple[Box, Mask]:
-    """Return the smallest box around listed voxels, and the mask of them within it."""
-    low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
-    mask = np.zeros(high - low, bool)
-    mask[tuple((voxels - low).T)] = True
-    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high))
-    return (z, y, x), mask
-
-
-def removal(
-    voxels: NDArray[np.int64], *, tool: str, description: str, measures: dict[str, float] | None = None
-) -> Edit:
+def removal(voxels: Indices, *, tool: str, description: str, measures: dict[str, float] | None = None) -> Edit:
     """Make an edit that removes listed voxels of a label."""
     box, mask = box_of_voxels(voxels)
     return Edit(box, np.zeros_like(mask), mask, tool, description, measures or {})

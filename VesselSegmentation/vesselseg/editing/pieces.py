@@ -7,14 +7,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from vesselseg.editing.edit import Edit
-from vesselseg.editing.picking import Point, check_grids, connected_voxels, nearest_voxel, removal
+from vesselseg.editing.picking import SNAP_MM, Point, check_grids, nearest_voxel, removal
 from vesselseg.geometry import Geometry
-
-#: How far from a click its vessel may be.
-SNAP_MM = 3.0
+from vesselseg.morphology.label_voxels import connected_voxels
 
 
-def remove_piece(label: NDArray[Any], geometry: Geometry, point: Point, *, snap_mm: float = SNAP_MM) -> Edit:
+def remove_piece(label: NDArray[Any], geometry: Geometry, point: Point) -> Edit:
     """Remove the connected piece (26-connected) at a click.
 
     Parameters
@@ -25,8 +23,6 @@ def remove_piece(label: NDArray[Any], geometry: Geometry, point: Point, *, snap_
         Its grid.
     point : Point
         The click, as voxel indices (k, j, i); they may be fractional.
-    snap_mm : float
-        How far from the click the piece may be.
 
     Returns
     -------
@@ -39,7 +35,7 @@ def remove_piece(label: NDArray[Any], geometry: Geometry, point: Point, *, snap_
         If there is no label near the click.
     """
     check_grids(geometry, label=label)
-    voxels = connected_voxels(label, nearest_voxel(label, geometry, point, snap_mm, what="vessel"))
+    voxels = connected_voxels(label, nearest_voxel(label, geometry, point, SNAP_MM, what="vessel"))
     volume = len(voxels) * geometry.voxel_volume
     return removal(
         voxels,

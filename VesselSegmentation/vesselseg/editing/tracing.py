@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.editing.edit import Box, Edit, edit_of
+from vesselseg.editing.edit import Edit, edit_of
 from vesselseg.editing.path_calibre import even_points, measure_calibre, smoothed
 from vesselseg.editing.picking import Point, Voxel, box_around, check_grids, distances_mm, voxel_at
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
+from vesselseg.tiling import Box
 
 #: How far a path may leave the box, or the way, between two points.
 _MARGIN_MM = 12.0
@@ -170,20 +171,6 @@ def draw_path(label: NDArray[Any], geometry: Geometry, path: TracedPath, *, radi
             "radius_mm": float(np.median(radii[new])) if new.size else 0.0,
         },
     )
-
-
-def trace(
-    label: NDArray[Any],
-    geometry: Geometry,
-    points: Sequence[Point],
-    *,
-    scan: NDArray[Any] | None = None,
-    probability: NDArray[np.floating] | None = None,
-    radius_mm: float | None = None,
-) -> Edit:
-    """Find the path through points and draw it: `trace_path`, then `draw_path`, with their parameters and errors."""
-    path = trace_path(label, geometry, points, scan=scan, probability=probability)
-    return draw_path(label, geometry, path, radius_mm=radius_mm)
 
 
 def _path_between(

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.geometry import Geometry
-from vesselseg.morphology.thinning import Indices, neighbour_steps, neighbours, thin
+from vesselseg.morphology.label_voxels import Indices
+from vesselseg.morphology.thinning import neighbour_steps, neighbours, thin
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]

@@ -4,7 +4,7 @@
 """
 
 from vesselseg.engines.choice import ENGINE_CHOICES, PRECISION_CHOICES, Plan, make_engine, plan_run
-from vesselseg.engines.interface import DeviceFailedError, DeviceOutOfMemoryError, Engine, Traits
+from vesselseg.engines.interface import DeviceFailedError, DeviceOutOfMemoryError, Engine
 
 __all__ = [
     "ENGINE_CHOICES",
@@ -13,7 +13,6 @@ __all__ = [
     "DeviceOutOfMemoryError",
     "Engine",
     "Plan",
-    "Traits",
     "make_engine",
     "plan_run",
 ]

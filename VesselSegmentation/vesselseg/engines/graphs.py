@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vesselseg.engines.interface import Traits
 from vesselseg.errors import VesselSegError
+from vesselseg.networks import DEFAULT_CHANNELS
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -165,8 +166,6 @@ _GRAPHS: dict[str, tuple[Callable[..., Any], Callable[..., Traits]]] = {
     "unet2d": (_unet2d, _unet2d_traits),
     "unet3d": (_unet3d, _unet3d_traits),
 }
-#: What the modules of `vesselseg.networks` take if a manifest leaves it out.
-_CHANNELS = {"unet2d": (32, 64, 128, 256, 512), "unet3d": (16, 32, 64, 128)}
 
 
 def has_graph(architecture: str) -> bool:
@@ -265,12 +264,12 @@ def build_level(
 
 def level_channels(options: dict[str, Any]) -> tuple[int, ...]:
     """Return the features of every level of the network "unet3d"."""
-    return tuple(options.get("channels", _CHANNELS["unet3d"]))
+    return tuple(options.get("channels", DEFAULT_CHANNELS["unet3d"]))
 
 
 def _apply(function: Callable[..., Any], architecture: str, options: dict[str, Any], *arguments: Any) -> Any:
     try:
-        return function(*arguments, **{"channels": _CHANNELS[architecture], **options})
+        return function(*arguments, **{"channels": DEFAULT_CHANNELS[architecture], **options})
     except TypeError as error:
         raise VesselSegError(f"the architecture '{architecture}' does not take these options: {error}") from error
 

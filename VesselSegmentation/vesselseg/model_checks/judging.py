@@ -299,7 +299,7 @@ def measure(case: DrawnCase | RealCase, found: BoolArray, inside: BoolArray) -> 
         See `Measurement`.
     """
     from vesselseg.metrics import evaluate
-    from vesselseg.postprocessing import pieces
+    from vesselseg.morphology.label_voxels import pieces
     from vesselseg.training.evaluation import judge_on_real_scan
 
     label = case.scan.with_array(found.astype(np.uint8))

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.morphology.calibre import radii
-from vesselseg.morphology.label_voxels import voxels
+from vesselseg.morphology.label_voxels import Pieces, bounding_box, pieces, voxels
 from vesselseg.morphology.thinning import thin
-from vesselseg.postprocessing import Pieces, bounding_box, pieces
 
 #: How much further than a diameter from the line a wall may be: vessels are no exact cylinders.
 _UNEVEN_VOXELS = 2

@@ -1,4 +1,4 @@
-"""Lists of a label's voxels and of those at its wall.
+"""Where the voxels of a label are: lists of them and of those at its wall, boxes around them, connected pieces.
 
 Vessels fill a hundredth of a head: what is reckoned on a list of their voxels costs a fraction of a pass of
 `scipy.ndimage` over the whole array.
@@ -6,10 +6,16 @@ Vessels fill a hundredth of a head: what is reckoned on a list of their voxels c
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.intp]
+from vesselseg.tiling import Box
+
+Indices = NDArray[np.signedinteger]
+#: Every voxel's piece, numbered from 1, and the number of pieces.
+Pieces = tuple[NDArray[np.int32], int]
 
 
 def voxels(mask: NDArray[np.bool_]) -> Indices:
@@ -25,6 +31,80 @@ def voxels(mask: NDArray[np.bool_]) -> Indices:
         Indices along z, y, x, in the order of the array.
     """
     return _unravelled(np.flatnonzero(mask), mask.shape)
+
+
+def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box | None:
+    """Return the smallest box around the true voxels of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (Z, Y, X)
+    margin : int
+        Voxels added on every side, as far as the array goes.
+
+    Returns
+    -------
+    tuple of slice or None
+        Along z, y, x; None if the mask is empty.
+    """
+    box = []
+    for axis in range(3):
+        # Reducing the two other axes in turn, fastest axis last, touches each voxel once.
+        other = tuple(a for a in range(3) if a != axis)
+        indices = np.flatnonzero(mask.any(axis=other))
+        if indices.size == 0:
+            return None
+        box.append(slice(max(int(indices[0]) - margin, 0), min(int(indices[-1]) + 1 + margin, mask.shape[axis])))
+    return box[0], box[1], box[2]
+
+
+def pieces(label: NDArray[np.bool_]) -> Pieces:
+    """Find the 26-connected pieces of a label.
+
+    Parameters
+    ----------
+    label : ndarray of bool, shape (Z, Y, X)
+
+    Returns
+    -------
+    numbers : ndarray of int, shape (Z, Y, X)
+        0 outside the label.
+    count : int
+    """
+    from scipy import ndimage
+
+    numbers, count = ndimage.label(label, structure=np.ones((3, 3, 3)))
+    return numbers, int(count)
+
+
+def connected_voxels(mask: NDArray[Any], start: tuple[int, int, int]) -> Indices:
+    """List the voxels of a mask that hang together (26-connected) with one of them.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (Z, Y, X)
+        Every value other than 0 belongs to it.
+    start : tuple of int
+        One of its voxels (k, j, i).
+
+    Returns
+    -------
+    ndarray of int, shape (N, 3)
+        (k, j, i) in the order of the array.
+    """
+    from skimage.segmentation import flood
+
+    piece = flood(mask.astype(bool, copy=False).view(np.uint8), start, connectivity=3)
+    return voxels(piece)
+
+
+def box_of_voxels(listed: Indices) -> tuple[Box, NDArray[np.bool_]]:
+    """Return the smallest box around listed voxels, and the mask of them within it."""
+    low, high = listed.min(axis=0), listed.max(axis=0) + 1
+    mask = np.zeros(high - low, bool)
+    mask[tuple((listed - low).T)] = True
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high))
+    return (z, y, x), mask
 
 
 def surface(label: NDArray[np.bool_]) -> Indices:

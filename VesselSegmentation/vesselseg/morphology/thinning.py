@@ -11,7 +11,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.signedinteger]
+from vesselseg.morphology.label_voxels import Indices
 
 
 def neighbour_steps() -> Indices:

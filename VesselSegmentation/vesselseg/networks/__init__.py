@@ -1,6 +1,6 @@
 """Network architectures by name.
 
-A new architecture is one file beside this one with a builder decorated by `register`, and one line in `_MODULES` below.
+A new architecture is one file beside this one and one line in `_builders` below, or one call of `register`.
 Builders are imported only when asked for, so that listing them needs no torch.
 """
 
@@ -15,25 +15,24 @@ from vesselseg.errors import VesselSegError
 if TYPE_CHECKING:
     import torch
 
-#: Architecture name -> module that registers it.
-_MODULES = {"unet2d": "vesselseg.networks.unet2d", "unet3d": "vesselseg.networks.unet3d"}
+#: Feature maps per level, from the full resolution down, of networks whose options do not say.
+DEFAULT_CHANNELS = {"unet2d": (32, 64, 128, 256, 512), "unet3d": (16, 32, 64, 128)}
 
-_builders: dict[str, Callable[..., torch.nn.Module]] = {}
+#: Architecture name -> its builder, or where that is: "module:name".
+_builders: dict[str, str | Callable[..., torch.nn.Module]] = {
+    "unet2d": "vesselseg.networks.unet2d:UNet2d",
+    "unet3d": "vesselseg.networks.unet3d:UNet3d",
+}
 
 
-def register(name: str) -> Callable[[Callable[..., torch.nn.Module]], Callable[..., torch.nn.Module]]:
-    """Register the decorated class or function as the builder of the architecture `name`."""
-
-    def decorate(builder: Callable[..., torch.nn.Module]) -> Callable[..., torch.nn.Module]:
-        _builders[name] = builder
-        return builder
-
-    return decorate
+def register(name: str, builder: str | Callable[..., torch.nn.Module]) -> None:
+    """Make an architecture known: a class or function that builds it, or where that is, as "module:name"."""
+    _builders[name] = builder
 
 
 def architectures() -> list[str]:
     """Return the names of all known architectures."""
-    return sorted(_MODULES | _builders)
+    return sorted(_builders)
 
 
 def build_network(name: str, **options: Any) -> torch.nn.Module:
@@ -55,12 +54,14 @@ def build_network(name: str, **options: Any) -> torch.nn.Module:
     VesselSegError
         If the architecture is unknown or does not take these options.
     """
-    if name not in _builders and name in _MODULES:
-        importlib.import_module(_MODULES[name])
     if name not in _builders:
         raise VesselSegError(f"unknown network architecture '{name}'", f"known are {', '.join(architectures())}")
+    builder = _builders[name]
+    if isinstance(builder, str):
+        module, _, attribute = builder.partition(":")
+        builder = getattr(importlib.import_module(module), attribute)
     try:
-        return _builders[name](**options)
+        return builder(**options)
     except (TypeError, ValueError) as error:
         raise VesselSegError(f"the architecture '{name}' does not take these options: {error}") from error
 

@@ -8,12 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from vesselseg.networks import register
+from vesselseg.networks import DEFAULT_CHANNELS
 from vesselseg.networks.dropout import Dropout
-
-#: Feature maps per level of the two networks of Livne et al. 2019.
-FULL_CHANNELS = (64, 128, 256, 512, 1024)
-HALF_CHANNELS = (32, 64, 128, 256, 512)
 
 Norm = Literal["none", "batch"]
 
@@ -34,7 +30,6 @@ class ConvBlock(nn.Sequential):
         )
 
 
-@register("unet2d")
 class UNet2d(nn.Module):
     """U-Net on axial slices.
 
@@ -46,7 +41,8 @@ class UNet2d(nn.Module):
     Parameters
     ----------
     channels : sequence of int
-        Feature maps per level, from the full resolution down. `FULL_CHANNELS` and `HALF_CHANNELS` are the paper's.
+        Feature maps per level, from the full resolution down. The paper's are 64, 128, 256, 512, 1024 (full) and
+        32, 64, 128, 256, 512 (half).
     dropout : float
         Share of features dropped between the two convolutions of a block, in [0, 1).
     in_slices : int
@@ -62,7 +58,11 @@ class UNet2d(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int] = HALF_CHANNELS, dropout: float = 0.0, in_slices: int = 1, norm: Norm = "none"
+        self,
+        channels: Sequence[int] = DEFAULT_CHANNELS["unet2d"],
+        dropout: float = 0.0,
+        in_slices: int = 1,
+        norm: Norm = "none",
     ) -> None:
         super().__init__()
         if len(channels) < 2 or min(channels) < 1:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from vesselseg.networks import register
+from vesselseg.networks import DEFAULT_CHANNELS
 
 
 class ResidualBlock(nn.Module):
@@ -26,7 +26,6 @@ class ResidualBlock(nn.Module):
         return torch.relu(features + self.second(features))
 
 
-@register("unet3d")
 class UNet3d(nn.Module):
     """Residual U-Net on blocks of voxels.
 
@@ -45,7 +44,7 @@ class UNet3d(nn.Module):
     doi:10.1007/978-3-319-46723-8_49
     """
 
-    def __init__(self, channels: Sequence[int] = (16, 32, 64, 128)) -> None:
+    def __init__(self, channels: Sequence[int] = DEFAULT_CHANNELS["unet3d"]) -> None:
         super().__init__()
         if len(channels) < 2 or min(channels) < 1:
             raise ValueError("channels needs at least two positive numbers")

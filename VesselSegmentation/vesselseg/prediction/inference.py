@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Levels, Traits
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.prediction.level_steps import compute_steps, level_steps, work_per_voxel
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.tiling import Box, Tiling

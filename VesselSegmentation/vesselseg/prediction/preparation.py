@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vesselseg.geometry import Geometry
 from vesselseg.models import Manifest
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.preprocessing import normalise
 from vesselseg.resampling import AxialView, network_spacing, resample
 from vesselseg.tiling import Box
@@ -62,10 +62,10 @@ def prepare_scan(
     ----------
     scan : Volume
         TOF-MRA, float32.
-    mask : ndarray of bool, shape (Z, Y, X), optional
-        On its grid: where vessels are looked for; the default is everywhere.
-    region : tuple of slice, optional
-        Along z, y, x of the scan: the only voxels that are asked for.
+    mask : ndarray of bool, shape (Z, Y, X), or None
+        On its grid: where vessels are looked for; None is everywhere.
+    region : tuple of slice or None
+        Along z, y, x of the scan: the only voxels that are asked for; None is all.
     manifest : Manifest
         Of the model.
     notes : list of str

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from vesselseg.engines import Engine, Plan, make_engine
 from vesselseg.models import Manifest
-from vesselseg.postprocessing import bounding_box, threshold_probability
+from vesselseg.morphology.label_voxels import bounding_box
+from vesselseg.postprocessing import threshold_probability
 from vesselseg.prediction.inference import predict_probability
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.resampling import AxialView

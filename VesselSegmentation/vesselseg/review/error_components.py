@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels
 from vesselseg.morphology.thinning import neighbour_steps, neighbours, thin
 from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, Wording
+from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 #: First and last voxel of a box along i, j, k, both included.
-Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+VoxelExtent = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 _ID_PREFIX = {ErrorKind.FALSE_POSITIVE: "FP", ErrorKind.FALSE_NEGATIVE: "FN"}
 #: Of the voxels of a boundary piece, the share that may lie deeper than one voxel: a bump does not make an error.
@@ -56,7 +58,7 @@ class ErrorComponent:
         Share of its voxels, in [0, 1], that touch (26-neighbours) a true positive.
     centre_ras : tuple of float
         Position of the voxel nearest to its centroid, in mm, RAS: always inside the piece.
-    box : Box
+    box : VoxelExtent
         First and last voxel along i, j, k.
     mean_probability : float or None
         Where a probability map was given, in [0, 1].
@@ -72,7 +74,7 @@ class ErrorComponent:
     affected_mm: float
     boundary_share: float
     centre_ras: tuple[float, float, float]
-    box: Box
+    box: VoxelExtent
     mean_probability: float | None = None
 
 
@@ -96,7 +98,7 @@ def error_components(errors: Volume, *, probability: Volume | None = None) -> li
 
 
 def update_components(
-    components: Iterable[ErrorComponent], errors: Volume, changed: Box, *, probability: Volume | None = None
+    components: Iterable[ErrorComponent], errors: Volume, changed: VoxelExtent, *, probability: Volume | None = None
 ) -> list[ErrorComponent]:
     """Bring a list up to date after an edit, looking only where the edit can have had an effect.
 
@@ -106,7 +108,7 @@ def update_components(
         As `error_components` listed them before the edit.
     errors : Volume
         The error map after it.
-    changed : Box
+    changed : VoxelExtent
         Holds all voxels of the error map that the edit has changed.
     probability : Volume, optional
         As for `error_components`.
@@ -129,6 +131,44 @@ def update_components(
     return _sorted(kept + anew)
 
 
+def component_mask(
+    errors: NDArray[Any], geometry: Geometry, component: ErrorComponent
+) -> tuple[Box, NDArray[np.bool_]]:
+    """Find the voxels of an error component.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (Z, Y, X)
+        The error map: values of `ErrorKind`, 0 elsewhere.
+    geometry : Geometry
+        Its grid.
+    component : ErrorComponent
+        As `error_components` lists it.
+
+    Returns
+    -------
+    box : tuple of slice
+        Along z, y, x.
+    mask : ndarray of bool
+        Of the box's shape.
+
+    Raises
+    ------
+    VesselSegError
+        If the map no longer has it.
+    """
+    low, high = (np.array(corner[::-1]) for corner in component.box)
+    z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high))
+    inside = errors[z, y, x] == component.kind
+    ijk = np.linalg.inv(geometry.ijk_to_ras()) @ np.append(component.centre_ras, 1.0)
+    k, j, i = (int(v) for v in np.rint(ijk[2::-1]) - low)
+    fits = all(0 <= at < size for at, size in zip((k, j, i), inside.shape))
+    if not fits or not inside[k, j, i]:
+        raise VesselSegError(f"the error {component.component_id} is no longer there", "choose another")
+    box, mask = box_of_voxels(connected_voxels(inside, (k, j, i)) + low)
+    return box, mask
+
+
 def components_csv(components: Iterable[ErrorComponent], *, wording: Wording = WITH_REFERENCE) -> str:
     """Return the list as the text of a CSV file; positions are RAS, in mm."""
     text = io.StringIO()
@@ -142,7 +182,7 @@ def components_csv(components: Iterable[ErrorComponent], *, wording: Wording = W
                 wording.title(c.kind),
                 c.voxels,
                 f"{c.volume_mm3:.3f}",
-                *(f"{value:.2f}" for value in c.centre_ras),
+                *(f"{round(value, 2) + 0.0:.2f}" for value in c.centre_ras),  # 0.00, not -0.00
                 c.component_id,
                 "yes" if c.is_boundary else "no",
                 *(f"{value:.3f}" for value in (c.radius_mm, c.length_mm, c.affected_mm, c.boundary_share)),
@@ -204,17 +244,17 @@ def _sorted(components: Iterable[ErrorComponent]) -> list[ErrorComponent]:
     return sorted(components, key=lambda c: (c.is_boundary, -c.affected_mm, -c.volume_mm3, c.component_id))
 
 
-def _grown(box: Box, margin: int) -> Box:
+def _grown(box: VoxelExtent, margin: int) -> VoxelExtent:
     (a, b, c), (d, e, f) = box
     return (a - margin, b - margin, c - margin), (d + margin, e + margin, f + margin)
 
 
-def _around(one: Box, other: Box) -> Box:
+def _around(one: VoxelExtent, other: VoxelExtent) -> VoxelExtent:
     low, high = np.minimum(one[0], other[0]), np.maximum(one[1], other[1])
     return _triple(low), _triple(high)
 
 
-def _meet(one: Box, other: Box) -> bool:
+def _meet(one: VoxelExtent, other: VoxelExtent) -> bool:
     return all(a <= d and c <= b for a, b, c, d in zip(one[0], one[1], other[0], other[1]))
 
 
@@ -223,7 +263,7 @@ def _triple(values: NDArray[np.int64]) -> tuple[int, int, int]:
     return i, j, k
 
 
-def _find(errors: Volume, probability: Volume | None, region: Box) -> list[ErrorComponent]:
+def _find(errors: Volume, probability: Volume | None, region: VoxelExtent) -> list[ErrorComponent]:
     """List the pieces inside a box; those that it cuts are listed with the part inside.
 
     Errors are few among the voxels of a head: everything here works on the list of their indices.

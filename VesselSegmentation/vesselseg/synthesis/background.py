@@ -9,11 +9,21 @@ from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.volume import Volume
 
 Mask = NDArray[np.bool_]
 Image = NDArray[np.float32]
+
+#: Widths, in voxels, of the smoothing of an image, and of what is taken for its surroundings.
+_FINE, _COARSE = 0.8, 4.0
+#: Share by which a vessel exceeds its surroundings. Low enough to take the faint arteries too: one that stayed would be
+#: taught as background.
+_VESSEL = 0.14
+#: The same for what hangs together with a vessel.
+_FAINT = 0.09
+#: Radius from which on a vessel is as thick as a sinus.
+_THICK_MM = 1.8
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ def brain_coordinates(brain: Mask, geometry: Geometry) -> tuple[Image, Image, Im
     return lines[0][None, None, :], lines[1][None, :, None], lines[2][:, None, None]
 
 
-def local_contrast(image: Image, inside: Mask, *, fine: float = 0.8, coarse: float = 4.0) -> tuple[Image, Image]:
+def local_contrast(image: Image, inside: Mask) -> tuple[Image, Image]:
     """Compare a lightly smoothed image with its surroundings.
 
     Parameters
@@ -88,8 +98,6 @@ def local_contrast(image: Image, inside: Mask, *, fine: float = 0.8, coarse: flo
     image : ndarray, shape (Z, Y, X)
     inside : ndarray of bool, shape (Z, Y, X)
         Voxels that count as surroundings.
-    fine, coarse : float
-        Widths of the two smoothings, in voxels.
 
     Returns
     -------
@@ -98,12 +106,12 @@ def local_contrast(image: Image, inside: Mask, *, fine: float = 0.8, coarse: flo
     """
     from scipy.ndimage import gaussian_filter
 
-    smooth = gaussian_filter(image, fine)
+    smooth = gaussian_filter(image, _FINE)
     weight = inside.astype(np.float32)
     surroundings = np.zeros_like(smooth)
     for _ in range(2):
-        total = gaussian_filter(weight, coarse)
-        surroundings = gaussian_filter(smooth * weight, coarse) / np.maximum(total, 1e-3)
+        total = gaussian_filter(weight, _COARSE)
+        surroundings = gaussian_filter(smooth * weight, _COARSE) / np.maximum(total, 1e-3)
         # The second round leaves out what the first showed to be vessel.
         weight *= smooth < 1.12 * surroundings
     contrast = np.where(surroundings > 0.05, smooth / np.maximum(surroundings, 0.05) - 1, 0).astype(np.float32)
@@ -146,9 +154,9 @@ def find_sinuses(contrast: Image, brain: Mask, geometry: Geometry, *, rim_mm: fl
     return binary_dilation(large, iterations=1)
 
 
-def _thick(mask: Mask, geometry: Geometry, *, radius_mm: float = 1.8) -> Mask:
-    """Return the parts of a mask that a ball of this radius fits into."""
-    return grown(shrunken(mask, radius_mm, geometry), radius_mm + 0.6, geometry) & mask
+def _thick(mask: Mask, geometry: Geometry) -> Mask:
+    """Return the parts of a mask that a ball of `_THICK_MM` fits into."""
+    return grown(shrunken(mask, _THICK_MM, geometry), _THICK_MM + 0.6, geometry) & mask
 
 
 def _sagittal_sinus(contrast: Image, brain: Mask, geometry: Geometry) -> Mask:
@@ -177,9 +185,7 @@ def grown(mask: Mask, distance: float, geometry: Geometry) -> Mask:
     return sitk.GetArrayFromImage(sitk.BinaryDilate(image, radius, sitk.sitkBall)).astype(bool)
 
 
-def without_arteries(
-    scan: Volume, brain: Mask, rng: np.random.Generator, *, threshold: float = 0.14, faint: float = 0.09
-) -> Background:
+def without_arteries(scan: Volume, brain: Mask, rng: np.random.Generator) -> Background:
     """Take the brain arteries out of a real TOF scan.
 
     In the brain, 4 mm around it and at the base of the skull, whatever stands out of its surroundings is replaced by
@@ -194,11 +200,6 @@ def without_arteries(
     brain : ndarray of bool, shape (Z, Y, X)
         Its brain mask, not dilated.
     rng : numpy.random.Generator
-    threshold : float
-        Share by which a vessel exceeds its surroundings. Low enough to take the faint arteries too: one that stayed
-        would be taught as background.
-    faint : float
-        The same for what hangs together with a vessel.
 
     Returns
     -------
@@ -220,15 +221,15 @@ def without_arteries(
     sinuses = _thick(find_sinuses(contrast, brain, geometry, rim_mm=0.0), geometry) | sagittal
     # In bone and fat, contrast alone says little: a vessel there is bright.
     outside = (contrast > 0.3) & (image > 1.3)
-    inside = apply_hysteresis_threshold(np.where(brain, contrast, 0), faint, threshold)
+    inside = apply_hysteresis_threshold(np.where(brain, contrast, 0), _FAINT, _VESSEL)
     vessels = np.where(brain, inside, outside) & near & ~sinuses
     vessels = binary_dilation(vessels, iterations=2) & near & ~sinuses
-    clean = brain & ~vessels & (np.abs(contrast) < threshold)
+    clean = brain & ~vessels & (np.abs(contrast) < _VESSEL)
     residual = np.where(clean, image - surroundings, 0)
     filled = image.copy()
     filled[vessels] = (surroundings + _borrowed(residual, clean, vessels, rng))[vessels]
     # Left over from the search for sinuses: their tributaries, or cortical arteries beside them.
-    unsure = sinuses & ~sagittal & brain & (contrast > threshold)
+    unsure = sinuses & ~sagittal & brain & (contrast > _VESSEL)
     return Background(filled, brain, geometry, float(residual[clean].std()), float(image.max()), unsure)
 
 

@@ -99,7 +99,7 @@ def place_traced_tree(tree: Tree, background: Background, rng: np.random.Generat
     box_low[2] = box_high[2] - extent[2] * rng.uniform(0.78, 0.92)
     tree = deformed(fitted(with_missing_branches(tree, rng, share=rng.uniform(0, 0.25)), box_low, box_high), rng)
     tree = with_extra_branches(tree, rng)
-    tree = with_calibres(tree, rng, factor=float(np.exp(rng.normal(0.05, 0.2))), smallest=0.3)
+    tree = with_calibres(tree, rng, factor=float(np.exp(rng.normal(0.05, 0.2))))
     middle = (low + high) / 2
     near = grown(background.brain, 4.0, background.geometry)
     inside = _inside(near, background.geometry, bounds(tree)[0][2] + 30.0)
@@ -168,7 +168,7 @@ def grown_scene(geometry: Geometry, rng: np.random.Generator) -> tuple[Tree, Bac
     tree = [branch for branch in tree if np.median(branch.radii) >= 0.25 / min(scale, 1.0)]
     tree = mapped(tree, lambda points: (points - BRAIN_CENTRE) * (axes / BRAIN_AXES) + centre)
     factor = float(np.exp(rng.normal(0.0, 0.2))) * min(scale, 1.0) ** 0.7
-    tree = with_lesions(with_calibres(tree, rng, factor=factor, smallest=0.3), rng, aneurysms=0.7 * min(scale, 1.0))
+    tree = with_lesions(with_calibres(tree, rng, factor=factor), rng, aneurysms=0.7 * min(scale, 1.0))
     return tree, simulated_head(geometry, centre, axes, rng)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from vesselseg.geometry import Geometry
-from vesselseg.postprocessing import bounding_box
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.synthesis.background import Background, Image, Mask, brain_box
 from vesselseg.synthesis.drawing import draw
 from vesselseg.synthesis.trees import Array, Branch, Tree

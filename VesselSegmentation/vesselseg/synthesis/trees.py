@@ -27,6 +27,9 @@ ARTERIES = {
 #: Node types of BraVa; +x is taken for left, since the database does not say which side is.
 _BRAVA_TYPES = {0: 1, 2: 2, 5: 3, 3: 4, 4: 5, 6: 6, 7: 7}
 _OTHER_SIDE = {2: 3, 3: 2, 4: 5, 5: 4, 6: 7, 7: 6}
+#: Standard deviation of the logarithm of a branch's calibre; no radius is drawn smaller.
+_CALIBRE_SPREAD = 0.1
+_SMALLEST_MM = 0.3
 
 
 @dataclass(frozen=True)
@@ -150,16 +153,16 @@ def fitted(tree: Tree, low: Array, high: Array) -> Tree:
     return mapped(tree, lambda points: (points - old_low) * scale + low)
 
 
-def deformed(tree: Tree, rng: np.random.Generator, *, strength: float = 1.0) -> Tree:
+def deformed(tree: Tree, rng: np.random.Generator) -> Tree:
     """Turn, stretch and bend a tree at random.
+
+    It is turned by about 4 degrees, stretched by about 4 %, and bent by about 2 mm over the head and by about 0.4 mm at
+    the scale of a vessel's windings.
 
     Parameters
     ----------
     tree : list of Branch
     rng : numpy.random.Generator
-    strength : float
-        1 turns by about 4 degrees, stretches by about 4 %, bends by about 2 mm over the head and by about 0.4 mm at
-        the scale of a vessel's windings.
 
     Returns
     -------
@@ -167,15 +170,15 @@ def deformed(tree: Tree, rng: np.random.Generator, *, strength: float = 1.0) -> 
     """
     low, high = bounds(tree)
     centre = (low + high) / 2
-    matrix = np.eye(3) + strength * rng.normal(0, 0.04, (3, 3))
-    angles = strength * np.deg2rad(rng.normal(0, 4, 3))
+    matrix = np.eye(3) + rng.normal(0, 0.04, (3, 3))
+    angles = np.deg2rad(rng.normal(0, 4, 3))
     turn = np.array([[0, -angles[2], angles[1]], [angles[2], 0, -angles[0]], [-angles[1], angles[0], 0]])
     matrix = matrix @ (np.eye(3) + turn)
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
         tree = [replace(branch, artery=_OTHER_SIDE.get(branch.artery, branch.artery)) for branch in tree]
-    bend = _random_waves(rng, count=12, wavelength=(40.0, 110.0), amplitude=2.0 * strength)
-    wind = _random_waves(rng, count=24, wavelength=(9.0, 22.0), amplitude=0.4 * strength)
+    bend = _random_waves(rng, count=12, wavelength=(40.0, 110.0), amplitude=2.0)
+    wind = _random_waves(rng, count=24, wavelength=(9.0, 22.0), amplitude=0.4)
 
     def move(points: Array) -> Array:
         points = (points - centre) @ matrix.T + centre
@@ -196,11 +199,12 @@ def _random_waves(
     return lambda points: np.sin(points @ waves.T + phases) @ weights
 
 
-def with_calibres(
-    tree: Tree, rng: np.random.Generator, *, factor: float = 1.0, spread: float = 0.1, smallest: float = 0.28
-) -> Tree:
-    """Multiply the radii by `factor` and, branch by branch, by a random factor; none falls below `smallest` mm."""
-    return [replace(b, radii=np.maximum(b.radii * factor * np.exp(rng.normal(0, spread)), smallest)) for b in tree]
+def with_calibres(tree: Tree, rng: np.random.Generator, *, factor: float) -> Tree:
+    """Multiply the radii by `factor` and, branch by branch, by a random factor; none falls below `_SMALLEST_MM`."""
+    return [
+        replace(b, radii=np.maximum(b.radii * factor * np.exp(rng.normal(0, _CALIBRE_SPREAD)), _SMALLEST_MM))
+        for b in tree
+    ]
 
 
 def with_lesions(tree: Tree, rng: np.random.Generator, *, aneurysms: float = 1.0, stenoses: float = 0.05) -> Tree:

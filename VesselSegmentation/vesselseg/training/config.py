@@ -101,13 +101,13 @@ class TrainingConfig:
     ----------
     name : str
         Name of the model.
-    title : str
-        One line for people.
     training_scans, validation_scans : list of str
         Folders whose subfolders hold ``tof.nii.gz`` and ``label.nii.gz``. Relative ones are meant from the
         configuration file; those of a configuration that ships with the package, from the working folder.
     synthesize : dict of str to DrawnFolder
         Where no training scans are named: what to draw for "training" and for "validation", into the run's folder.
+    title : str
+        One line for people.
     architecture, options
         As `vesselseg.networks.build_network` takes them.
     normalisation : dict

@@ -9,7 +9,7 @@ from vesselseg.brain_mask import dilated
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.morphology.centreline import centreline
-from vesselseg.postprocessing import pieces
+from vesselseg.morphology.label_voxels import pieces
 from vesselseg.synthesis.background import find_sinuses, local_contrast
 from vesselseg.volume import Volume
 

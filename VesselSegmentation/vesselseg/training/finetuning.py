@@ -63,7 +63,6 @@ def finetune(
     steps: int = 300,
     device: str = "auto",
     overwrite: bool = False,
-    register: bool = True,
     progress: ProgressCallback = no_progress,
 ) -> Manifest:
     """Let a model learn from corrected scans, its encoder frozen, and measure before and after on what it did not see.
@@ -90,8 +89,6 @@ def finetune(
         See `vesselseg.devices.choose_device`.
     overwrite : bool
         Whether to begin anew, and to replace a model of this name.
-    register : bool
-        Whether a better model is added to the user's models.
     progress : callable
 
     Returns
@@ -115,7 +112,7 @@ def finetune(
     if name == parent.name:
         raise VesselSegError(f"the new model cannot be called '{name}', as its parent is", "give another name")
     output, parent = output.resolve(), replace(parent, path=parent.path.resolve())
-    if register and not overwrite and any(model.name == name for model in list_models()):
+    if not overwrite and any(model.name == name for model in list_models()):
         raise VesselSegError(f"there is a model '{name}' already", "give another name, or --overwrite")
     if steps < 1:
         raise VesselSegError(f"a training cannot have {steps} steps", "give 1 or more")
@@ -139,7 +136,7 @@ def finetune(
     config = replace(config, title=f"{parent.title or parent.name}, fine-tuned on {len(prepared)} corrected scan(s)")
     final = _trained(config, parent, output / "run", device, overwrite, stage(progress, 1 - share, 1.0))
     found = _finding(rows, len(prepared))
-    return _publish(final, parent, found, output, register=register, overwrite=overwrite)
+    return _publish(final, parent, found, output, overwrite=overwrite)
 
 
 def _named(cases: Sequence[Path]) -> list[Path]:
@@ -315,9 +312,7 @@ def _finding(rows: list[dict[str, Any]], cases: int) -> dict[str, Any]:
     return {"what": what, "cases": cases, "before": before, "after": after, "improved": improved, "by_case": rows}
 
 
-def _publish(
-    final: Manifest, parent: Manifest, found: dict[str, Any], output: Path, *, register: bool, overwrite: bool
-) -> Manifest:
+def _publish(final: Manifest, parent: Manifest, found: dict[str, Any], output: Path, *, overwrite: bool) -> Manifest:
     from vesselseg.models.weights import load_network, save_model
 
     verdict = "better" if found["improved"] else "NO improvement measured"
@@ -334,10 +329,10 @@ def _publish(
         "%s on held-out data: Dice %.3f before, %.3f after; clDice %.3f before, %.3f after",
         verdict, before["dice"], after["dice"], before["cldice"], after["cldice"],
     )  # fmt: skip
-    if register and found["improved"]:
+    if found["improved"]:
         import_model(output / f"{manifest.name}.json", overwrite=overwrite)
         logger.info("registered as the model '%s'; '%s' is kept", manifest.name, parent.name)
-    elif register:
+    else:
         logger.warning(
             "no improvement was measured: the model stays in %s and is not registered; 'vesselseg models import' would",
             output,

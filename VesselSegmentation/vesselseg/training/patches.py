@@ -19,6 +19,7 @@ from vesselseg.training.data import CROP_MARGIN, PatchSampler, TrainingScan
 
 #: Batches that each worker prepares ahead.
 _AHEAD = 3
+_VALIDATION_BATCHES = 12
 
 
 class PatchStream(Dataset):
@@ -105,7 +106,7 @@ def sampler_options(config: TrainingConfig, network: Any) -> dict[str, Any]:
 
 
 def validation_patches(
-    config: TrainingConfig, scans: Sequence[TrainingScan], network: Any, batches: int = 12
+    config: TrainingConfig, scans: Sequence[TrainingScan], network: Any
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Draw patches that are the same each time, not augmented; returned as `PatchStream` gives them."""
     rng = np.random.default_rng(1234)
@@ -113,7 +114,7 @@ def validation_patches(
     margin = (sampler.size - config.patch_size) // 2
     inner = slice(margin, margin + config.patch_size)
     patches = []
-    for _ in range(batches):
+    for _ in range(_VALIDATION_BATCHES):
         images, labels = sampler.batch(config.batch_size, rng)
         patches.append((torch.from_numpy(images[..., inner, inner]), torch.from_numpy(labels[..., inner, inner])))
     return patches

@@ -10,7 +10,8 @@ from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import CompareState
 from vesselseg_web.workspace.case import given_notes
 from vesselseg_web.workspace.wording import as_sentences, counted
-from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS, WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS
 from VesselSegmentationLib.reviewing.review_tables import shown_metrics
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import CorrectState, SegmentState
 from vesselseg_web.logic.tools_logic import ToolsLogic
 from vesselseg_web.workspace.wording import step_text
-from VesselSegmentationLib.correcting.compared_reference import compared_reference
 from VesselSegmentationLib.correcting.edit_history import AUTOMATIC
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, DECISIONS, REJECTED
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS
@@ -115,7 +114,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
         if error_map is not self._measured and edits.target is not None:
             self._measured = error_map
             with self.page.reporting(keep=True):
-                edits.measure_against(compared_reference(edits, self.case.review))
+                edits.measure_against(edits.compared_reference)
         self.update()
 
     def _set_reader(self, reader: str) -> None:

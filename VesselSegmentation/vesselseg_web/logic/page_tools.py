@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from vesselseg.editing import Edit, edit_between, remove_piece
 from vesselseg.errors import VesselSegError
-from vesselseg.postprocessing import bounding_box, remove_small_components
+from vesselseg.morphology.label_voxels import bounding_box
+from vesselseg.postprocessing import remove_small_components
 from vesselseg.review.error_components import ErrorComponent
 from vesselseg.review.error_kinds import ErrorKind
-from VesselSegmentationLib.correcting.edit_logic import Place
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.correcting.edit_target import EditTarget
 from VesselSegmentationLib.correcting.edit_tools import CorrectError, EditTool, ToolSettings
+from VesselSegmentationLib.correcting.vessel_edits import Place
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED
 
 #: What can be set of these tools.

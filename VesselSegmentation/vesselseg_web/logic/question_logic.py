@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import QuestionState
+from VesselSegmentationLib.scene.segmentation_nodes import changed_since_written
 
 if TYPE_CHECKING:
     from vesselseg_web.workspace.case import Case
@@ -157,7 +158,7 @@ class QuestionLogic(SectionLogic[QuestionState]):
     def _loses(self, loss: Loss) -> bool:
         self.case.edits.poll()  # the last stroke counts
         if loss.can_be_undone:
-            return self.case.has_vessels and self.case.segmentation.edited_since_segmentation(self.case.vessels)
+            return self.case.has_vessels and changed_since_written(self.case.vessels)
         return self.case.edits.unsaved_edits
 
     def _take(self) -> _Waiting | None:

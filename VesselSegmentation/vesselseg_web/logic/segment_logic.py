@@ -6,11 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from vesselseg.errors import VesselSegError
+from vesselseg.models import list_models
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.question_logic import SEGMENTING, THRESHOLD, QuestionLogic
 from vesselseg_web.logic.states import SegmentState
 from vesselseg_web.workspace.wording import stage_text
 from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
+from VesselSegmentationLib.scene.run_record import recorded_summary, recorded_threshold
+from VesselSegmentationLib.scene.segmentation_nodes import set_surface_shown
 from VesselSegmentationLib.segmenting.device_query import DeviceQuery
 from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob, SegmentationSettings
 
@@ -90,7 +93,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
 
     def _numbers(self) -> tuple[float | None, float | None]:
         """Return threshold and smallest piece; None for those of the model where the sliders speak of another one."""
-        summary = self.case.segmentation.summary(self.case.vessels) if self.case.has_vessels else {}
+        summary = recorded_summary(self.case.vessels) if self.case.has_vessels else {}
         if summary.get("model", self.data.model) != self.data.model:
             return None, None
         return self.data.threshold, self.data.min_component
@@ -98,7 +101,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
     def _check_choices(self) -> None:
         """Refuse what was not offered: the worker would take the name of a file, too, as the command line does."""
         offered = (
-            (self.data.model, [manifest.name for manifest in self.case.segmentation.models()]),
+            (self.data.model, [manifest.name for manifest in list_models()]),
             (self.data.device, [_AUTOMATIC_DEVICE["value"], *self._devices]),
             (self.data.mask, [*_MASKS, *([_GIVEN_MASK] if self.case.mask is not None else [])]),
         )
@@ -136,7 +139,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
         """Make the vessels anew from the probability map, if the sliders say something else than made them."""
         if self.data.why_no_threshold or not self.case.has_vessels or self.case.probability_node is None:
             return
-        applied = self.case.segmentation.threshold(self.case.vessels)
+        applied = recorded_threshold(self.case.vessels)
         wanted = (float(self.data.threshold), float(self.data.min_component))
         if applied is not None and max(abs(a - b) for a, b in zip(applied, wanted)) < _SAME:
             return
@@ -153,11 +156,11 @@ class SegmentLogic(SectionLogic[SegmentState]):
         """Show what has made the vessels: they came with a session, or are there again after undo."""
         self._show_threshold()
         self.update()
-        summary = self.case.segmentation.summary(self.case.vessels) if self.case.has_vessels else {}
+        summary = recorded_summary(self.case.vessels) if self.case.has_vessels else {}
         self.data.message = _what_ran(summary) if summary else ""
 
     def _show_threshold(self) -> None:
-        applied = self.case.segmentation.threshold(self.case.vessels) if self.case.has_vessels else None
+        applied = recorded_threshold(self.case.vessels) if self.case.has_vessels else None
         if applied is not None:
             self.data.threshold, self.data.min_component = applied
 
@@ -191,7 +194,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
 
     def _show_models(self) -> None:
         with self.page.reporting():
-            manifests = self.case.segmentation.models()
+            manifests = list_models()
             self.data.models = [_choice(each) for each in manifests]
             if manifests:
                 self.data.model = manifests[0].name
@@ -199,7 +202,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
 
     def _choose_model(self, name: str) -> None:
         """Take the threshold that is recommended for a model, unless there are vessels that a threshold has made."""
-        for manifest in self.case.segmentation.models():
+        for manifest in list_models():
             if manifest.name == name and not self.case.has_vessels:
                 self.data.threshold, self.data.min_component = manifest.threshold, manifest.min_component_mm3
 
@@ -240,7 +243,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
             raise job.error or VesselSegError(job.message)
         else:
             if not self.case.has_vessels:
-                self.case.segmentation.set_surface_shown(job.segmentation_node, True)
+                set_surface_shown(job.segmentation_node, True)
             self.case.take_vessels(job.segmentation_node)
             self._show_threshold()
             self.data.message = _what_ran(job.summary)

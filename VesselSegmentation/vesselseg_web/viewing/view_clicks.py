@@ -10,7 +10,7 @@ from trame_slicer.views import SliceView
 from vtkmodules.vtkRenderingCore import vtkActor, vtkCellPicker, vtkProp
 
 from VesselSegmentationLib.correcting.edit_clicks import EditClicks
-from VesselSegmentationLib.correcting.edit_logic import Place
+from VesselSegmentationLib.correcting.vessel_edits import Place
 
 #: Pixels that the mouse may move between press and release of a click, and by which a click may miss a thin vessel.
 _STILL = 4

@@ -16,7 +16,8 @@ from VesselSegmentationLib.correcting.edit_logic import EditLogic
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 from VesselSegmentationLib.scene.label_source import LabelSource
-from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.run_record import probability_of
+from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role, set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node, volume_geometry
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
@@ -155,7 +156,7 @@ class Case:
         If it is they that are edited already, the history goes on: what was found now is a step of it.
         """
         self.vessels = segmentation_node
-        target, found = self.edits.target, self.segmentation.vessel_segment_id(segmentation_node)
+        target, found = self.edits.target, segment_with_role(segmentation_node)
         if target is None or (target.node, target.segment_id) != (segmentation_node, found):
             self.edits.start(segmentation_node, self.scan, review=self.review)
         self.labels_changed.emit()
@@ -163,12 +164,12 @@ class Case:
     @property
     def has_vessels(self) -> bool:
         """Whether vessels were found."""
-        return self.vessels is not None and self.segmentation.vessel_segment_id(self.vessels) is not None
+        return self.vessels is not None and segment_with_role(self.vessels) is not None
 
     @property
     def probability_node(self) -> Any:
         """The probability map that belongs to the vessels, or None."""
-        return self.segmentation.probability_node(self.vessels) if self.vessels is not None else None
+        return probability_of(self.vessels) if self.vessels is not None else None
 
     def compare(self, reference: str) -> None:
         """Compare the vessels with one of `references`; `review` follows them from then on.

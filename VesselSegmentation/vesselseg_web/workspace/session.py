@@ -18,7 +18,7 @@ from VesselSegmentationLib.reviewing.error_map_display import set_map_shown
 from VesselSegmentationLib.reviewing.error_map_nodes import is_error_map, recorded_comparison
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.run_record import probability_of
-from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role
+from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role, set_surface_shown
 from VesselSegmentationLib.scene.volume_nodes import volume_geometry
 
 #: An attribute of nodes that says what they are; Slicer leaves it alone.
@@ -160,8 +160,8 @@ def _take_nodes(case: Case) -> str:
     for node in marked or others:
         references[unlike(str(node.GetAttribute(_NAME) or node.GetName()), references)] = node
     current = _put_away(maps, [node for node in (vessels, *others) if node is not None])
-    if vessels is not None and case.segmentation.vessel_segment_id(vessels) is not None:
-        case.segmentation.set_surface_shown(vessels, True)  # surfaces are not saved
+    if vessels is not None and segment_with_role(vessels) is not None:
+        set_surface_shown(vessels, True)  # surfaces are not saved
     case.take_nodes(scan, vessels, mask, references)
     for node in volumes:
         if node.IsA("vtkMRMLLabelMapVolumeNode") and node is not scan:
