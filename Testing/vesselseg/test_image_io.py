@@ -51,6 +51,8 @@ def test_dicom_takes_the_largest_series_and_says_so(
     write_dicom(make_scan(Geometry((20, 20, 9), (1, 1, 1))), tmp_path, series="1.2.3.5")
     assert read_volume(tmp_path).geometry.size == (20, 20, 9)
     assert "2 DICOM series" in caplog.text
+    assert "none of them is named as a TOF angiogram" in caplog.text
+    assert "MR, 5 slices" in caplog.text
 
 
 def test_dicom_takes_the_tof_angiogram_of_a_study(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
@@ -168,6 +170,30 @@ def test_values_that_are_no_numbers_are_refused_in_every_format(
     for read in (read_volume, read_label):
         with pytest.raises(VesselSegError, match=r"2 voxels of .* are not numbers"):
             read(tmp_path / f"scan{suffix}")
+
+
+@pytest.mark.parametrize("kind", ["scan", "cut out", "probability"])
+def test_what_is_no_label_is_not_taken_for_one(kind: str, make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan()
+    array = np.round(scan.array)
+    if kind == "cut out":  # as brains are, with zeros around them
+        array[:, :20] = array[..., :20] = 0
+    elif kind == "probability":
+        z, y, x = np.indices(array.shape)
+        array = np.round(255 * np.exp(-((x - 24) ** 2 + (y - 20) ** 2 + (z - 12) ** 2) / 60))
+    write_volume(scan.with_array(array.astype(np.uint8)), tmp_path / "label.nii.gz")
+    with pytest.raises(VesselSegError, match=r"label.nii.gz is not a label: most of its voxels differ"):
+        read_label(tmp_path / "label.nii.gz")
+
+
+def test_many_structures_are_labels(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan()
+    z, y, x = (index // 4 for index in np.indices(scan.array.shape))
+    parcels = (z * 11 + y * 12 + x).astype(np.int16)
+    parcels[scan.array < 60] = 0
+    write_volume(scan.with_array(parcels), tmp_path / "parcels.nii.gz")
+    assert parcels.max() > 150
+    np.testing.assert_array_equal(read_label(tmp_path / "parcels.nii.gz").array, parcels != 0)
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])

@@ -50,6 +50,14 @@ def test_the_same_head_stored_otherwise_gives_the_same_result(
     np.testing.assert_allclose(sitk.GetArrayFromImage(back), expected.array, atol=1e-6)
 
 
+@pytest.mark.parametrize("is_ct", [True, False])
+def test_ct_is_said(make_scan: MakeScan, tiny_model: str, is_ct: bool) -> None:
+    scan = make_scan()
+    array = np.where(scan.array < 60, -1000 if is_ct else -20, scan.array)  # filters may give MR values below zero
+    notes = segment(scan.with_array(array), model=tiny_model, brain_mask="none").run.notes
+    assert any("seems to be CT" in note for note in notes) == is_ct
+
+
 def test_another_spacing_is_resampled_and_said(make_scan: MakeScan, tiny_model: str) -> None:
     scan = make_scan(Geometry((60, 60, 20), (0.3, 0.3, 1.5), (5, 6, 7)))
     result = segment(scan, model=tiny_model, brain_mask="none", device="cpu")

@@ -42,6 +42,8 @@ _LARGEST_SHEAR = 1e-3
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 #: Value of label voxels that count neither as vessel nor as background, as `vesselseg.synthesis` writes them.
 UNSURE = 255
+#: Images with lower values only are labels, however they look.
+_MANY_VALUES = 16
 #: What can be read, in words.
 READABLE = "NIfTI-1, NRRD, MHA or a folder of DICOM files"
 #: ITK's readers of these.
@@ -87,7 +89,7 @@ def read_label(path: str | os.PathLike[str]) -> Volume:
     Raises
     ------
     VesselSegError
-        As for `read_volume`, and if the voxels are not whole numbers.
+        As for `read_volume`, and if the voxels are not those of a label.
     """
     volume = _read_whole_numbers(Path(path))
     return volume.with_array((volume.array != 0).view(np.uint8))
@@ -130,7 +132,21 @@ def _read_whole_numbers(path: Path) -> Volume:
         raise VesselSegError(
             f"{path} is not a label: its voxels are not whole numbers", "threshold a probability map before you use it"
         )
+    if _differs_from_voxel_to_voxel(values):
+        raise VesselSegError(
+            f"{path} is not a label: most of its voxels differ from their neighbours, as those of a scan do",
+            "give a segmentation; threshold a probability map before you use it",
+        )
     return volume
+
+
+def _differs_from_voxel_to_voxel(values: np.ndarray) -> bool:
+    """Tell a scan or a probability map in whole numbers from the labels of any number of structures."""
+    if values.max() < _MANY_VALUES:
+        return False
+    before, after = values[..., :-1], values[..., 1:]
+    inside = (before != 0) & (after != 0)
+    return np.count_nonzero(inside & (before != after)) > np.count_nonzero(inside) / 2
 
 
 def read_series(series: DicomSeries, *, where: str) -> Volume:

@@ -26,6 +26,8 @@ from vesselseg.volume import Volume
 
 logger = logging.getLogger("vesselseg")
 
+#: CT gives air -1000, and a scan of a head is air to a good part.
+_AIR_OF_CT, _SHARE_OF_AIR = -500, 0.01
 #: Limits of what can be a TOF scan of a head.
 _MAX_SPACING_MM, _MIN_SPACING_MM, _MAX_EXTENT_MM, _MIN_VOXELS = 5.0, 0.05, 1000.0, 4
 
@@ -206,6 +208,7 @@ def segment(
         del scan
         started = time.perf_counter()
         check_scan(volume)
+        _warn_of_ct(volume, notes)
         within = _region_box(volume, region)
         plan = planned.result()
         logger.info("model %s on %s by %s in %s", manifest.name, plan.device, plan.engine, plan.precision)
@@ -284,6 +287,13 @@ def _show_preview(preview: Callable[[Volume], None], make: Callable[[], Volume],
         notes.append(f"there is no preview: {str(error) or type(error).__name__}")
         logger.warning("%s", notes[-1])
         logger.debug("the preview failed", exc_info=True)
+
+
+def _warn_of_ct(scan: Volume, notes: list[str]) -> None:
+    """Note that a scan is as dark as the air of CT: voxels of MR are not, or but for ringing."""
+    if np.count_nonzero(scan.array < _AIR_OF_CT) > _SHARE_OF_AIR * scan.array.size:
+        notes.append("the scan seems to be CT, or in its units: the models are made for TOF-MRA")
+        logger.warning("%s", notes[-1])
 
 
 def _region_box(scan: Volume, region: Sequence[int] | None) -> Box | None:

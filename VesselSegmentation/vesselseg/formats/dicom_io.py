@@ -107,7 +107,11 @@ def read_dicom_folder(folder: Path) -> SimpleITK.Image:
             f"there is no DICOM series in the folder {folder}", "give a folder with one series, or an image file"
         )
     if len(series) > 1:
-        logger.warning("%d DICOM series in %s: taking %s", len(series), folder, series[0].text)
+        taken, *others = series
+        logger.warning("%d DICOM series in %s: taking %s", len(series), folder, taken.text)
+        if not taken.is_tof:
+            left = "; ".join(each.text for each in others)
+            logger.warning("none of them is named as a TOF angiogram: if you mean another, give it alone (%s)", left)
     return read_dicom_series(series[0], where=str(folder))
 
 
