@@ -146,7 +146,7 @@ def _differs_from_voxel_to_voxel(values: np.ndarray) -> bool:
         return False
     before, after = values[..., :-1], values[..., 1:]
     inside = (before != 0) & (after != 0)
-    return np.count_nonzero(inside & (before != after)) > np.count_nonzero(inside) / 2
+    return bool(np.count_nonzero(inside & (before != after)) > np.count_nonzero(inside) / 2)
 
 
 def read_series(series: DicomSeries, *, where: str) -> Volume:
