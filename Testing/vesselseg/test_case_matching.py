@@ -38,6 +38,8 @@ def touch(folder: Path, *names: str) -> Path:
         ("sub-01/ses-1/anat/sub-01_ses-1_dseg.nii.gz", "sub-01_ses-1_label.nii.gz", "sub-01_ses-1"),
         ("a.b-Seg.nii", "a.b_manual.nii", "a.b"),
         ("A_seg.NII.GZ", "A_label.NII", "A"),
+        ("Mu\u0308ller_seg.nii", "M\u00fcller_label.nii", "M\u00fcller"),  # as a Mac writes it, and as others do
+        ("Mu\u0308ller/seg.nii", "M\u00fcller/label.nii", "M\u00fcller"),
     ],
 )
 def test_files_of_one_subject_find_each_other(segmentation: str, reference: str, subject: str, tmp_path: Path) -> None:

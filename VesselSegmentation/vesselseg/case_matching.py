@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +122,9 @@ def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
             passed_over.add(word)
             continue
         if path.parent != folder:
-            place = path.parent.relative_to(folder)
-            if not subject.startswith(place.parts[0]):
-                subject = place.as_posix()
+            place = _composed(path.parent.relative_to(folder).as_posix())
+            if not subject.startswith(place.split("/")[0]):
+                subject = place
         if not subject:
             raise VesselSegError(f"{path} does not tell its subject", "name it like A_label.nii.gz or A/label.nii.gz")
         if subject in result:
@@ -154,7 +155,7 @@ def subject_of(path: Path) -> str:
     -------
     str
     """
-    return _subject_and_word(_stem(path))[0] or path.absolute().parent.name
+    return _subject_and_word(_stem(path))[0] or _composed(path.absolute().parent.name)
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -164,7 +165,13 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _stem(path: Path) -> str:
-    return next((path.name[: -len(end)] for end in _SUFFIXES if path.name.lower().endswith(end)), path.name)
+    name = _composed(path.name)
+    return next((name[: -len(end)] for end in _SUFFIXES if name.lower().endswith(end)), name)
+
+
+def _composed(name: str) -> str:
+    """Write accents in one way: files that come from a Mac may have them as characters of their own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _subject_and_word(stem: str) -> tuple[str, str]:
