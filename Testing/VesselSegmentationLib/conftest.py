@@ -94,6 +94,16 @@ def scene(make_scene):
 
 
 @pytest.fixture
+def application():
+    """An application with views."""
+    from trame_slicer.core import SlicerApp
+
+    application = SlicerApp()
+    yield application
+    application.scene.Clear(1)
+
+
+@pytest.fixture
 def add_scan(scene):
     """Add a volume with random voxels to the scene."""
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_labelmap, add_segmentation, two_labels
+from compared_labels import add_labelmap, add_segmentation
+from edited_vessels import TRUTH, WAS, at, voxels
 from editing_shortcuts import grown_from, traced_through
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting import edit_tools
@@ -25,22 +26,8 @@ from VesselSegmentationLib.scene.segmentation_nodes import (
 )
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
-WAS, TRUTH = two_labels()
 #: A voxel in the middle of the vessel that both labels have.
 INSIDE = (10, 9, 9)
-
-
-@pytest.fixture
-def scan(add_scan):
-    node = add_scan(SHAPE, np.diag([0.6, 0.6, 0.6, 1.0]))
-    noise = np.random.default_rng(0).normal(20, 2, SHAPE)
-    set_node_volume(node, volume_from_node(node).with_array((noise + 100 * TRUTH).astype(np.float32)))
-    return node
-
-
-@pytest.fixture
-def vessels(scene, scan):
-    return add_segmentation(scene, scan, WAS, "Vessels")
 
 
 @pytest.fixture
@@ -64,14 +51,6 @@ def logic(scene, scan, vessels, review):
     logic.start(vessels[0], review=review)
     yield logic
     logic.stop()
-
-
-def at(scan, k, j, i):
-    return tuple((volume_from_node(scan).geometry.ijk_to_ras() @ [i, j, k, 1.0])[:3])
-
-
-def voxels(vessels, scan):
-    return segment_label(*vessels, scan).array
 
 
 def named(logic, key):

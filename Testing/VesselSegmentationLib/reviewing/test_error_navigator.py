@@ -24,11 +24,6 @@ FOUND, TRUTH = two_labels()
 
 
 @pytest.fixture
-def scan(add_scan):
-    return add_scan(SHAPE)
-
-
-@pytest.fixture
 def found(scene, scan):
     return LabelSource(*add_segmentation(scene, scan, FOUND, "Vessels"))
 

@@ -25,11 +25,6 @@ FOUND, TRUTH = two_labels()
 
 
 @pytest.fixture
-def scan(add_scan):
-    return add_scan(SHAPE)
-
-
-@pytest.fixture
 def sources(scene, scan):
     return [LabelSource(*add_segmentation(scene, scan, label, name)) for label, name in ((FOUND, "A"), (TRUTH, "B"))]
 

@@ -32,15 +32,6 @@ FOUND, TRUTH = two_labels()
 
 
 @pytest.fixture
-def application():
-    from trame_slicer.core import SlicerApp
-
-    application = SlicerApp()
-    yield application
-    application.scene.Clear(1)
-
-
-@pytest.fixture
 def scan(application):
     node = application.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF")
     array = np.random.default_rng(0).normal(60, 6, SHAPE)

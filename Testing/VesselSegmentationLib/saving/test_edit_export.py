@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import SHAPE, add_segmentation, two_labels
+from compared_labels import SHAPE, add_segmentation
+from edited_vessels import TRUTH, WAS, at
 from editing_shortcuts import traced_through
 from inputs import AWKWARD_GRIDS, write_dicom
 from vesselseg.errors import VesselSegError
@@ -26,8 +27,6 @@ from VesselSegmentationLib.saving.surfaces import label_surface
 from VesselSegmentationLib.scene.run_record import record_summary
 from VesselSegmentationLib.scene.segmentation_nodes import segment_label, set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node, volume_geometry
-
-WAS, TRUTH = two_labels()
 
 
 @pytest.fixture
@@ -48,10 +47,6 @@ def start(scene, scan):
     logic.start(node)
     logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
     return logic
-
-
-def at(scan, k, j, i):
-    return tuple((volume_from_node(scan).geometry.ijk_to_ras() @ [i, j, k, 1.0])[:3])
 
 
 def corrected():

@@ -15,15 +15,6 @@ from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob
 from views import close, make_slice_view, pixels, share_of
 
 
-@pytest.fixture
-def application():
-    from trame_slicer.core import SlicerApp
-
-    application = SlicerApp()
-    yield application
-    application.scene.Clear(1)
-
-
 def test_vessels_are_seen_in_slices_at_once(application, python):
     scan = application.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "TOF")
     array = np.full((12, 40, 40), 60.0, np.float32)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
 import views
-from chromium import Visit, launched
+from chromium import Visit
 from served_page import serving, until
 from vesselseg.image_io import read_label, write_volume
 from vesselseg.phantom import make_phantom
@@ -23,12 +23,6 @@ CHOSEN_IN_SIGHT = """number => {
   const [outer, inner] = [list, row].map((each) => each.getBoundingClientRect());
   return row.style.background && inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
 }"""
-
-
-@pytest.fixture
-def chromium():
-    with launched() as browser:
-        yield browser
 
 
 def kinds_shown(pixels):

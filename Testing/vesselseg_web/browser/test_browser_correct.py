@@ -8,17 +8,11 @@ from scipy import ndimage
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
-from chromium import Visit, launched
+from chromium import Visit
 from served_page import serving
 from vesselseg.image_io import read_label, read_volume
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def chromium():
-    with launched() as browser:
-        yield browser
 
 
 class Reader(Visit):

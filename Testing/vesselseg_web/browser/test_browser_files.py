@@ -11,19 +11,13 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
-from chromium import Visit, launched
+from chromium import Visit
 from inputs import make_bad_files, write_dicom
 from served_page import serving, until
 from vesselseg.image_io import read_label, read_volume, write_volume
 from vesselseg.phantom import make_phantom
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with launched() as browser:
-        yield browser
 
 
 def archive_of(folder, path):
