@@ -233,9 +233,10 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         if self._parameterNode is not None and self._parameterNode.inputVolume is None:
             qt.QTimer.singleShot(0, self._takeDefaultScan)
 
-    def onNodeRemoved(self, caller: Any, event: Any) -> None:
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeRemoved(self, caller: Any, event: Any, node: Any) -> None:
         """See what can still be done: the selectors let a node go before it has left the scene."""
-        if not slicer.mrmlScene.IsClosing():
+        if not slicer.mrmlScene.IsClosing() and not node.GetHideFromEditors():  # marks and previews come and go
             self._update()
 
     def initializeParameterNode(self) -> None:

@@ -126,6 +126,8 @@ def test_errors_are_walked_through_and_marked(comparing: Any) -> None:
     assert ui.errorsTable.currentRow() == 0
     assert navigator.highlight.shown
     assert host.wait_for(lambda: not navigator.highlight.shown, 2)
+    assert host.wait_for(lambda: navigator.highlight.shown, 2)
+    assert ui.saveMetricsButton.isEnabled()  # nothing has changed
     ui.readerLineEdit.text = "Dr. A"
     ui.acceptButton.click()
     assert rows(ui.errorsTable)[0][3] == "accepted"

@@ -186,6 +186,19 @@ def test_what_is_no_label_is_not_taken_for_one(kind: str, make_scan: Callable[..
         read_label(tmp_path / "label.nii.gz")
 
 
+@pytest.mark.parametrize("kind", ["rim", "neighbours"])
+def test_thin_labels_that_touch_are_labels(kind: str, make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan()
+    array = np.zeros(scan.array.shape, np.uint8)
+    if kind == "rim":  # unsure voxels around a vessel one voxel wide
+        array[10, 19:22, 5:40] = array[9:12, 20, 5:40] = 255
+        array[10, 20, 5:40:2] = 1
+    else:
+        array[10, :, 20], array[10, :, 21] = 100, 200
+    write_volume(scan.with_array(array), tmp_path / "label.nii.gz")
+    np.testing.assert_array_equal(read_label(tmp_path / "label.nii.gz").array, array != 0)
+
+
 def test_many_structures_are_labels(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
     scan = make_scan()
     z, y, x = (index // 4 for index in np.indices(scan.array.shape))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 import zipfile
@@ -83,6 +84,10 @@ def test_a_failure_that_lasts_is_told_once_until_it_changes_or_ends(tmp_path, py
             assert await told(KeyError("a")) == []
             assert application.page.data.error == ""
             assert await told(ValueError("b")) == [ValueError]
+            assert await told(FileNotFoundError(errno.ENOENT, "No such file")) == [FileNotFoundError]
+            assert "Something went wrong inside the program" in application.page.data.error  # no disk is to blame
+            assert await told(OSError(errno.ENOSPC, "No space left")) == [OSError]
+            assert "No space left" in application.page.data.error
             assert await told(None) == []
             assert await told(ValueError("b")) == [ValueError]
         finally:

@@ -42,8 +42,8 @@ _LARGEST_SHEAR = 1e-3
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 #: Value of label voxels that count neither as vessel nor as background, as `vesselseg.synthesis` writes them.
 UNSURE = 255
-#: Images with lower values only are labels, however they look.
-_MANY_VALUES = 16
+#: Images with so few different values, in a sample of so many voxels, are labels, however they look.
+_MANY_VALUES, _SAMPLE = 16, 100_000
 #: What can be read, in words.
 READABLE = "NIfTI-1, NRRD, MHA or a folder of DICOM files"
 #: ITK's readers of these.
@@ -135,14 +135,15 @@ def _read_whole_numbers(path: Path) -> Volume:
     if _differs_from_voxel_to_voxel(values):
         raise VesselSegError(
             f"{path} is not a label: most of its voxels differ from their neighbours, as those of a scan do",
-            "give a segmentation; threshold a probability map before you use it",
+            "give a segmentation, or a mask of 0 and 1; threshold a probability map before you use it",
         )
     return volume
 
 
 def _differs_from_voxel_to_voxel(values: np.ndarray) -> bool:
     """Tell a scan or a probability map in whole numbers from the labels of any number of structures."""
-    if values.max() < _MANY_VALUES:
+    marked = values[values != 0]
+    if np.unique(marked[:: max(marked.size // _SAMPLE, 1)]).size <= _MANY_VALUES:
         return False
     before, after = values[..., :-1], values[..., 1:]
     inside = (before != 0) & (after != 0)

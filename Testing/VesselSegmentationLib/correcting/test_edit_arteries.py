@@ -119,6 +119,14 @@ def test_codes_are_those_of_snomed(vessel):
     assert meaning.lower() in known[value].lower()
 
 
+def test_edits_are_measured_with_the_named_artery_when_editing_starts_again(vessels, review, logic, mca):
+    before = logic.target.metrics()
+    logic.leave()
+    logic.start(vessels[0], review=review)
+    assert logic.target.metrics() == before
+    assert before["dice"] > 0.5
+
+
 def test_tools_work_on_the_named_artery_at_the_click(scan, vessels, logic, mca):
     remove = edit_tools.RemovePiece(logic)
     edit = remove.preview([at(scan, *INSIDE)], ToolSettings())

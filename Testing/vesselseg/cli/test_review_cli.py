@@ -203,13 +203,16 @@ def test_what_cannot_be_drawn_is_said_and_leaves_nothing(
         ("errormap", ["--background", "pink"], "no background"),
         ("errormap", ["--dpi", "5"], "cannot have 5 dpi; give 50 to 1200"),
         ("errormap", ["--around", "nan", "0", "0"], "a place is three numbers"),
+        ("errormap", ["--around", "a", "0", "0"], "'a' is no number that"),
         ("errormap", ["--longest", "0"], "give 1 or more"),
+        ("errormap", ["--longest", "1.5"], "'1.5' is no number"),
         ("report", ["--palette", "pretty"], "no palette"),
         ("report", ["--view", "sideways"], "is no view"),
         ("thresholds", ["--current", "nan"], "give 0 to 1"),
         ("thresholds", ["--dpi", "5"], "cannot have 5 dpi"),
         ("thresholds", ["--background", "pink"], "no background"),
         ("evaluate", ["--nsd-tolerance", "-1"], "cannot be compared within"),
+        ("evaluate", ["--nsd-tolerance", "abc"], "'abc' is no number"),
     ],
 )
 def test_values_out_of_range_are_wrong_usage(

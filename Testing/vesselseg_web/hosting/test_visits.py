@@ -236,6 +236,39 @@ def test_process_ends_with_the_server_whatever_happens_to_it(python, tmp_path):
     assert gone.returncode == 0
 
 
+def test_process_that_is_busy_stays_while_the_page_is_waited_for(python, monkeypatch):
+    """Whoever loads the page again has closed it just before."""
+    monkeypatch.setattr(module, "CLOSED_SECONDS", 0.2)
+    listen = "import socket\nlistening = socket.create_server(('127.0.0.1', 0))\n"
+    script = listen + _SCRIPT.replace('"port": 1', '"port": listening.getsockname()[1]')
+
+    async def visit():
+        visits, forwarder = Visits(most=1, python=python(script)), Forwarder()
+        key, busy = await visits.begin()
+        runner = web.AppRunner(Reception(Access(), visits, forwarder).application())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        _reader, browser = await asyncio.open_connection("127.0.0.1", port)
+        cookie = f'vesselseg-{port}="{key}"'
+        browser.write(f"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            await visits.look_after()
+        assert busy.runs
+        browser.transport.abort()
+        for _ in range(50):
+            await visits.look_after()
+            await asyncio.sleep(0.1)
+        assert not busy.runs
+        await settle(visits, 0)
+        await visits.close()
+        await forwarder.close()
+        await runner.cleanup()
+
+    run(visit())
+
+
 def test_process_that_hangs_ends_when_its_visitor_has_gone(python, monkeypatch):
     monkeypatch.setattr(module, "CLOSED_SECONDS", 0.5)
     monkeypatch.setattr(module, "_END_SECONDS", 0.5)
@@ -272,7 +305,11 @@ def test_process_that_hangs_ends_when_its_visitor_has_gone(python, monkeypatch):
 
 
 def test_secret_is_in_the_environment_only(python):
-    visit = Visit([], python("import os, sys, json; print(json.dumps(sys.argv), os.environ['VESSELSEG_VISIT_SECRET'])"))
+    script = (
+        "import os, sys, json; arguments = [*sys.argv, *json.load(open(sys.argv[-1]))];"
+        "print(json.dumps(arguments), os.environ['VESSELSEG_VISIT_SECRET'])"
+    )
+    visit = Visit([], python(script))
     (secret,) = visit.headers.values()
 
     async def look():
@@ -282,6 +319,7 @@ def test_secret_is_in_the_environment_only(python):
             await asyncio.sleep(0.01)
         arguments, said = visit._worker.poll()[0]["message"].rsplit(" ", 1)
         assert said == secret
+        assert "--visit" in arguments
         assert secret not in arguments
         await visit.end()
 

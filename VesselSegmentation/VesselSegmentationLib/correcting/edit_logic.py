@@ -101,6 +101,7 @@ class EditLogic(VesselEdits):
         segment_id = segment_id or _segment_to_edit(segmentation_node)
         self.leave()
         target = EditTarget(segmentation_node, segment_id, volume_node)
+        arteries = ArteryEditor(target)  # tells what is compared with its parts
         errors = None if review is None else ErrorEditor(target, review)
         target.reference = None if errors is None else errors.reference
         try:
@@ -114,7 +115,7 @@ class EditLogic(VesselEdits):
         target.history.listeners.append(self._on_step)
         self._probability_node = probability_node
         self.target = target
-        self.arteries = ArteryEditor(target)
+        self.arteries = arteries
         self.errors = errors
 
     def leave(self) -> None:

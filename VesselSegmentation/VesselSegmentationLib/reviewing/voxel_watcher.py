@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import slicer
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.util.vtkConstants import VTK_OBJECT
 from vtkmodules.vtkCommonCore import vtkCommand
 
 #: In place of a role: a node has left the scene, be it one that is watched or not.
@@ -22,7 +24,7 @@ class VoxelWatcher:
     Attributes
     ----------
     changed : set of str
-        Roles of the nodes that have changed; not empty either once any node has left the scene.
+        Roles of the nodes that have changed; not empty either once any node has left the scene that is not hidden.
     """
 
     def __init__(self, scene: Any) -> None:
@@ -45,7 +47,7 @@ class VoxelWatcher:
             for event in _events_of(node):
                 tag = node.AddObserver(event, lambda caller, event, role=role: self.changed.add(role))
                 self._observed.append((node, tag))
-        tag = self._scene.AddObserver(self._scene.NodeRemovedEvent, lambda caller, event: self.changed.add(_REMOVED))
+        tag = self._scene.AddObserver(self._scene.NodeRemovedEvent, self._on_node_removed)
         self._observed.append((self._scene, tag))
 
     def take(self) -> set[str]:
@@ -57,6 +59,11 @@ class VoxelWatcher:
         """Watch nothing any more, and forget what has changed."""
         self._observe_no_more()
         self.changed = set()
+
+    @calldata_type(VTK_OBJECT)
+    def _on_node_removed(self, scene: Any, event: str, node: Any) -> None:
+        if not node.GetHideFromEditors():  # marks and previews come and go
+            self.changed.add(_REMOVED)
 
     def _observe_no_more(self) -> None:
         for node, tag in self._observed:

@@ -8,7 +8,7 @@ from typing import Any
 def nodes_of_class(scene: Any, class_name: str) -> list[Any]:
     """Return all nodes of a class, in the order in which they came.
 
-    The function of `slicer.util` looks into the application's scene, whatever scene it is given.
+    Slicer's own function, `getNodesByClass`, looks into the application's scene, whatever scene it is given.
     """
     return [scene.GetNthNodeByClass(index, class_name) for index in range(scene.GetNumberOfNodesByClass(class_name))]
 

@@ -28,6 +28,8 @@ def checked(convert: Callable[[str], _Value]) -> Callable[[str], _Value]:
             return convert(text)
         except VesselSegError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number that is wanted here") from error
 
     return convert_or_refuse
 
@@ -35,6 +37,7 @@ def checked(convert: Callable[[str], _Value]) -> Callable[[str], _Value]:
 def within(low: float, high: float = math.inf, kind: Callable[[str], float] = float) -> Callable[[str], float]:
     """Return a kind of number: from `low` to `high`, both included."""
 
+    @checked
     def number(text: str) -> float:
         value = kind(text)
         if not low <= value <= high:  # nor is NaN

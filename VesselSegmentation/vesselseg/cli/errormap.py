@@ -197,6 +197,7 @@ def _figure_kind(text: str) -> str:
     return text
 
 
+@checked
 def _coordinate(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):

@@ -109,7 +109,7 @@ class Forwarder:
         connecting = self._session.ws_connect(
             f"{address}{request.raw_path}", headers=headers, max_msg_size=0, compress=0
         )
-        async with await _while_there(request, connecting) as process:
+        async with await while_there(request, connecting) as process:
             # Pictures, which are nearly all there is to send, are packed already.
             browser = web.WebSocketResponse(
                 heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
@@ -120,7 +120,7 @@ class Forwarder:
             try:
                 ended = asyncio.wait([inwards, outwards], return_when=asyncio.FIRST_COMPLETED)
                 with contextlib.suppress(ConnectionError):
-                    await _while_there(request, ended)
+                    await while_there(request, ended)
                 by_browser = inwards.done() and inwards.exception() is None and inwards.result()
             finally:
                 for task in (inwards, outwards):
@@ -137,7 +137,7 @@ async def _telling(pieces: AsyncIterator[bytes], moved: Callable[[], None]) -> A
         yield piece
 
 
-async def _while_there(request: web.Request, work: Awaitable[T]) -> T:
+async def while_there(request: web.Request, work: Awaitable[T]) -> T:
     """Do something for a browser; give it up, with a `ConnectionError`, when the browser has gone.
 
     aiohttp lets everything go on, and a process that hangs would never let it end.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Awaitable
 
 import aiohttp
 from aiohttp import web
@@ -11,7 +12,7 @@ from aiohttp import web
 from vesselseg.errors import VesselSegError
 from vesselseg_web.hosting.access import Access, add_headers, cookie_name, plain_page
 from vesselseg_web.hosting.background import about_server
-from vesselseg_web.hosting.forwarding import Forwarder
+from vesselseg_web.hosting.forwarding import Forwarder, while_there
 from vesselseg_web.hosting.visits import Visit, Visits
 
 logger = logging.getLogger("vesselseg")
@@ -92,10 +93,25 @@ class Reception:
         try:
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await self._pass_page_on(request, visit)
-            visit.hear()
-            return await self._forwarder.request(request, visit.address, visit.headers, visit.hear)
+            passing = self._forwarder.request(request, visit.address, visit.headers, visit.hear)
+            if request.body_exists:
+                # Not until it is answered: a process that hangs never does that, and often nothing tells that the
+                # browser has broken the upload off.
+                visit.hear()
+                return await passing
+            return await self._answer(request, visit, passing)
         except (aiohttp.ClientError, ConnectionError):
             return plain_page(502, _GONE)
+
+    async def _answer(
+        self, request: web.Request, visit: Visit, passing: Awaitable[web.StreamResponse]
+    ) -> web.StreamResponse:
+        """Keep the visit as long as the browser waits: whoever loads the page again has closed it just before."""
+        visit.enter()
+        try:
+            return await while_there(request, passing)
+        finally:
+            visit.leave()
 
     async def _pass_page_on(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         closed_page = True

@@ -73,7 +73,7 @@ class Visit:
 
     @property
     def seconds_away(self) -> float:
-        """For how long no page of the visitor has been open, and nothing was heard of them."""
+        """For how long no page of the visitor has been open, nor anything else been asked for."""
         return 0.0 if self._open else time.monotonic() - self._seen_at
 
     @property
@@ -82,15 +82,11 @@ class Visit:
         return self.seconds_away > (CLOSED_SECONDS if self._closed_page else LOST_SECONDS)
 
     def hear(self) -> None:
-        """Note that the visitor asks for something, or that a piece of it is on its way.
-
-        Not until when it is answered: a process that hangs never does that, and often nothing tells that the browser
-        waits no more.
-        """
+        """Note that the visitor sends something, or that a piece of it is on its way."""
         self._seen_at = time.monotonic()
 
     def enter(self) -> None:
-        """Note that a page of the visitor is open, until `leave`."""
+        """Note that a page of the visitor is open, or that they wait for an answer, until `leave`."""
         self._open += 1
 
     def leave(self, *, closed_page: bool | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import traceback
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 #: How long to wait at most until what has changed is on its way to the browser.
 _SHOW_SECONDS = 1.0
+#: What a disk may say that is full, too slow, or not to be written to.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class PageLogic(BaseLogic[PageState]):
@@ -91,7 +94,7 @@ class PageLogic(BaseLogic[PageState]):
                 return
             self._lasting[repeated] = how
         logger.error("an action of the page failed", exc_info=error)
-        if isinstance(error, OSError) and error.strerror:  # a disk without space, say
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             self.show_error(
                 VesselSegError(f"the server cannot keep the file: {error.strerror}", "tell whoever runs the server")
             )
