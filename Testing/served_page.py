@@ -52,9 +52,9 @@ class Served:
         return found
 
     def files(self):
-        """All files that it keeps, but for what its processes print and the empty locks on their folders."""
-        printed = ("stdout.txt", "stderr.txt")
-        files = [each for each in self.folder.rglob("*") if each.is_file() and each.name not in printed]
+        """All files that it keeps, but for what its processes are told, print, and their empty locks."""
+        theirs = ("arguments.json", "stdout.txt", "stderr.txt")
+        files = [each for each in self.folder.rglob("*") if each.is_file() and each.name not in theirs]
         return [each for each in files if each.name != "lock" or each.stat().st_size]
 
     def stop(self, number=signal.SIGTERM):

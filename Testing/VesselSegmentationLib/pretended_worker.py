@@ -79,7 +79,8 @@ def segment(arguments):
 
 def main():
     behaviour = os.environ["PRETEND"]
-    arguments = sys.argv[3:]  # after "-m vesselseg"
+    with open(sys.argv[-1], encoding="utf-8") as file:  # after "--arguments-from"
+        arguments = json.load(file)
     threading.Thread(target=stop_with_stdin, daemon=True).start()
     report("progress", percent=10, message="reading the scan")
     if behaviour == "sleep":

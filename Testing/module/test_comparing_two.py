@@ -260,6 +260,15 @@ def test_lists_metrics_and_report_are_saved(
     assert ui.savingStatusLabel.text.startswith("Saved: ")
 
 
+def test_a_suggested_name_is_one_on_every_system(
+    panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any], slicer_host: host.Host
+) -> None:
+    compare(add_label("A", (2, 3, 4)), add_label("B", (2, 3, 4), (5, 5, 5)))
+    panel.logic.review.error_map.volume_node.SetName("5: TOF_3D")  # as DICOM series are called
+    panel.ui.saveErrorsButton.click()
+    assert Path(slicer_host.dialogs.suggestion).name == "5- TOF_3D errors.csv"
+
+
 def test_figures_are_saved_and_can_be_cancelled(
     panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any], slicer_host: host.Host, tmp_path: Path
 ) -> None:

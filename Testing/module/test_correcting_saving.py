@@ -53,6 +53,13 @@ def test_the_label_is_saved_with_log_and_first_result(correcting: Any, slicer_ho
     assert slicer_host.dialogs.shown == []
 
 
+def test_a_suggested_name_is_one_on_every_system(correcting: Any, slicer_host: host.Host, tmp_path: Path) -> None:
+    correcting.logic.edits.target.node.SetName("5: TOF_3D vessels")  # as DICOM series are called
+    save(correcting, slicer_host, tmp_path / "signed.nii.gz")
+    assert Path(slicer_host.dialogs.suggestion).name == "5- TOF_3D vessels.nii.gz"
+    wait_until_saved(correcting)
+
+
 @pytest.mark.parametrize(("kind", "name"), [("NIfTI", "signed.nii.gz"), ("Segmentation", "signed.seg.nrrd")])
 def test_a_file_without_names_of_vessels_is_not_all(
     correcting: Any, slicer_host: host.Host, tmp_path: Path, kind: str, name: str

@@ -6,8 +6,10 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ import SimpleITK as sitk
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_image, write_volume
-from vesselseg.output_files import atomic_output, check_output, check_outputs
+from vesselseg.output_files import atomic_output, check_output, check_output_folder, check_outputs, portable_name
 from vesselseg.volume import Volume
 
 
@@ -85,6 +87,19 @@ def test_outputs_must_be_others_than_the_inputs_and_each_other(tmp_path: Path) -
         check_outputs([tmp_path / "link.nii"], inputs=[tmp_path / "in.nii"], overwrite=True)
 
 
+def test_other_spellings_of_a_name_are_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scan.nii").touch()
+    os.link(tmp_path / "scan.nii", tmp_path / "SCAN.nii")  # as the disk of a Mac shows one file under both names
+    with pytest.raises(VesselSegError, match="is an input"):
+        check_outputs([tmp_path / "SCAN.nii"], inputs=[tmp_path / "scan.nii"], overwrite=True)
+    new = [tmp_path / "Größe.nii", tmp_path / "GRO\u0308SSE.NII"]
+    check_outputs(new)  # two files on other disks
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(VesselSegError, match="same file"):
+        check_outputs(new)
+    check_outputs([new[0], tmp_path / "other.nii"], inputs=[tmp_path / "scan.nii"])
+
+
 def test_a_link_that_leads_nowhere_is_not_replaced_unasked(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
     (tmp_path / "out.nii").symlink_to(tmp_path / "unplugged")
     with pytest.raises(VesselSegError, match="exists already"):
@@ -98,6 +113,32 @@ def test_check_output_names_a_missing_folder_and_a_folder_in_place_of_a_file(tmp
         check_output(tmp_path)
     with pytest.raises(VesselSegError, match="cannot be written"):
         check_output(Path("/proc/out.nii.gz"))
+
+
+@pytest.mark.parametrize("refused", ["open", "mkdir"])
+def test_without_permission_it_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    tries = []
+
+    def refuse(path: str, *_: object, **__: object) -> None:
+        tries.append(path)
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, refused, refuse)
+    # On Windows tempfile takes this for a name that is in use, and tries others.
+    monkeypatch.setattr(tempfile, "_os", SimpleNamespace(**{**vars(os), "name": "nt"}))
+    monkeypatch.setattr(tempfile, "TMP_MAX", 20)
+    with pytest.raises(VesselSegError, match="cannot be written: Permission denied"), atomic_output(tmp_path / "out"):
+        pass
+    if refused == "open":
+        with pytest.raises(VesselSegError, match="cannot be made: Permission denied"):
+            check_output_folder(tmp_path / "new")
+    assert len(tries) == (2 if refused == "open" else 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_suggested_names_are_names_on_every_system() -> None:
+    assert portable_name("5: TOF_3D Müller (2)") == "5- TOF_3D Müller (2)"
+    assert portable_name('a\\b/c:d*e?f"g<h>i|j\nk\x7fl') == "a-b-c-d-e-f-g-h-i-j-k-l"
 
 
 #: Writes a volume of a type into a file that may hold 100 kB only, and says what comes of it.

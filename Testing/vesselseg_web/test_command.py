@@ -65,7 +65,7 @@ def test_serves_until_a_signal_comes(tmp_path, number):
     with serving(tmp_path) as served:
         assert served.address.startswith("http://127.0.0.1:")
         assert status_of(served.address) == 200
-        until(lambda: served.descendants(" --visit "))  # the visitor's process, and one ahead
+        until(lambda: served.descendants(" web "))  # the visitor's process, and one ahead
         processes = served.descendants()
         assert served.stop(number) == (-9 if number == signal.SIGKILL else 0)
         assert "Traceback" not in served.text

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import re
+import secrets
+import shutil
+import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vesselseg.errors import VesselSegError
 
-#: Begins the names of the folders in which outputs are written.
+#: Begins the names of what is made for a short time where outputs are written.
 _TEMPORARY = ".vesselseg-"
+
+
+def portable_name(name: str) -> str:
+    """Return a name with "-" for each character that no name of a file may have on some system: "5: TOF" of DICOM."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "-", name)
 
 
 def check_outputs(
@@ -36,18 +45,18 @@ def check_outputs(
     VesselSegError
         As `check_output`, and if two outputs are the same file or an output is an input.
     """
-    kept = {os.path.realpath(path) for path in inputs if path is not None}
-    seen: set[str] = set()
+    kept = {_identity(path) for path in inputs if path is not None}
+    seen: set[tuple[object, ...]] = set()
     for path in outputs:
         if path is None:
             continue
         check_output(path, overwrite=overwrite)
-        real = os.path.realpath(path)
-        if real in kept:
+        identity = _identity(path)
+        if identity in kept:
             raise VesselSegError(f"{path} is an input", "choose another name for the output")
-        if real in seen:
+        if identity in seen:
             raise VesselSegError(f"two outputs would be the same file, {path}", "give each a name of its own")
-        seen.add(real)
+        seen.add(identity)
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -75,9 +84,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
             raise _taken(path)
         if not path.parent.is_dir():
             raise VesselSegError(f"there is no folder {path.parent}", "make it first, or choose another one")
-        # Asking for permissions is not enough: the file system itself may be read-only.
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+        _try_to_write(path.parent)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
 
@@ -92,8 +99,7 @@ def check_output_folder(folder: Path) -> None:
     """
     try:
         there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        _try_to_write(there)
     except (OSError, ValueError) as error:
         raise _no_folder(folder, error) from error
 
@@ -109,6 +115,45 @@ def make_output_folder(folder: Path) -> None:
 def _no_folder(folder: Path, error: OSError | ValueError) -> VesselSegError:
     reason = getattr(error, "strerror", None) or error
     return VesselSegError(f"the folder {folder} cannot be made: {reason}", "choose another one")
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make a file in a folder and remove it again. Asking for permissions is not enough: the disk may be read-only."""
+    probe = _temporary_name(folder)
+    os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    os.unlink(probe)
+
+
+@contextlib.contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    folder = _temporary_name(parent)
+    os.mkdir(folder, 0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _temporary_name(folder: Path) -> Path:
+    # Not by tempfile: without permission, on Windows, that tries billions of names (CPython's issue 66305).
+    return folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[object, ...]:
+    """Return what all spellings of a file's name have in common: on Macs and Windows "a.nii" may also be "A.nii"."""
+    real = os.path.realpath(path)
+    with contextlib.suppress(OSError, ValueError):
+        there = os.stat(real)
+        if there.st_ino:  # some disks number no files
+            return there.st_dev, there.st_ino
+    folder, name = os.path.split(real)
+    if sys.platform in ("darwin", "win32"):
+        name = unicodedata.normalize("NFC", name).casefold()
+    with contextlib.suppress(OSError, ValueError):
+        there = os.stat(folder)
+        if there.st_ino:
+            return there.st_dev, there.st_ino, name
+    return folder, name
 
 
 def _is_there(path: Path) -> bool:
@@ -154,17 +199,17 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
-    folder = ""
+    folder = None
     try:
-        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=path.parent) as folder:
+        with _temporary_folder(path.parent) as folder:
             # Some writers know only names in UTF-8, of moderate length: the real one comes with the rename.
             suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
-            temporary = Path(folder) / f"output{suffix}"
+            temporary = folder / f"output{suffix}"
             yield temporary
             _put(temporary, path, overwrite)
     except OSError as error:
         failed = Path(str(error.filename)).parent
-        if failed.name.startswith(_TEMPORARY) and failed != Path(folder):
+        if failed.name.startswith(_TEMPORARY) and failed != folder:
             raise  # to the one of several outputs, written together, that it is about
         raise _unwritable(path, error) from error
 

@@ -13,7 +13,7 @@ import pytest
 
 import vesselseg
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.jobs.worker import PythonCommand, Worker, private_folder
+from VesselSegmentationLib.jobs.worker import PythonCommand, Worker, private_folder, remove_folder
 from VesselSegmentationLib.jobs.worker_job import WorkerJob
 
 
@@ -236,3 +236,26 @@ def test_what_a_killed_application_left_goes_with_the_next_worker_and_nothing_el
     assert ends_soon(pids[0])
     assert sorted(temporary.iterdir()) == sorted(others)
     monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+@pytest.mark.parametrize("refusals", [1, 100])
+def test_what_is_still_open_is_removed_a_little_later_or_by_the_next_worker(tmp_path, monkeypatch, refusals):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = private_folder()
+    (folder / "scan.nrrd").write_text("a patient")
+    tries, unlink = [], os.unlink
+
+    def unlink_closed(path, **kwargs):  # as on Windows, where a killed process may keep its files for a moment
+        if os.path.basename(path) == "scan.nrrd" and len(tries) < refusals:
+            tries.append(path)
+            raise PermissionError(13, "in use", path)
+        unlink(path, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink_closed)
+        remove_folder(str(folder))
+    assert folder.exists() is (refusals > 1)
+    for lock in tmp_path.glob("*/lock"):
+        os.utime(lock, (lock.stat().st_mtime - 60,) * 2)
+    remove_folder(str(private_folder()))
+    assert list(tmp_path.iterdir()) == []

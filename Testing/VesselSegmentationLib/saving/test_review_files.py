@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from vesselseg.reports.report import _run_facts, read_run
 from vesselseg.review.error_kinds import PALETTES, wording_of_two
 from VesselSegmentationLib.correcting.edit_history import EditHistory
 from VesselSegmentationLib.correcting.edit_log import log_document
+from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 from VesselSegmentationLib.saving.review_files import FigureSettings, _what_ran, start_figure, start_report
 from VesselSegmentationLib.scene.label_source import LabelSource
@@ -140,6 +142,41 @@ def test_a_report_takes_the_place_of_an_older_one(review, tmp_path):
     assert job.wait(240) == "done", job.message
     assert [path.read_text(encoding="utf-8")[:15].lower() for path in paths] == ["<!doctype html>"] * 2
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
+
+
+#: Starts Python as PythonSlicer of Slicer 5.8 does on Windows: what is not ASCII does not arrive as it was.
+_GARBLING = """
+import runpy, sys
+arguments = [each.encode("cp1252", "replace").decode("utf-8", "replace") for each in sys.argv]
+print("given:", ascii(sys.argv[1:]))
+sys.argv = arguments[2:]
+runpy.run_module("vesselseg", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_names_beyond_ascii_reach_the_worker_though_its_command_line_is_garbled(review, tmp_path, monkeypatch):
+    temporary = tmp_path / "Müller"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    launcher = tmp_path / "launcher.py"
+    launcher.write_text(_GARBLING)
+    review.python = PythonCommand((sys.executable, str(launcher)))
+    review.start(*review.error_map.sources, wording=wording_of_two("Jürgen", "@Zoë"))
+    page, picture = tmp_path / "größe.html", tmp_path / "größe.png"
+    jobs = [
+        start_report(review, [page], case="--Fall Łódź"),
+        start_figure(review, picture, FigureSettings("projections", title="é")),
+    ]
+    for job in jobs:
+        assert job.wait(240) == "done", job.message
+        (given,) = (line for line in job.log if line.startswith("given:"))
+        assert "\\x" not in given
+        assert "\\u" not in given
+    assert picture.is_file()
+    text = page.read_text(encoding="utf-8")
+    for name in ("--Fall Łódź", "Jürgen", "@Zoë"):
+        assert name in text
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_said_before_the_work(review, tmp_path):

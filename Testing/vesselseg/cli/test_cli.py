@@ -400,3 +400,23 @@ def test_models_and_devices(tiny_model: str, models_folder: Path) -> None:
     devices = json.loads(vesselseg("devices", "--json").stdout)
     assert devices[-1]["name"] == "cpu"
     assert devices[-1]["memory_bytes"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+#: Runs the command line on what calls itself another system, and tells which locale it asks for; there is none.
+_LOCALE = """
+import locale, sys
+from vesselseg.cli.main import main
+def asked(category, name=None):
+    print(category == locale.LC_CTYPE, name)
+    raise locale.Error("unsupported locale setting")
+locale.setlocale = asked
+sys.platform = sys.argv[1]
+sys.exit(main(["--version"]))
+"""
+
+
+@pytest.mark.parametrize(("system", "asked"), [("win32", ["True .UTF-8"]), ("linux", []), ("darwin", [])])
+def test_on_windows_names_are_given_to_the_c_library_in_utf_8(system: str, asked: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", _LOCALE, system], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:-1] == asked

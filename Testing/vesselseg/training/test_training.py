@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from training_cases import GRID, MEDIAN, curve, make_config, tube_scan, write_co
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, write_volume
+from vesselseg.synthesis.dataset import DRAWN_FILES
 from vesselseg.training.config import Augmentation, DrawnFolder, TrainingConfig
 from vesselseg.training.data import PatchSampler, as_training_scan, load_scans, patch_statistics
 from vesselseg.training.drawing import draw_folder
@@ -72,6 +74,47 @@ def test_cache_is_used_and_renewed(tmp_path: Path) -> None:
     assert file.stat().st_mtime_ns == made
     assert first[0].scan.shape == GRID.shape
     assert len(first[0].vessel) == tube_scan()[1].array.sum()
+
+
+@pytest.mark.parametrize("name", ["tof", "label"])
+def test_a_file_that_was_replaced_by_an_older_one_is_prepared_anew(tmp_path: Path, name: str) -> None:
+    write_scans(tmp_path / "train", 1)
+    write_scans(tmp_path / "corrected", 1, first_seed=5)
+    corrected = tmp_path / "corrected" / "scan0"
+    label = read_label(corrected / "label.nii.gz")
+    label.array[5:15] = 1
+    write_volume(label, corrected / "label.nii.gz", overwrite=True)
+    os.utime(corrected / f"{name}.nii.gz", (1e9, 1e9))
+    (before,) = load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+    values = [before.scan.copy(), before.label.copy()]
+    del before
+    os.replace(corrected / f"{name}.nii.gz", tmp_path / "train" / "scan0" / f"{name}.nii.gz")
+    (after,) = load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+    changed = [not np.array_equal(*pair) for pair in zip(values, (after.scan, after.label))]
+    assert changed == [name == "tof", name == "label"]
+    assert len(list((tmp_path / "cache").iterdir())) == 4  # nothing is left of the former one
+
+
+def test_scans_for_training_and_for_validation_are_open_together(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    scan, label = tube_scan()
+    small = Geometry((8, 8, 8), (0.6, 0.6, 0.6))
+    for folder in ("train", "held_out"):
+        for k in range(70):
+            (tmp_path / folder / f"{k}").mkdir(parents=True)
+            for volume, name in ((scan, "tof"), (label, "label")):
+                part = np.ascontiguousarray(volume.array[6:14, 26:34, :8])
+                write_volume(Volume(part, small), tmp_path / folder / f"{k}" / f"{name}.nii.gz")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] != resource.RLIM_INFINITY and limits[1] < 1024:
+        pytest.skip("this system does not allow as many open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        training = load_scans([str(tmp_path / "train")], tmp_path / "cache", MEDIAN)
+        validation = load_scans([str(tmp_path / "held_out")], tmp_path / "cache", MEDIAN)
+        assert (len(training), len(validation)) == (70, 70)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_shape_augmentation_keeps_image_and_label_together() -> None:
@@ -257,6 +300,16 @@ def test_mean_and_deviation_over_the_patches_stand_in_the_manifest(tmp_path: Pat
     assert normalisation["std"] > 20
 
 
+def test_other_weights_than_those_of_the_sum_are_not_begun_with(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    first = train(make_config(tmp_path, steps=1), tmp_path / "one")
+    entries = {"steps": 1, "initial_model": "one/tube.json"}
+    train(make_config(tmp_path, **entries, initial_model_sha256=first.sha256), tmp_path / "two")
+    with pytest.raises(VesselSegError, match="initial_model_sha256"):
+        train(make_config(tmp_path, **entries, initial_model_sha256="0" * 64), tmp_path / "three")
+
+
 def test_frozen_parts_keep_their_weights(tmp_path: Path) -> None:
     from vesselseg.models.weights import load_network
     from vesselseg.training.trainer import train
@@ -371,6 +424,40 @@ def test_a_grid_too_small_for_an_artery_is_told(tmp_path: Path) -> None:
     with pytest.raises(VesselSegError, match="no artery fits"):
         draw_folder(wanted, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_scan_that_a_kill_stopped_on_its_way_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = DrawnFolder(count=2, seed=1, size=(72, 80, 56))
+    order: list[str] = []
+    replaced = os.replace
+
+    def noted(source: Path, target: Path) -> None:
+        order.append(target.name)
+        replaced(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", noted)
+        draw_folder(wanted, tmp_path)
+    assert order[-2:] == ["tof.nii.gz", "description.json"]
+    other, case = tmp_path / "001_0000", tmp_path / "001_0001"
+    made, scan = (other / "tof.nii.gz").stat().st_mtime_ns, (case / "tof.nii.gz").read_bytes()
+    for placed in range(1, 5):
+        # As a process leaves them that is killed when so many files have taken their places.
+        for name in order[5 + placed :]:
+            (case / f".vesselseg-{name}").mkdir()
+            (case / name).rename(case / f".vesselseg-{name}" / "output")
+        draw_folder(wanted, tmp_path)
+        assert {path.name for path in case.iterdir()} == set(DRAWN_FILES)
+        assert (case / "tof.nii.gz").read_bytes() == scan
+    assert (other / "tof.nii.gz").stat().st_mtime_ns == made
+
+
+def test_a_scan_of_a_former_version_that_has_its_description_alone_is_drawn_again(tmp_path: Path) -> None:
+    wanted = DrawnFolder(count=1, seed=1, size=(72, 80, 56))
+    (tmp_path / "001_0000").mkdir()
+    (tmp_path / "001_0000" / "description.json").write_text("{}", encoding="utf-8")
+    draw_folder(wanted, tmp_path)
+    assert {path.name for path in (tmp_path / "001_0000").iterdir()} == set(DRAWN_FILES)
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:

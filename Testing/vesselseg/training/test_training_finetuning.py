@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_no_improvement_is_claimed_that_was_not_measured(
     from vesselseg.cli.main import main
 
     # What is learnt from each contradicts the other.
-    cases = [write_case(tmp_path / "one", radius=3), write_case(tmp_path / "two", radius=3, label="block")]
+    cases = [write_case(tmp_path / "one", radius=3), write_case(tmp_path / "two", radius=3, seed=1, label="block")]
     arguments = ["train", "--finetune", str(parent.path), "--cases", *map(str, cases), "--steps", "20"]
     arguments += ["--output", str(tmp_path / "out"), "--device", "cpu", "--progress", "json"]
     assert main(arguments) == 0
@@ -204,6 +205,85 @@ def test_a_stopped_fine_tuning_goes_on_and_notices_new_labels(tmp_path: Path, pa
     with pytest.raises(VesselSegError, match="exists already"):
         tuned(out)
     assert tuned(out, overwrite=True).sha256 != whole.sha256
+
+
+def test_what_the_parent_has_learnt_from_is_not_held_out(
+    tmp_path: Path, parent: Manifest, caplog: pytest.LogCaptureFixture
+) -> None:
+    from vesselseg.training.finetuning import finetune
+
+    def tuned(parent: Manifest, cases: list[Path], name: str) -> Manifest:
+        return finetune(parent, cases, tmp_path / name, name=name, steps=2, device="cpu")
+
+    cases = [write_case(tmp_path / f"case{k}", radius=1.5, seed=k) for k in range(2)]
+    first = tuned(parent, cases, "first")
+    # Corrected once more, which makes no new scan of it.
+    shutil.rmtree(tmp_path / "case1")
+    write_case(tmp_path / "case1", radius=2, seed=1)
+    cases.append(write_case(tmp_path / "case2", radius=1.5, seed=2, coronal=True))
+    found = tuned(first, cases, "second").evaluation["finetuning"]
+    assert [row["case"] for row in found["by_case"]] == ["case2"]
+    assert found["cases"] == 3
+    assert "2 from which the parent had learnt before were not held out" in found["what"]
+    # Models of former versions hold a sum of scan and label together, and no other.
+    old = [{key: value for key, value in each.items() if key != "scan_sha256"} for each in first.training_data]
+    (row,) = tuned(replace(first, training_data=old), cases[:2], "third").evaluation["finetuning"]["by_case"]
+    assert row["case"] == "case1"
+    caplog.clear()
+    last = tuned(first, cases[:2], "fourth")
+    assert last.evaluation["finetuning"] == {
+        "what": "nothing was measured, as the parent has learnt from every case before",
+        "cases": 2, "before": {}, "after": {}, "improved": False, "by_case": [],
+    }  # fmt: skip
+    assert last.title.endswith("NO improvement measured")
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert line.startswith("nothing was measured, as the parent has learnt from every case before: the model stays in")
+    assert "fourth" not in [manifest.name for manifest in list_models()]
+
+
+def test_of_a_single_case_that_the_parent_knows_no_part_is_kept_back(tmp_path: Path, parent: Manifest) -> None:
+    from vesselseg.cli.main import main
+    from vesselseg.training.finetuning import finetune
+
+    case = write_case(tmp_path / "case", radius=1.5)
+    first = finetune(parent, [case], tmp_path / "first", name="first", steps=1, device="cpu")
+    arguments = ["train", "--finetune", str(first.path), "--cases", str(case), "--steps", "1", "--name", "second"]
+    assert main([*arguments, "--output", str(tmp_path / "second"), "--device", "cpu", "--progress", "json"]) == 0
+    found = Manifest.read(tmp_path / "second" / "second.json").evaluation["finetuning"]
+    assert not found["by_case"]
+    assert not found["improved"]
+
+
+@pytest.mark.parametrize("label", ["tube", "block"])
+def test_one_scan_in_two_folders_is_refused(tmp_path: Path, parent: Manifest, label: str) -> None:
+    from vesselseg.training.finetuning import finetune
+
+    cases = [write_case(tmp_path / "one", radius=3), write_case(tmp_path / "two", radius=3, label=label, coronal=True)]
+    with pytest.raises(VesselSegError, match="one and two are the same scan"):
+        finetune(parent, cases, tmp_path / "out", steps=1, device="cpu")
+
+
+def test_a_stopped_fine_tuning_does_not_go_on_from_another_parent(tmp_path: Path, parent: Manifest) -> None:
+    from vesselseg.errors import Cancelled
+    from vesselseg.models.weights import load_network, save_model
+    from vesselseg.training.finetuning import finetune
+
+    network = load_network(parent)
+    own = save_model(network, parent, tmp_path / "parent", half=False)
+    cases = [write_case(tmp_path / f"case{k}", radius=2, seed=k) for k in range(2)]
+
+    def stop_in_the_second_part(fraction: float, message: str) -> None:
+        if fraction > 0.4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        finetune(own, cases, tmp_path / "out", steps=2, device="cpu", progress=stop_in_the_second_part)
+    with torch.no_grad():
+        network.head.weight *= 2
+    own = save_model(network, parent, tmp_path / "parent", half=False, overwrite=True)
+    with pytest.raises(VesselSegError, match=r"fold0\.json exists already"):
+        finetune(own, cases, tmp_path / "out", steps=2, device="cpu")
+    finetune(own, cases, tmp_path / "out", steps=2, device="cpu", overwrite=True)
 
 
 def test_voxels_outside_the_mask_are_neither_learnt_from_nor_counted(tmp_path: Path, parent: Manifest) -> None:

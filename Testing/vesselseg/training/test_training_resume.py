@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,10 +128,127 @@ def test_a_checkpoint_that_does_not_tell_its_precision_is_gone_on_with(
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["vesselseg"])
     del header["state"]["precision"], header["state"]["device"]
+    del header["state"]["config"]["initial_model_sha256"]  # an entry that it did not have
     save_file(load_file(path), path, metadata={"vesselseg": json.dumps(header)})
     train(config, tmp_path / "old", device="cpu")
     assert "the run began" not in caplog.text
     assert_same_run(tmp_path / "whole", tmp_path / "old")
+
+
+def stopped_between_weights_and_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, step: int
+) -> TrainingConfig:
+    """Begin a run, validated after 3, 6 and 8 steps, each time better, and end it where a kill can."""
+    from vesselseg.training import run_folder, trainer
+
+    config = make_config(tmp_path, **{**STATEFUL, "monitor": "dice"})
+    validated = trainer.validate
+
+    def always_better(*arguments: Any, **options: Any) -> dict[str, float]:
+        always_better.dice += 0.1
+        return {**validated(*arguments, **options), "dice": always_better.dice}
+
+    def killed(folder: run_folder.RunFolder, rows: list[dict[str, Any]], best_step: int) -> None:
+        if rows[-1]["step"] == step:
+            raise Cancelled
+
+    always_better.dice = 0.1
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "validate", always_better)
+        patch.setattr(run_folder.RunFolder, "write_curves", killed)
+        with pytest.raises(Cancelled):
+            trainer.train(config, tmp_path / "out", device="cpu")
+    return config
+
+
+def validated_otherwise(*_: Any, **__: Any) -> dict[str, float]:
+    """Measure what is not better any more, as another device may."""
+    return {"validation_loss": 1.0, "dice": 0.01, "precision": 0.0, "sensitivity": 0.1}
+
+
+def steps_behind(run: Path) -> set[int]:
+    """Return how many steps the weights of a model have been trained."""
+    return {int(value) for name, value in weights(run).items() if name.endswith("num_batches_tracked")}
+
+
+def test_a_kill_between_weights_and_checkpoint_does_not_change_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vesselseg.training import trainer
+
+    config = stopped_between_weights_and_checkpoint(tmp_path, monkeypatch, step=6)
+    monkeypatch.setattr(trainer, "validate", validated_otherwise)
+    model = trainer.train(config, tmp_path / "out", device="cpu")
+    assert model.training["last_validation"]["step"] == 3
+    assert steps_behind(tmp_path / "out") == {3}
+    assert not (tmp_path / "out" / "candidates").exists()
+
+
+def test_a_run_without_its_best_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vesselseg.training.trainer import train
+
+    config = stopped_between_weights_and_checkpoint(tmp_path, monkeypatch, step=6)
+    out = tmp_path / "out"
+    # As a version without candidates left it: only the weights after step 6, of which the checkpoint does not know.
+    for path in (out / "candidates" / "step-6").iterdir():
+        path.rename(out / path.name)
+    shutil.rmtree(out / "candidates")
+    with pytest.raises(VesselSegError, match="without its best weights so far, those of step 3"):
+        train(config, out, device="cpu")
+    assert train(config, out, device="cpu", overwrite=True).training["configuration"]["steps"] == 8
+
+
+def test_a_run_of_a_version_without_candidates_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vesselseg.training import trainer
+
+    config = stopped_between_weights_and_checkpoint(tmp_path, monkeypatch, step=6)
+    out = tmp_path / "out"
+    for path in (out / "candidates" / "step-3").iterdir():
+        path.rename(out / path.name)
+    shutil.rmtree(out / "candidates")
+    monkeypatch.setattr(trainer, "validate", validated_otherwise)
+    assert trainer.train(config, out, device="cpu").training["last_validation"]["step"] == 3
+    assert steps_behind(out) == {3}
+
+
+def test_a_run_that_was_stopped_at_its_very_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vesselseg.training.run_folder import RunFolder
+    from vesselseg.training.trainer import train
+
+    config = make_config(tmp_path, **STATEFUL, choose_threshold=True)
+    whole = train(config, tmp_path / "whole", device="cpu")
+    remove = RunFolder.remove_candidates
+
+    def killed(folder: RunFolder, kept: int | None = None) -> None:
+        remove(folder, kept)
+        if folder.model.exists():
+            raise Cancelled
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "remove_candidates", killed)
+        with pytest.raises(Cancelled):
+            train(config, tmp_path / "out", device="cpu")
+    assert (tmp_path / "out" / "checkpoint.safetensors").exists()
+    assert train(config, tmp_path / "out", device="cpu").threshold == whole.threshold
+    assert_same_run(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_new_run_begins_without_what_a_former_one_left(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    config, out = make_config(tmp_path, **STATEFUL), tmp_path / "out"
+    with pytest.raises(Cancelled):
+        train(config, out, device="cpu", progress=stop_at(4))
+    former = out / "cache" / "former.npy"
+    former.touch()
+    with pytest.raises(Cancelled):
+        train(config, out, device="cpu", progress=stop_at(5))
+    assert former.exists()
+    assert (out / "candidates" / "step-3").exists()
+    with pytest.raises(Cancelled):
+        train(config, out, device="cpu", progress=stop_at(1), overwrite=True)
+    assert not former.exists()
+    assert not (out / "candidates").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])

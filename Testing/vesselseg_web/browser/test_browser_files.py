@@ -130,10 +130,10 @@ def test_closed_tab_leaves_nothing_and_another_goes_on(chromium, tmp_path):
         leaving.click(".vs-segment-button")
         leaving.see(".vs-cancel-button")
         until(lambda: served.descendants(" segment "))
-        processes = set(served.descendants(" --visit "))
+        processes = set(served.descendants(" web "))
         leaving.page.close()
         until(lambda: not served.descendants(" segment "))
-        until(lambda: len(processes & set(served.descendants(" --visit "))) == 1)
+        until(lambda: len(processes & set(served.descendants(" web "))) == 1)
         # The page that is left goes on, also after it was loaded anew.
         staying.page.reload()
         assert staying.see(".vs-scan-name").inner_text() == "TOF phantom"

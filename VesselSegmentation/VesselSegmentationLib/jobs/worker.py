@@ -27,8 +27,12 @@ _LAST_BYTES = 16384
 _KILL_SECONDS = 5.0
 _FOLDER_PREFIX = "vesselseg-"
 _LOCK_NAME = "lock"
+#: In the current folder of a worker: all its arguments, as a list in JSON.
+_ARGUMENTS_NAME = "arguments.json"
 #: A folder that is just being made is not locked yet.
 _UNLOCKED_SECONDS = 10.0
+#: Pauses between the tries to remove a folder.
+_RETRY_SECONDS = (0.1, 0.3)
 #: Of the private folders of this process; they go with it, however it ends.
 _locks: dict[str, IO[bytes]] = {}
 
@@ -105,9 +109,12 @@ class Worker:
     ) -> None:
         python = python or PythonCommand()
         self.folder = Path(folder) if folder is not None else private_folder()
-        command = [*python.command, "-m", "vesselseg", *arguments]
+        # PythonSlicer of Slicer 5.8 and 5.10 on Windows garbles what is not ASCII: the arguments come from a file. The
+        # command stands here, too, for lists of processes.
+        command = [*python.command, "-m", "vesselseg", *arguments[:1], "--arguments-from", _ARGUMENTS_NAME]
         self._output_path, self._errors_path = self.folder / "stdout.txt", self.folder / "stderr.txt"
         try:
+            (self.folder / _ARGUMENTS_NAME).write_text(json.dumps(list(arguments)), encoding="utf-8")
             with open(self._output_path, "wb") as output, open(self._errors_path, "wb") as errors:
                 self._process = subprocess.Popen(
                     command,
@@ -235,9 +242,7 @@ def _remove_what_crashes_left() -> None:
             lock_file(lock_path).close()
         except OSError:  # its process lives, or it belongs to another user
             continue
-        shutil.rmtree(lock_path.parent, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            lock_path.touch()  # of what a worker that is about to end still keeps open: tried again later
+        _remove(lock_path.parent)
 
 
 def remove_folder(folder: str) -> None:
@@ -245,7 +250,19 @@ def remove_folder(folder: str) -> None:
     lock = _locks.pop(folder, None)
     if lock is not None:
         lock.close()  # Windows removes no open file
+    for seconds in _RETRY_SECONDS:
+        if _remove(Path(folder)):
+            return
+        time.sleep(seconds)
+    _remove(Path(folder))
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a folder; where a worker that is about to end still keeps a file open, leave the lock to be found by."""
     shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (folder / _LOCK_NAME).touch()
+    return not folder.exists()
 
 
 def _event(line: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
+from vesselseg.output_files import portable_name
 from VesselSegmentationLib.jobs.worker_job import DONE, FAILED, RUNNING
 from VesselSegmentationLib.panel.panel_section import PanelSection, allow, ask_for_file, make_timer, say
 from VesselSegmentationLib.saving.review_export import export_components, export_metrics
@@ -203,7 +204,7 @@ class SaveSection(PanelSection):
         if self._review.error_map is None:
             return ""
         name = f"{self._review.error_map.volume_node.GetName()} {what}{ending}"
-        path = ask_for_file(title, os.path.join(self._folder, name.replace("/", "-")), kinds)
+        path = ask_for_file(title, os.path.join(self._folder, portable_name(name)), kinds)
         if path:
             self._folder = os.path.dirname(path)
         return path

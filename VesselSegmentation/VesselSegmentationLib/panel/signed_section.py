@@ -9,6 +9,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from vesselseg.output_files import portable_name
 from VesselSegmentationLib.jobs.worker_job import RUNNING
 from VesselSegmentationLib.panel.panel_section import PanelSection, allow, ask_for_file, make_timer, say
 from VesselSegmentationLib.saving.edit_export import SignedJob, files_beside, signed_segments
@@ -64,7 +65,7 @@ class SignedSection(PanelSection):
         if target is None:
             return
         ending, kinds = ui.signedKindComboBox.itemData(ui.signedKindComboBox.currentIndex)
-        name = str(target.node.GetName()).replace("/", "-")
+        name = portable_name(str(target.node.GetName()))
         path = ask_for_file(_("Save label"), os.path.join(self._folder, name + ending), kinds)
         if not path:
             return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
+import json
+import locale
 import os
 import signal
 import sys
@@ -68,10 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 a named error, 2 wrong usage, 130 cancelled.
     """
     _open_streams()
+    _open_all_names()
     # Before NumPy is imported. By default it asks for memory in pages of 2 MB, which virtual machines first have to get
     # from their host: that made segmenting a scan half a second slower, and gained nothing.
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[1:2] == ["--arguments-from"]:  # a worker: on its command line, names could be garbled
+        with open(arguments[2], encoding="utf-8") as file:
+            arguments = json.load(file)
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     try:
         parser = build_parser(command or "")
@@ -136,6 +143,13 @@ def _open_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _open_all_names() -> None:
+    """Let SimpleITK open names beyond the code page: it gives them in UTF-8 to the C library."""
+    if sys.platform == "win32":
+        with contextlib.suppress(locale.Error):  # the C library takes UTF-8 from Windows 10 1803 on
+            locale.setlocale(locale.LC_CTYPE, ".UTF-8")
 
 
 def _listen_to_signals() -> None:

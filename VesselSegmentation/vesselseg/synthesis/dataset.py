@@ -39,8 +39,8 @@ from vesselseg.synthesis.trees import (
 from vesselseg.synthesis.variation import with_extra_branches, with_flow, with_missing_branches
 from vesselseg.volume import Volume
 
-#: The files of a drawn scan, in the order in which they are written.
-DRAWN_FILES = ("tof.nii.gz", "label.nii.gz", "radius.nii.gz", "artery.nii.gz", "description.json")
+#: The files of a drawn scan, the last of them the first to take its place.
+DRAWN_FILES = ("description.json", "tof.nii.gz", "label.nii.gz", "radius.nii.gz", "artery.nii.gz")
 #: Simulated heads are made to fit into this many voxels: drawing one takes about 100 bytes for each.
 _MOST_VOXELS = 40e6
 
@@ -331,8 +331,9 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
     kind = np.uint8 if drawn.scan.array.max() <= 255 else np.uint16
     scan = drawn.scan.with_array(drawn.scan.array.astype(kind))
     with contextlib.ExitStack() as stack:
-        # The last one takes its place first: the scan and the label, by which a case is known, complete it.
-        *images, description = [
+        # The last one takes its place first: the scan, by which a case is known, after its label, and the description
+        # at the end.
+        description, *images = [
             stack.enter_context(atomic_output(folder / name, overwrite=overwrite)) for name in DRAWN_FILES
         ]
         for path, volume in zip(images, (scan, drawn.label, drawn.radius, drawn.artery)):

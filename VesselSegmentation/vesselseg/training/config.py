@@ -155,6 +155,8 @@ class TrainingConfig:
         Processes that prepare patches beside the network; 0 prepares them in between. The patches are the same.
     initial_model : str
         Manifest of a model whose weights to begin with; empty for fresh ones.
+    initial_model_sha256 : str
+        Sum of these weights, as the manifest has it, if no others may take their place; empty for any.
     frozen : list of str
         Parts of the network that keep the weights they begin with, such as "encoder".
     threshold, min_component_mm3 : float
@@ -200,6 +202,7 @@ class TrainingConfig:
     threads: int = 0
     workers: int = 2
     initial_model: str = ""
+    initial_model_sha256: str = ""
     frozen: list[str] = field(default_factory=list)
     threshold: float = 0.5
     min_component_mm3: float = 0.0

@@ -137,12 +137,15 @@ def load_scans(
     scans = []
     for done, path in enumerate(paths, start=1):
         # Scans of one name in several folders are several, and another normalisation makes other arrays.
-        key = f"axial {path.resolve()} {json.dumps(normalisation, sort_keys=True)}"
-        stem = f"{path.name}_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-        files = [cache / f"{stem}_{part}.npy" for part in _PARTS]
-        newest = max((path / name).stat().st_mtime for name in (_SCAN, _LABEL) if (path / name).exists())
-        if not all(file.exists() and file.stat().st_mtime > newest for file in files):
+        key = _short_sum(f"axial {path.resolve()} {json.dumps(normalisation, sort_keys=True)}")
+        # What takes the place of a scan or label may be older than it was: its time has to be the same, not earlier.
+        stats = [(path / name).stat() for name in (_SCAN, _LABEL) if (path / name).exists()]
+        state = _short_sum(str([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
+        files = [cache / f"{key}_{state}_{part}.npy" for part in _PARTS]
+        if not all(file.exists() for file in files):
             prepared = as_training_scan(*read_case(path), normalisation)
+            for former in cache.glob(f"{key}_*"):
+                former.unlink()
             for file, part in zip(files, _PARTS):
                 _save(file, getattr(prepared, part))
         scans.append(_open(files))
@@ -246,6 +249,10 @@ def patch_statistics(folders: Sequence[str], sampler_options: dict[str, Any], se
     return {"mean": round(float(mean), 6), "std": round(std, 6)}
 
 
+def _short_sum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def _save(path: Path, array: NDArray[Any]) -> None:
     # Renamed when complete: a run that was stopped must leave no half array for the next one.
     temporary = path.with_suffix(".part.npy")
@@ -257,10 +264,13 @@ def _allow_open_files(more: int) -> None:
     """Raise the limit of open files where the system allows it: every array that is mapped takes one."""
     try:
         import resource
-    except ImportError:  # Windows has none that matters
+
+        # Those of other scans: a training has its validation scans open as well.
+        already = len(os.listdir("/dev/fd"))
+    except (ImportError, OSError):  # Windows has no limit that matters
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = more + _OTHER_FILES
+    wanted = already + more + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, soft), hard))

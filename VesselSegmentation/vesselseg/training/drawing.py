@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.progress import ProgressCallback, no_progress
-from vesselseg.synthesis.dataset import DrawnScan, grown_scene, scan_of, synthesize, write_drawn_scan
+from vesselseg.synthesis.dataset import DRAWN_FILES, DrawnScan, grown_scene, scan_of, synthesize, write_drawn_scan
 from vesselseg.training.config import DrawnFolder
 
 
@@ -34,8 +35,8 @@ def draw_folder(wanted: DrawnFolder, folder: Path, progress: ProgressCallback = 
     def place(index: int) -> Path:
         return folder / f"{wanted.seed:03d}_{index:04d}"
 
-    # The description is written last.
-    missing = {k for k in range(wanted.count) if not (place(k) / "description.json").exists()}
+    # Of a scan that was stopped on its way to its place some files are there, whichever of them came first.
+    missing = {k for k in range(wanted.count) if not all((place(k) / name).exists() for name in DRAWN_FILES)}
     if not missing:
         return
     drawn = _small_heads(wanted, sorted(missing)) if wanted.size else _synthesize(wanted)
@@ -47,6 +48,8 @@ def draw_folder(wanted: DrawnFolder, folder: Path, progress: ProgressCallback = 
                     f"no artery fits into the head of the seed {wanted.seed} (scan {index})",
                     "make the grid larger, or take another seed",
                 )
+            # With what a process that was killed left there, also under temporary names.
+            shutil.rmtree(place(index), ignore_errors=True)
             write_drawn_scan(scan, place(index), overwrite=True)
             missing.discard(index)
         progress(1 - len(missing) / wanted.count, f"drawing scan {wanted.count - len(missing)} of {wanted.count}")

@@ -44,10 +44,12 @@ _MEASURED = ("dice", "cldice", "precision", "sensitivity")
 class _Case:
     """A corrected scan as the network sees it: axial, at its spacing; and where it counts.
 
-    `folder` has one subfolder with the two images, as `TrainingConfig.training_scans` takes it.
+    `folder` has one subfolder with the two images, as `TrainingConfig.training_scans` takes it; `scan_sum` is that of
+    the scan as it was recorded.
     """
 
     name: str
+    scan_sum: str
     scan: Volume
     label: Volume
     counted: NDArray[np.bool_]
@@ -68,9 +70,10 @@ def finetune(
     """Let a model learn from corrected scans, its encoder frozen, and measure before and after on what it did not see.
 
     Each case is held out once (several at once where there are many), and a model trained on the others is compared
-    with the parent on it. Of a single case an upper part, with a third of the vessels, is kept back instead. The model
-    that is returned learnt from all cases; what was measured stands in its manifest, and it is registered only if the
-    mean Dice was better and the mean clDice no worse. A run that was stopped goes on where it was.
+    with the parent on it. Of a single case an upper part, with a third of the vessels, is kept back instead. Cases that
+    the parent has learnt from, as far as its manifest tells, are trained on but never held out. The model that is
+    returned learnt from all cases; what was measured stands in its manifest, and it is registered only if the mean Dice
+    was better and the mean clDice no worse. A run that was stopped goes on where it was.
 
     Parameters
     ----------
@@ -94,7 +97,8 @@ def finetune(
     Returns
     -------
     Manifest
-        Its ``evaluation["finetuning"]`` has the measures ``before`` and ``after`` and tells whether they ``improved``.
+        Its ``evaluation["finetuning"]`` has the measures ``before`` and ``after``, empty where the parent has learnt
+        from every case, and tells whether they ``improved``.
 
     Raises
     ------
@@ -120,7 +124,12 @@ def finetune(
     make_output_folder(output)
     check_output(output / f"{name}.json", overwrite=overwrite)
     prepared = [_prepare(folder, parent, output / "cases") for folder in named]
-    folds = _folds(prepared, output / "cases")
+    _refuse_equal(prepared)
+    known = [case for case in prepared if _is_known(case, parent)]
+    if known:
+        names = ", ".join(case.name for case in known)
+        logger.info("%s has learnt from %s before: trained on, but not measured on", parent.name, names)
+    folds = _folds(prepared, known, output / "cases")
     logger.info("fine-tuning %s on %d case(s), measured in %d part(s)", parent.name, len(prepared), len(folds))
     rows: list[dict[str, Any]] = []
     share = 1 / (len(folds) + 1)
@@ -132,10 +141,10 @@ def finetune(
             before, after = (_measure(case, manifest, device) for manifest in (parent, model))
             rows.append({"case": case.name, "before": before, "after": after})
         part(1.0, f"part {k + 1} of {len(folds)} measured")
-    config = _config(parent, name, [case.folder for case in prepared], steps)
+    config = _config(parent, name, prepared, steps)
     config = replace(config, title=f"{parent.title or parent.name}, fine-tuned on {len(prepared)} corrected scan(s)")
     final = _trained(config, parent, output / "run", device, overwrite, stage(progress, 1 - share, 1.0))
-    found = _finding(rows, len(prepared))
+    found = _finding(rows, len(prepared), len(known))
     return _publish(final, parent, found, output, overwrite=overwrite)
 
 
@@ -172,6 +181,8 @@ def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
         raise VesselSegError(f"the label in {folder} has no vessels", "leave this case out")
     view = AxialView.of(scan.geometry)
     seen, target = view.apply(scan), view.apply(label.with_array(values))
+    # Before it is resampled, which other versions may do otherwise.
+    scan_sum = _short_sum(seen.array)
     spacing = network_spacing(seen.geometry.spacing, parent.spacing_mm, parent.spacing_tolerance)
     if spacing != seen.geometry.spacing:
         grid = seen.geometry.resampled(spacing)
@@ -186,7 +197,7 @@ def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
         unsure |= (share > _FAINT_SHARE) & ~beside
         target = Volume(np.where(unsure, UNSURE, vessel).astype(np.uint8), grid)
         seen = resample(seen.with_array(np.ascontiguousarray(seen.array)), grid)
-    case = _Case(folder.name, seen, target, np.ones(target.array.shape, bool), output / folder.name)
+    case = _Case(folder.name, scan_sum, seen, target, np.ones(target.array.shape, bool), output / folder.name)
     _write(case, target.array)
     return case
 
@@ -199,19 +210,38 @@ def _write(case: _Case, label: NDArray[np.uint8]) -> None:
         write_volume(case.scan.with_array(np.ascontiguousarray(array)), place / f"{name}.nii.gz", overwrite=True)
 
 
-def _folds(cases: list[_Case], output: Path) -> list[tuple[list[Path], list[_Case]]]:
-    """Return for each part of the measurement what is trained on and what is held out."""
+def _refuse_equal(cases: list[_Case]) -> None:
+    """Refuse two cases of one scan, whatever their labels."""
+    named: dict[str, str] = {}
+    for case in cases:
+        other = named.setdefault(case.scan_sum, case.name)
+        if other != case.name:
+            raise VesselSegError(
+                f"the cases {other} and {case.name} are the same scan", "leave one out: it would be measured on itself"
+            )
+
+
+def _is_known(case: _Case, parent: Manifest) -> bool:
+    """Tell whether the parent, or a model before it, has learnt from a case, be it with another label."""
+    # Models of former versions have no sum of the scan alone.
+    sums = {case.scan_sum, _content(case.folder)}
+    return any(sums & {source.get("scan_sha256"), source.get("sha256")} for source in parent.training_data)
+
+
+def _folds(cases: list[_Case], known: list[_Case], output: Path) -> list[tuple[list[_Case], list[_Case]]]:
+    """Return for each part of the measurement what is trained on and what is held out, which is nothing known."""
+    unseen = [case for case in cases if case not in known]
     if len(cases) == 1:
-        return [_kept_back(cases[0], output)]
-    count = min(len(cases), _LARGEST_FOLDS)
+        return [_kept_back(case, output) for case in unseen]
+    count = min(len(unseen), _LARGEST_FOLDS)
     folds = []
     for k in range(count):
-        held_out = cases[k::count]
-        folds.append(([case.folder for case in cases if case not in held_out], held_out))
+        held_out = unseen[k::count]
+        folds.append(([case for case in cases if case not in held_out], held_out))
     return folds
 
 
-def _kept_back(case: _Case, output: Path) -> tuple[list[Path], list[_Case]]:
+def _kept_back(case: _Case, output: Path) -> tuple[list[_Case], list[_Case]]:
     """Split a case: the slices that hold the upper third of its vessels are kept back."""
     vessels = np.cumsum((case.label.array == 1).sum(axis=(1, 2)))
     first = int(np.searchsorted(vessels, (1 - _KEPT_BACK) * vessels[-1])) + 1
@@ -223,28 +253,35 @@ def _kept_back(case: _Case, output: Path) -> tuple[list[Path], list[_Case]]:
         raise VesselSegError("the vessels of the only case cannot be split in two parts", "give more cases")
     below = replace(case, folder=output / f"{case.name}-below")
     _write(below, label)
-    return [below.folder], [replace(case, name=f"{case.name}, slices {first} and above", counted=counted)]
+    return [below], [replace(case, name=f"{case.name}, slices {first} and above", counted=counted)]
 
 
 def _content(folder: Path) -> str:
     """Return a sum of the voxels of a case, so that a label corrected anew is not taken for the former one."""
+    return _short_sum(*(read_volume(path).array for path in sorted(folder.glob("*/*.nii.gz"))))
+
+
+def _short_sum(*arrays: NDArray[Any]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*/*.nii.gz")):
-        digest.update(read_volume(path).array.tobytes())
+    for array in arrays:
+        digest.update(array.tobytes())
     return digest.hexdigest()[:16]
 
 
-def _config(parent: Manifest, name: str, folders: list[Path], steps: int) -> TrainingConfig:
+def _config(parent: Manifest, name: str, cases: list[_Case], steps: int) -> TrainingConfig:
     network: Any = build_network(parent.architecture, **parent.options)
     blocks = network.dimensions == 3
     # By content, not by name: that of a folder may be a patient's.
     data = [
-        {"name": "corrected scan of the user", "licence": "not stated", "citation": "", "sha256": _content(folder)}
-        for folder in folders
-    ]
+        {
+            "name": "corrected scan of the user", "licence": "not stated", "citation": "",
+            "sha256": _content(case.folder), "scan_sha256": case.scan_sum,
+        }
+        for case in cases
+    ]  # fmt: skip
     return TrainingConfig(
         name=name,
-        training_scans=[str(folder) for folder in folders],
+        training_scans=[str(case.folder) for case in cases],
         architecture=parent.architecture,
         options=parent.options,
         normalisation=parent.normalisation,
@@ -264,6 +301,8 @@ def _config(parent: Manifest, name: str, folders: list[Path], steps: int) -> Tra
         augmentation=Augmentation(signal=parent.normalisation.get("method") != "zscore"),
         workers=1,
         initial_model=str(parent.path),
+        # Another model may take its place while a run is stopped.
+        initial_model_sha256=parent.sha256,
         frozen=["encoder"],
         threshold=parent.threshold,
         min_component_mm3=parent.min_component_mm3,
@@ -295,8 +334,11 @@ def _measure(case: _Case, model: Manifest, device: str) -> dict[str, float]:
     return {key: round(values[key], 4) for key in _MEASURED}
 
 
-def _finding(rows: list[dict[str, Any]], cases: int) -> dict[str, Any]:
+def _finding(rows: list[dict[str, Any]], cases: int, known: int) -> dict[str, Any]:
     """Sum up what was measured, and say whether it is an improvement."""
+    if not rows:
+        what = "nothing was measured, as the parent has learnt from every case before"
+        return {"what": what, "cases": cases, "before": {}, "after": {}, "improved": False, "by_case": []}
     before, after = (
         {key: round(float(np.mean([row[when][key] for row in rows])), 4) for key in _MEASURED}
         for when in ("before", "after")
@@ -309,6 +351,8 @@ def _finding(rows: list[dict[str, Any]], cases: int) -> dict[str, Any]:
     )
     where = "in f32 at the parent's threshold, whole head without brain mask"
     what = f"measured {where}, {how}; this model learnt from all cases"
+    if known:
+        what += f"; {known} from which the parent had learnt before were not held out"
     return {"what": what, "cases": cases, "before": before, "after": after, "improved": improved, "by_case": rows}
 
 
@@ -317,7 +361,9 @@ def _publish(final: Manifest, parent: Manifest, found: dict[str, Any], output: P
 
     verdict = "better" if found["improved"] else "NO improvement measured"
     before, after = found["before"], found["after"]
-    title = f"{final.title}: {verdict} (Dice {before['dice']:.3f} to {after['dice']:.3f})"
+    title = f"{final.title}: {verdict}"
+    if before:
+        title += f" (Dice {before['dice']:.3f} to {after['dice']:.3f})"
     manifest = replace(
         final,
         title=title,
@@ -325,16 +371,18 @@ def _publish(final: Manifest, parent: Manifest, found: dict[str, Any], output: P
         evaluation={"finetuning": found},
     )
     manifest = save_model(load_network(final), manifest, output, half=False, overwrite=overwrite)
-    logger.info(
-        "%s on held-out data: Dice %.3f before, %.3f after; clDice %.3f before, %.3f after",
-        verdict, before["dice"], after["dice"], before["cldice"], after["cldice"],
-    )  # fmt: skip
+    if before:
+        logger.info(
+            "%s on held-out data: Dice %.3f before, %.3f after; clDice %.3f before, %.3f after",
+            verdict, before["dice"], after["dice"], before["cldice"], after["cldice"],
+        )  # fmt: skip
     if found["improved"]:
         import_model(output / f"{manifest.name}.json", overwrite=overwrite)
         logger.info("registered as the model '%s'; '%s' is kept", manifest.name, parent.name)
     else:
         logger.warning(
-            "no improvement was measured: the model stays in %s and is not registered; 'vesselseg models import' would",
+            "%s: the model stays in %s and is not registered; 'vesselseg models import' would",
+            "no improvement was measured" if before else found["what"],
             output,
         )
     return manifest

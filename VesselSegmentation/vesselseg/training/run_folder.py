@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import platform
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 import vesselseg
 from vesselseg.errors import VesselSegError
+from vesselseg.models.manifest import Manifest
 from vesselseg.output_files import atomic_output, check_output
 from vesselseg.training.config import FREE_ENTRIES, TrainingConfig
 from vesselseg.training.curves import draw_curves, write_table
@@ -32,7 +34,7 @@ class RunFolder:
     folder : pathlib.Path
         Holds the model (``NAME.safetensors`` and ``NAME.json``), ``config.json``, ``run.json`` (versions, device,
         seed), ``metrics.csv``, ``curves.png``, ``scans`` (drawn ones) and, while the run is not finished, ``cache``
-        (prepared scans) and ``checkpoint.safetensors``.
+        (prepared scans), ``candidates`` (the best weights so far) and ``checkpoint.safetensors``.
     config : TrainingConfig
     """
 
@@ -41,12 +43,47 @@ class RunFolder:
         self.config = config
         self.checkpoint = folder / "checkpoint.safetensors"
         self.cache = folder / "cache"
+        self.candidates = folder / "candidates"
         self.model = folder / f"{config.name}.json"
 
     def drawn(self, kind: str) -> Path:
         """Return where scans of a kind, "training" or "validation", are drawn; each way to draw has a folder."""
         wanted = json.dumps(self.config.to_dict()["synthesize"][kind], sort_keys=True)
         return self.folder / "scans" / f"{kind}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"
+
+    def candidate(self, step: int) -> Path:
+        """Return the folder of the weights that were the best when they were measured, after a step."""
+        return self.candidates / f"step-{step}"
+
+    def best_model(self, row: dict[str, Any]) -> Manifest:
+        """Return the model whose validation gave a row of the curves.
+
+        Raises
+        ------
+        VesselSegError
+            If it is not there.
+        """
+        # Under its final name it lies where a run was stopped when it had removed the candidates, and where a version
+        # that had none began the run.
+        for path in (self.candidate(row["step"]) / self.model.name, self.model):
+            if path.exists():
+                written = Manifest.read(path)
+                # As text: NaN equals nothing.
+                if json.dumps(written.training.get("last_validation")) == json.dumps(row):
+                    return written
+        raise VesselSegError(
+            f"{self.folder} holds an unfinished run without its best weights so far, those of step {row['step']}",
+            "begin anew with --overwrite, or choose another folder",
+        )
+
+    def remove_candidates(self, kept: int | None = None) -> None:
+        """Remove the candidates, but for the one of a step."""
+        if kept is None:
+            shutil.rmtree(self.candidates, ignore_errors=True)
+            return
+        for path in self.candidates.glob("*"):
+            if path != self.candidate(kept):
+                shutil.rmtree(path, ignore_errors=True)
 
     def saved_state(self, *, overwrite: bool, processes: int) -> dict[str, Any] | None:
         """Return the state of the unfinished run in the folder; None if a new one begins.
@@ -74,8 +111,7 @@ class RunFolder:
         return None
 
     def _compare(self, state: dict[str, Any], processes: int) -> None:
-        wanted, had = self.config.to_dict(), state["config"]
-        other = [key for key in wanted if key not in FREE_ENTRIES and wanted[key] != had.get(key)]
+        other = self._other_entries(state["config"])
         if processes != state["processes"]:
             other.append(f"number of processes ({state['processes']})")
         if other:
@@ -92,8 +128,13 @@ class RunFolder:
             had = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        wanted = self.config.to_dict()
-        return all(wanted[key] == had.get(key) for key in wanted if key not in FREE_ENTRIES)
+        return not self._other_entries(had)
+
+    def _other_entries(self, had: dict[str, Any]) -> list[str]:
+        """Return the entries of the configuration that decide what the run makes, and are others in a former one."""
+        # An entry that the version of the former one did not have yet is as if it were left out.
+        wanted, had = self.config.to_dict(), {**TrainingConfig(name="").to_dict(), **had}
+        return [key for key in wanted if key not in FREE_ENTRIES and wanted[key] != had[key]]
 
     def begin(self, description: dict[str, Any]) -> None:
         """Write the configuration and what it runs with; `description` is added to the versions."""

@@ -18,7 +18,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import load_network, save_model
 from vesselseg.networks import build_network, in_channels_last
-from vesselseg.output_files import atomic_output, make_output_folder
+from vesselseg.output_files import make_output_folder
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.training.backend import choose_precision, process_count, start_fabric
 from vesselseg.training.checkpoint import load_checkpoint, save_checkpoint
@@ -142,6 +142,8 @@ class _Run:
     ) -> tuple[list[TrainingScan], list[TrainingScan]]:
         config, fabric = self.config, self.fabric
         folders = {"training": config.training_scans, "validation": config.validation_scans}
+        if saved is None and fabric.is_global_zero:
+            shutil.rmtree(self.folder.cache, ignore_errors=True)
         for kind, wanted in config.synthesize.items():
             if not folders[kind]:
                 folders[kind] = [str(self.folder.drawn(kind))]
@@ -171,6 +173,8 @@ class _Run:
     def _resume_or_begin(self, resumed: bool, scans: list[int]) -> None:
         fabric, state = self.fabric, self.state
         if resumed:
+            if state["rows"]:
+                self.folder.best_model(self._best_row())  # raises, before long work, if it is not there
             load_checkpoint(self.folder.checkpoint, self.bare, self.optimiser)
             if fabric.is_global_zero:
                 logger.info("going on after step %d of %d", state["step"], self.config.steps)
@@ -264,7 +268,9 @@ class _Run:
             state["rows"].append(row)
             best = self._best_row()
             if best is row:
-                save_model(self.bare, self._manifest(row), self.folder.folder, half=False, overwrite=True)
+                # Not in the place of the best ones so far, which the last checkpoint goes on with.
+                place = self.folder.candidate(row["step"])
+                save_model(self.bare, self._manifest(row), place, half=False, overwrite=True)
             self.folder.write_curves(state["rows"], best["step"])
             shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "seconds"))
             logger.info("step %d: %s", row["step"], shown)
@@ -296,20 +302,20 @@ class _Run:
 
     def _save_checkpoint(self) -> None:
         save_checkpoint(self.folder.checkpoint, self.bare, self.optimiser, self.state)
+        self.folder.remove_candidates(self._best_row()["step"] if self.state["rows"] else None)
 
     def finish(self) -> Manifest:
-        """Complete the manifest of the best weights, remove what going on would need, and return the manifest."""
+        """Make the best weights the model, remove what going on would need, and return the manifest."""
         config, best = self.config, self._best_row()
         if self.fabric.is_global_zero:
-            written = Manifest.read(self.folder.model)
-            manifest = replace(self._manifest(best), sha256=written.sha256, weights=written.weights)
+            network, manifest = load_network(self.folder.best_model(best)), self._manifest(best)
             if config.choose_threshold:
-                manifest = self._with_threshold(manifest, load_network(written))
-            with atomic_output(self.folder.model, overwrite=True) as path:
-                path.write_text(manifest.to_json(), encoding="utf-8")
+                manifest = self._with_threshold(manifest, network)
+            save_model(network, manifest, self.folder.folder, half=False, overwrite=True)
             self.folder.begin({**self._description(), "model_from_step": best["step"], "finished": True})
             # Before the checkpoint, so that no run that was stopped here leaves copies of scans for ever.
             shutil.rmtree(self.folder.cache, ignore_errors=True)
+            self.folder.remove_candidates()
             self.folder.checkpoint.unlink()
         self.fabric.barrier()
         return Manifest.read(self.folder.model)
@@ -367,7 +373,13 @@ class _Run:
 def _initial_network(config: TrainingConfig) -> torch.nn.Module:
     if not config.initial_model:
         return build_network(config.architecture, **config.options)
-    network = load_network(Manifest.read(Path(config.initial_model)))
+    manifest = Manifest.read(Path(config.initial_model))
+    if config.initial_model_sha256 not in ("", manifest.sha256):
+        raise VesselSegError(
+            f"the weights of the initial model {config.initial_model} are not those of the sum initial_model_sha256",
+            "give the manifest of the model that was meant, or another sum",
+        )
+    network = load_network(manifest)
     fresh = build_network(config.architecture, **config.options)
     try:
         fresh.load_state_dict(network.state_dict())
