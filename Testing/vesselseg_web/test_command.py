@@ -29,7 +29,7 @@ def test_packages_that_are_not_there_are_named(monkeypatch, capsys):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "trame_slicer" else find(name))
     assert main(["web"]) == 1
-    assert "pip install 'vesselseg[mrml]'" in capsys.readouterr().err
+    assert 'pip install "vesselseg[mrml]"' in capsys.readouterr().err
 
 
 def test_help_needs_none_of_them():

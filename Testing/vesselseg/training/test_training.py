@@ -117,6 +117,27 @@ def test_scans_for_training_and_for_validation_are_open_together(tmp_path: Path)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_prepared_scans_are_closed_before_they_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """Windows would keep them, for ever."""
+    from vesselseg.training.trainer import train
+
+    mapped = []
+    remove = shutil.rmtree
+
+    def look(path, **options):
+        mapped.extend(line for line in Path("/proc/self/maps").read_text().splitlines() if str(path) in line)
+        remove(path, **options)
+
+    monkeypatch.setattr("vesselseg.training.trainer.shutil.rmtree", look)
+    train(make_config(tmp_path, steps=2, validate_every=2, workers=workers), tmp_path / "out")
+    assert not (tmp_path / "out" / "cache").exists()
+    assert mapped == []
+
+
 def test_shape_augmentation_keeps_image_and_label_together() -> None:
     from vesselseg.training.augmentation import augment_shape
 

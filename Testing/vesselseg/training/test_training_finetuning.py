@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from training_cases import make_config
 from vesselseg.errors import VesselSegError
@@ -254,11 +255,13 @@ def test_of_a_single_case_that_the_parent_knows_no_part_is_kept_back(tmp_path: P
     assert not found["improved"]
 
 
-@pytest.mark.parametrize("label", ["tube", "block"])
-def test_one_scan_in_two_folders_is_refused(tmp_path: Path, parent: Manifest, label: str) -> None:
+@pytest.mark.parametrize(("label", "turned"), [("tube", False), ("block", False), ("tube", True)])
+def test_one_scan_in_two_folders_is_refused(tmp_path: Path, parent: Manifest, label: str, turned: bool) -> None:
     from vesselseg.training.finetuning import finetune
 
-    cases = [write_case(tmp_path / "one", radius=3), write_case(tmp_path / "two", radius=3, label=label, coronal=True)]
+    cases = [write_case(tmp_path / "one", radius=3), write_case(tmp_path / "two", radius=3, label=label)]
+    for path in (tmp_path / "two").iterdir() if turned else ():
+        sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "PIR"), str(path))
     with pytest.raises(VesselSegError, match="one and two are the same scan"):
         finetune(parent, cases, tmp_path / "out", steps=1, device="cpu")
 

@@ -124,7 +124,7 @@ class Worker:
                     env=worker_environment(python, self.folder),
                     # The current folder comes first among the modules: it must not hold any.
                     cwd=self.folder,
-                    **_own_group(),
+                    **own_group(),
                 )
         except OSError as error:
             remove_folder(str(self.folder))
@@ -273,7 +273,8 @@ def _event(line: str) -> dict[str, Any]:
     return {"event": "log", "level": "info", "message": line}
 
 
-def _own_group() -> dict[str, Any]:
+def own_group() -> dict[str, Any]:
+    """Return what `subprocess.Popen` needs for a process that no Ctrl-C of this one reaches, nor a closed console."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}

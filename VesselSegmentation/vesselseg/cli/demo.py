@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
         server = serve_in_background(folder, port=_PORT, idle_minutes=_IDLE_MINUTES)
         values["address"] = server.address
+        kill = "taskkill /T /F /PID" if sys.platform == "win32" else "kill"
         text += (
             f"\n\nThe page is served by process {server.process}; it ends after {_IDLE_MINUTES:g} minutes without a "
-            f"visitor, or with: kill {server.process}\nOpen {server.address} in a browser."
+            f"visitor, or with: {kill} {server.process}\nOpen {server.address} in a browser."
         )
     reporter.result(values, text)
     return 0

@@ -79,7 +79,7 @@ def check_installed() -> None:
 
     if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("trame_slicer") is None:
         raise VesselSegError(
-            "the browser page needs packages that are not installed", "install them: pip install 'vesselseg[mrml]'"
+            "the browser page needs packages that are not installed", 'install them: pip install "vesselseg[mrml]"'
         )
 
 

@@ -22,7 +22,7 @@ PRECISION_CHOICES = ("auto", "f32", "bf16", "f16", "int8")
 #: Engine -> what it is called, the modules it needs, how to install them.
 _ENGINES = {
     "openvino": ("OpenVINO", ("openvino",), "pip install openvino"),
-    "onnx": ("ONNX Runtime", ("onnxruntime", "onnx"), "pip install 'vesselseg[onnx]'"),
+    "onnx": ("ONNX Runtime", ("onnxruntime", "onnx"), 'pip install "vesselseg[onnx]"'),
     "torch": ("torch", ("torch",), "pip install torch"),
 }
 

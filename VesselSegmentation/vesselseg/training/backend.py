@@ -48,7 +48,7 @@ def start_fabric(device: str, precision: str) -> tuple[Fabric, str]:
     except ImportError as error:
         raise VesselSegError(
             f"training needs a package that is not installed: {error.name}",
-            "install it: pip install 'vesselseg[train]'",
+            'install it: pip install "vesselseg[train]"',
         ) from error
     chosen = choose_device(device).name
     kind, _, index = chosen.partition(":")

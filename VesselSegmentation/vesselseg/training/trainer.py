@@ -313,6 +313,7 @@ class _Run:
                 manifest = self._with_threshold(manifest, network)
             save_model(network, manifest, self.folder.folder, half=False, overwrite=True)
             self.folder.begin({**self._description(), "model_from_step": best["step"], "finished": True})
+            del self.stream  # it maps the prepared scans, and Windows removes no file that is mapped
             # Before the checkpoint, so that no run that was stopped here leaves copies of scans for ever.
             shutil.rmtree(self.folder.cache, ignore_errors=True)
             self.folder.remove_candidates()

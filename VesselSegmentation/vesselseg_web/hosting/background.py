@@ -13,6 +13,7 @@ from pathlib import Path
 
 import vesselseg
 from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.jobs.worker import own_group
 
 _START_SECONDS = 300.0
 _POLL_SECONDS = 0.1
@@ -77,12 +78,14 @@ def serve_in_background(folder: Path, *, port: int, idle_minutes: float) -> Back
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,
+                **own_group(),
             )
         address = _wait_for_address(process, log)
         if address:
-            record.write_text(json.dumps({"address": address, "process": process.pid}), encoding="utf-8")
-            return BackgroundServer(address, process.pid, log)
+            # In a virtual environment on Windows, what was started is not the server, but starts it.
+            number_of_process = int(str(_about(address).get("process", process.pid)))
+            record.write_text(json.dumps({"address": address, "process": number_of_process}), encoding="utf-8")
+            return BackgroundServer(address, number_of_process, log)
     raise VesselSegError("the page cannot be served", f"see {log}")
 
 
@@ -110,15 +113,20 @@ def _running(record: Path, log: Path) -> BackgroundServer | None:
 
 def _answers(server: BackgroundServer) -> bool:
     """Tell whether this very process serves there: its number could belong to another one by now."""
+    return _about(server.address) == about_server(server.process)
+
+
+def _about(address: str) -> dict[str, object]:
+    """Return what the server at an address says about itself; nothing if there is none."""
     import urllib.error
     import urllib.request
 
     try:
-        with urllib.request.urlopen(f"{server.address}about", timeout=5) as answer:
+        with urllib.request.urlopen(f"{address}about", timeout=5) as answer:
             about = json.load(answer)
     except (OSError, ValueError):
-        return False
-    return isinstance(about, dict) and about == about_server(server.process)
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def about_server(process: int) -> dict[str, object]:
