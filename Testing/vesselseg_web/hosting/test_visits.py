@@ -60,8 +60,22 @@ def clock(monkeypatch):
     return clock
 
 
+#: It takes requests, and never answers.
+_LISTENING = "import socket\nlistening = socket.create_server(('127.0.0.1', 0))\n" + _SCRIPT.replace(
+    '"port": 1', '"port": listening.getsockname()[1]'
+)
+
+
 def run(work):
     asyncio.run(work)
+
+
+async def asking(port, key):
+    """Ask for the page; returns the connection."""
+    _reader, browser = await asyncio.open_connection("127.0.0.1", port)
+    cookie = f'vesselseg-{port}="{key}"'
+    browser.write(f"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
+    return browser
 
 
 async def settle(visits, count):
@@ -239,19 +253,15 @@ def test_process_ends_with_the_server_whatever_happens_to_it(python, tmp_path):
 def test_process_that_is_busy_stays_while_the_page_is_waited_for(python, monkeypatch):
     """Whoever loads the page again has closed it just before."""
     monkeypatch.setattr(module, "CLOSED_SECONDS", 0.2)
-    listen = "import socket\nlistening = socket.create_server(('127.0.0.1', 0))\n"
-    script = listen + _SCRIPT.replace('"port": 1', '"port": listening.getsockname()[1]')
 
     async def visit():
-        visits, forwarder = Visits(most=1, python=python(script)), Forwarder()
+        visits, forwarder = Visits(most=1, python=python(_LISTENING)), Forwarder()
         key, busy = await visits.begin()
         runner = web.AppRunner(Reception(Access(), visits, forwarder).application())
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
-        _reader, browser = await asyncio.open_connection("127.0.0.1", port)
-        cookie = f'vesselseg-{port}="{key}"'
-        browser.write(f"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
+        browser = await asking(port, key)
         for _ in range(10):
             await asyncio.sleep(0.1)
             await visits.look_after()
@@ -272,11 +282,9 @@ def test_process_that_is_busy_stays_while_the_page_is_waited_for(python, monkeyp
 def test_process_that_hangs_ends_when_its_visitor_has_gone(python, monkeypatch):
     monkeypatch.setattr(module, "CLOSED_SECONDS", 0.5)
     monkeypatch.setattr(module, "_END_SECONDS", 0.5)
-    listen = "import socket\nlistening = socket.create_server(('127.0.0.1', 0))\n"
-    script = listen + _SCRIPT.replace('"port": 1', '"port": listening.getsockname()[1]')
 
     async def visit():
-        visits, forwarder = Visits(most=1, python=python(script)), Forwarder()
+        visits, forwarder = Visits(most=1, python=python(_LISTENING)), Forwarder()
         key, hung = await visits.begin()
         os.kill(hung._worker._process.pid, signal.SIGSTOP)
         # As the server runs: aiohttp's own one for tests ends what a browser waits for no more.
@@ -285,9 +293,7 @@ def test_process_that_hangs_ends_when_its_visitor_has_gone(python, monkeypatch):
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
         for _ in range(2):
-            _reader, browser = await asyncio.open_connection("127.0.0.1", port)
-            cookie = f'vesselseg-{port}="{key}"'
-            browser.write(f"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
+            browser = await asking(port, key)
             await asyncio.sleep(0.1)
             browser.transport.abort()
         for _ in range(50):

@@ -114,15 +114,21 @@ def test_too_many(ask, page, monkeypatch):
     assert "more than the 3 files" in page.data.error
 
 
+async def begun_upload(client):
+    """Send a third of an upload."""
+    _reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+    writer.write(
+        b"POST /upload/scan HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n' + bytes(300_000)
+    )
+    await writer.drain()
+    return writer
+
+
 def test_upload_that_breaks_off_leaves_nothing_and_another_is_taken(ask, page):
     async def break_off(client):
-        _reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
-        writer.write(
-            b"POST /upload/scan HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
-            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-            b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n' + bytes(300_000)
-        )
-        await writer.drain()
+        writer = await begun_upload(client)
         await asyncio.sleep(0.2)
         ask.scan.data.upload_percent = 30.0
         busy = (await client.post("/upload/scan", data=form(b"one"))).status
@@ -149,13 +155,7 @@ def test_upload_that_stalls_is_given_up_and_another_is_taken(ask, page, monkeypa
     monkeypatch.setattr(module, "_STALLED_SECONDS", 0.3)
 
     async def stall(client):
-        _reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
-        writer.write(
-            b"POST /upload/scan HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
-            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-            b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n' + bytes(300_000)
-        )
-        await writer.drain()
+        writer = await begun_upload(client)
         for _ in range(300):
             if page.data.error:
                 break
