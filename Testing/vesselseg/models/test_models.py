@@ -166,31 +166,31 @@ def test_no_model_is_imported_that_would_not_be_found(
     assert not list((tmp_path / "home").rglob("*.json"))
 
 
-def test_a_shipped_model_is_not_replaced_unasked(
-    models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def own_default(models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model of the user's with the name of the shipped default, not imported; there are no others of the user's."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
+    own, name = Manifest.read(models_folder / "tiny.json"), find_model().name
+    save_model(load_network(own), replace(own, name=name), tmp_path / "own")
+    return tmp_path / "own" / f"{name}.json"
+
+
+def test_a_shipped_model_is_not_replaced_unasked(own_default: Path) -> None:
     shipped = find_model()
-    own = Manifest.read(models_folder / "tiny.json")
-    save_model(load_network(own), replace(own, name=shipped.name), tmp_path / "own")
     with pytest.raises(VesselSegError, match=f"'{shipped.name}' exists already"):
-        import_model(tmp_path / "own" / f"{shipped.name}.json")
+        import_model(own_default)
     assert find_model() == shipped
-    import_model(tmp_path / "own" / f"{shipped.name}.json", overwrite=True)
+    import_model(own_default, overwrite=True)
     assert find_model().sha256 != shipped.sha256
 
 
 def test_only_models_of_the_users_folder_are_removed(
-    models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_default: Path, models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("VESSELSEG_MODELS", raising=False)
     shipped = find_model()
-    own = Manifest.read(models_folder / "tiny.json")
-    save_model(load_network(own), replace(own, name=shipped.name), tmp_path / "own")
     import_model(models_folder / "tiny.json")
-    import_model(tmp_path / "own" / f"{shipped.name}.json", overwrite=True)
+    import_model(own_default, overwrite=True)
     for name in ("tiny", shipped.name):
         remove_model(name)
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
