@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vesselseg.tiling import Box, Tiling
+from vesselseg.boxes import Box
+from vesselseg.tiling import Tiling
 
 
 def field(*sides: int) -> Box:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box
 from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
 from vesselseg.morphology.label_voxels import bounding_box, pieces
-from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 
@@ -39,7 +40,24 @@ def remove_small_components(
     return keep[numbers]
 
 
-def check_threshold(threshold: float, min_component_mm3: float) -> None:
+def min_component_voxels(volume_mm3: float, geometry: Geometry) -> int:
+    """Return how many voxels a piece must have that is not smaller than a volume.
+
+    Parameters
+    ----------
+    volume_mm3 : float
+        In mm3.
+    geometry : Geometry
+
+    Returns
+    -------
+    int
+    """
+    # The tiny share keeps a piece of exactly the smallest volume despite rounding: NIfTI holds spacings in 32 bits.
+    return int(np.ceil(volume_mm3 / geometry.voxel_volume * (1 - 1e-6)))
+
+
+def check_threshold(threshold: float, min_component_mm3: float = 0.0) -> None:
     """Refuse, before any long work, what `threshold_probability` cannot use.
 
     Raises
@@ -85,10 +103,9 @@ def threshold_probability(
     label = np.zeros(found.shape, dtype=np.uint8)
     box = bounding_box(found)
     if box is not None:
-        # The tiny share keeps a piece of exactly the smallest volume despite rounding: NIfTI holds spacings in 32 bits.
-        min_voxels = int(np.ceil(min_component_mm3 / probability.geometry.voxel_volume * (1 - 1e-6)))
+        least = min_component_voxels(min_component_mm3, probability.geometry)
         spared = None if region is None else _cut_faces(region, found.shape)[box]
-        label[box] = remove_small_components(np.ascontiguousarray(found[box]), min_voxels, spared)
+        label[box] = remove_small_components(np.ascontiguousarray(found[box]), least, spared)
     return probability.with_array(label)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box
 from vesselseg.engines import DeviceFailedError, DeviceOutOfMemoryError, Engine, Plan, make_engine, plan_run
 from vesselseg.errors import Cancelled, VesselSegError
 from vesselseg.formats.nifti_io import no_numbers
@@ -21,7 +22,6 @@ from vesselseg.prediction.inference import NetworkEffort, NoNumbersError, predic
 from vesselseg.prediction.preparation import PreparedScan, on_scan, prepare_scan
 from vesselseg.prediction.preview import preview_label
 from vesselseg.progress import ProgressCallback, no_progress, stage
-from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 logger = logging.getLogger("vesselseg")

@@ -6,9 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-Triple = tuple[int, int, int]
-#: Along z, y, x, with explicit start and stop and no step.
-Box = tuple[slice, slice, slice]
+from vesselseg.boxes import Box, Triple, box_start, box_voxels, shifted_box
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,11 @@ class Tiling:
 
     def core(self, box: Box) -> Box:
         """Return where in what is seen a box lies."""
-        z, y, x = (slice(own.start - all_.start, own.stop - all_.start) for own, all_ in zip(box, self.seen(box)))
-        return z, y, x
+        return shifted_box(box, [-start for start in box_start(self.seen(box))])
 
     def voxels_seen(self, box: Box) -> int:
         """Return the number of voxels that have to be seen to compute a box."""
-        return math.prod(part.stop - part.start for part in self.seen(box))
+        return box_voxels(self.seen(box))
 
     def parts(self, box: Box, limit: int) -> list[Box]:
         """Cut a box into parts of which none has to see more than `limit` voxels.

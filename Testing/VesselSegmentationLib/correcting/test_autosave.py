@@ -108,7 +108,7 @@ def test_removed_nodes_keep_their_place(scene, scan, vessels, add_transform, tmp
     logic = EditLogic(scene, autosave_folder=str(tmp_path))
     logic.start(node, scan, segment_id=segment_id)
     added = np.ones((1, 1, 2), bool)
-    logic.commit(edit_of(added, np.zeros_like(added), tool="grow", description="for a test", offset=(0, 0, 0)))
+    logic.commit(edit_of(added, np.zeros_like(added), tool="grow", description="for a test"))
     expected = segment_label(*vessels, scan).array
     logic.leave()
     volume = volume_from_node(scan)

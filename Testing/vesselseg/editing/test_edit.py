@@ -43,7 +43,7 @@ def test_an_edit_holds_what_changed_and_no_more() -> None:
 def test_an_edit_made_in_a_box_belongs_to_the_whole() -> None:
     before, after = two_states()
     box = (slice(2, 11), slice(3, 18), slice(1, 16))
-    inside = edit_between(before[box], after[box], tool="paint", description="", offset=(2, 3, 1))
+    inside = edit_between(before[box], after[box], tool="paint", description="", box=box)
     array = before.copy()
     apply_edit(array, inside)
     np.testing.assert_array_equal(array, after)

@@ -4,23 +4,7 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="needs trame-slicer")
 
-from vesselseg_web.workspace.wording import counted, stage_text
-
-
-@pytest.mark.parametrize(
-    ("message", "preview", "expected"),
-    [
-        ("starting", False, "Starting"),
-        ("brain mask", False, "Finding the brain"),
-        ("preview shown", True, "Finding the vessels. The preview is coarse."),
-        ("preview shown; brain mask", True, "Finding the brain. The preview is coarse."),
-        ("preview shown; part 2 of 5", True, "Finding the vessels, part 2 of 5. The preview is coarse."),
-        ("something new", False, "Something new"),
-        ("", False, ""),
-    ],
-)
-def test_stages(message, preview, expected):
-    assert stage_text(message, preview=preview) == expected
+from vesselseg_web.workspace.wording import counted
 
 
 def test_numbers():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vtkmodules.vtkCommonCore import reference
 
+from vesselseg.boxes import box_between
 from vesselseg.editing import Edit, PackedEdit, edit_of
 from VesselSegmentationLib.correcting.edited_voxels import (
     PackedVoxels,
@@ -328,13 +329,12 @@ def merged(first: EditStep, second: EditStep) -> EditStep | None:
             whole[place] = mask
             masks.append(whole)
     a1, r1, a2, r2 = masks
-    k, j, i = (int(value) for value in low)
     edit = edit_of(
         (a1 & ~r2) | (a2 & ~r1),
         (r1 & ~a2) | (r2 & ~a1),
         tool=second.tool,
         description=second.description,
-        offset=(k, j, i),
+        box=box_between(low, high),
     )
     change = VoxelChange(late.segment_id, late.matrix, edit.packed())
     return EditStep(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
+from vesselseg.boxes import box_between
 from vesselseg.editing import Edit, edit_between
 from vesselseg.editing.edit import pack_mask, unpack_mask
 from vesselseg.errors import VesselSegError
@@ -160,8 +161,7 @@ def edit_of_change(before: SegmentVoxels, after: SegmentVoxels, tool: str, descr
             stops.append(np.add(each.first, move) + each.mask.shape)
     low, high = np.min(starts, axis=0), np.max(stops, axis=0)
     was, now = (_pasted(each, low - move, high - low) for each, move in ((before, shift), (after, (0, 0, 0))))
-    k, j, i = (int(value) for value in low)
-    return edit_between(was, now, tool=tool, description=description, offset=(k, j, i))
+    return edit_between(was, now, tool=tool, description=description, box=box_between(low, high))
 
 
 def _pasted(voxels: SegmentVoxels, low: NDArray[np.int64], shape: NDArray[np.int64]) -> NDArray[np.bool_]:

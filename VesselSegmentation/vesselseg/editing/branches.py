@@ -88,7 +88,6 @@ def moved_to(edit: Edit, target: NDArray[Any]) -> Edit:
     -------
     Edit
     """
-    z, y, x = edit.box
     added = edit.removed & (target[edit.box] == 0)
     description = edit.description.replace("remove", "take over", 1)
     return edit_of(
@@ -96,7 +95,7 @@ def moved_to(edit: Edit, target: NDArray[Any]) -> Edit:
         np.zeros_like(added),
         tool="move to segment",
         description=description,
-        offset=(z.start, y.start, x.start),
+        box=edit.box,
         measures=edit.measures,
     )
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box, box_start, shifted_box
 from vesselseg.errors import VesselSegError
 from vesselseg.morphology.label_voxels import bounding_box
-from vesselseg.tiling import Box
 
 Mask = NDArray[np.bool_]
 
@@ -143,7 +143,7 @@ def edit_between(
     *,
     tool: str,
     description: str,
-    offset: tuple[int, int, int] = (0, 0, 0),
+    box: Box | None = None,
     measures: Mapping[str, float] | None = None,
 ) -> Edit:
     """Make an edit from a label before and after a change.
@@ -154,8 +154,8 @@ def edit_between(
         Labels of one shape, or the same box out of two labels; every value other than 0 belongs to them.
     tool, description : str
         As in `Edit`.
-    offset : tuple of int
-        First voxel (k, j, i) of that box within the whole array.
+    box : tuple of slice, optional
+        That box within the whole array, along z, y, x.
     measures : mapping of str to float, optional
         As in `Edit`.
 
@@ -172,7 +172,7 @@ def edit_between(
     if before.shape != after.shape:
         raise ValueError(f"labels of shapes {before.shape} and {after.shape} cannot be compared")
     was, now = before.astype(bool, copy=False), after.astype(bool, copy=False)
-    return edit_of(now & ~was, was & ~now, tool=tool, description=description, offset=offset, measures=measures)
+    return edit_of(now & ~was, was & ~now, tool=tool, description=description, box=box, measures=measures)
 
 
 def edit_of(
@@ -181,7 +181,7 @@ def edit_of(
     *,
     tool: str,
     description: str,
-    offset: tuple[int, int, int] = (0, 0, 0),
+    box: Box | None = None,
     measures: Mapping[str, float] | None = None,
 ) -> Edit:
     """Make an edit of two masks over one box, cropped to what they hold.
@@ -190,7 +190,7 @@ def edit_of(
     ----------
     added, removed : ndarray of bool, shape (Z, Y, X)
         Background that becomes label, and label that becomes background.
-    tool, description, offset, measures
+    tool, description, box, measures
         As for `edit_between`.
 
     Returns
@@ -198,6 +198,6 @@ def edit_of(
     Edit
     """
     inner = bounding_box(added | removed) or (slice(0, 0), slice(0, 0), slice(0, 0))
-    z, y, x = (slice(part.start + start, part.stop + start) for part, start in zip(inner, offset))
+    place = inner if box is None else shifted_box(inner, box_start(box))
     # Copies, so that a small edit does not keep a large array alive.
-    return Edit((z, y, x), added[inner].copy(), removed[inner].copy(), tool, description, dict(measures or {}))
+    return Edit(place, added[inner].copy(), removed[inner].copy(), tool, description, dict(measures or {}))

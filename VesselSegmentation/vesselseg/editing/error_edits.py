@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box, box_between
 from vesselseg.editing.edit import Edit, Mask, edit_of
 from vesselseg.editing.picking import SNAP_MM, Point, check_grids, nearest_voxel
 from vesselseg.errors import VesselSegError
@@ -15,7 +16,6 @@ from vesselseg.geometry import Geometry
 from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels
 from vesselseg.review.error_components import ErrorComponent, component_mask
 from vesselseg.review.error_kinds import ErrorKind
-from vesselseg.tiling import Box
 
 
 def correct_component(label: NDArray[Any], errors: NDArray[Any], geometry: Geometry, component: ErrorComponent) -> Edit:
@@ -154,7 +154,8 @@ def correct_components(
     for kind, box, mask in found:
         within = tuple(slice(part.start - start, part.stop - start) for part, start in zip(box, low))
         (removed if kind == ErrorKind.FALSE_POSITIVE else added)[within] |= mask
-    inside = label[tuple(slice(a, b) for a, b in zip(low, high))] != 0
+    whole = box_between(low, high)
+    inside = label[whole] != 0
     positives = sum(kind == ErrorKind.FALSE_POSITIVE for kind, _, _ in found)
     negatives = len(found) - positives
     volume = sum(int(mask.sum()) for _, _, mask in found) * geometry.voxel_volume
@@ -163,7 +164,7 @@ def correct_components(
         removed & inside,
         tool="correct errors",
         description=f"remove {positives} false positives, add {negatives} false negatives, {volume:.1f} mm³",
-        offset=(int(low[0]), int(low[1]), int(low[2])),
+        box=whole,
         measures={"false_positives": positives, "false_negatives": negatives, "volume_mm3": volume},
     )
 
@@ -175,12 +176,11 @@ def _correction(label: NDArray[Any], geometry: Geometry, box: Box, mask: Mask, k
     inside = label[box] != 0
     nothing = np.zeros_like(mask)
     volume = float(np.count_nonzero(mask) * geometry.voxel_volume)
-    z, y, x = box
     return edit_of(
         nothing if positive else mask & ~inside,
         mask & inside if positive else nothing,
         tool="reject error" if positive else "accept error",
         description=f"{'remove a' if positive else 'add a'} {kind.title} of {volume:.1f} mm³",
-        offset=(z.start, y.start, x.start),
+        box=box,
         measures={"volume_mm3": volume},
     )

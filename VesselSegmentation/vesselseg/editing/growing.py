@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box
 from vesselseg.editing.edit import Edit, Mask, edit_of
 from vesselseg.editing.picking import Point, box_around, check_grids, distances_mm, voxel_at
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.tiling import Box
+from vesselseg.postprocessing import check_threshold
 
 #: How far from a click the region may begin.
 REACH_MM = 2.0
@@ -82,8 +83,7 @@ class Growth:
         from scipy.ndimage import binary_dilation
         from skimage.graph import MCP_Geometric
 
-        if not 0 < threshold <= 1:
-            raise VesselSegError(f"the threshold {threshold} is not above 0 and at most 1", "give for example 0.2")
+        check_threshold(threshold)
         limit = min(self.length_mm, length_mm or self.length_mm)
         likely = (self.probability >= max(threshold, LOWEST_PROBABILITY)) & ~self.inside
         near = self.distance <= REACH_MM
@@ -104,13 +104,12 @@ class Growth:
             grown = _joined(reached, self.rim, likely, binary_dilation)
             length = float(lengths[reached].max(initial=0.0))
         volume = float(np.count_nonzero(grown) * np.prod(self.spacing))
-        z, y, x = self.box
         return edit_of(
             grown,
             np.zeros_like(grown),
             tool="grow",
             description=f"add {volume:.1f} mm³ with a probability of {threshold:.2g} or more",
-            offset=(z.start, y.start, x.start),
+            box=self.box,
             measures={"volume_mm3": volume, "length_mm": length, "threshold": float(threshold)},
         )
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box
 from vesselseg.editing.edit import Edit
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.morphology.label_voxels import Indices, box_of_voxels
-from vesselseg.tiling import Box
 
 #: A place as fractional voxel indices (k, j, i), in the axis order of arrays.
 Point = Sequence[float]

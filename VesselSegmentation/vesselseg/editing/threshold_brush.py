@@ -11,6 +11,7 @@ from vesselseg.editing.edit import Edit, edit_of
 from vesselseg.editing.picking import Point, box_around, check_grids, distances_mm, voxel_at
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.postprocessing import check_threshold
 
 
 def rethreshold(
@@ -55,19 +56,17 @@ def rethreshold(
     """
     check_grids(geometry, label=label, probability=probability)
     voxel_at(point, geometry)
-    if not 0 < threshold <= 1:
-        raise VesselSegError(f"the threshold {threshold} is not above 0 and at most 1", "give for example 0.2")
+    check_threshold(threshold)
     if not 0 < radius_mm < float("inf"):
         raise VesselSegError(f"a brush cannot have a radius of {radius_mm:g} mm", "give for example 5 mm")
     box = box_around([point], radius_mm, geometry)
     sphere = distances_mm(point, box, geometry) <= radius_mm
     inside, likely = label[box] != 0, probability[box] >= threshold
-    z, y, x = box
     return edit_of(
         sphere & likely & ~inside & adds,
         sphere & ~likely & inside & removes,
         tool="threshold brush",
         description=f"threshold of {threshold:.2g} within {radius_mm:g} mm",
-        offset=(z.start, y.start, x.start),
+        box=box,
         measures={"threshold": float(threshold), "radius_mm": float(radius_mm)},
     )

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box
 from vesselseg.editing.edit import Edit, edit_of
 from vesselseg.editing.path_calibre import even_points, measure_calibre, smoothed
 from vesselseg.editing.picking import Point, Voxel, box_around, check_grids, distances_mm, voxel_at
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.morphology.label_voxels import bounding_box
-from vesselseg.tiling import Box
 
 #: How far a path may leave the box, or the way, between two points.
 _MARGIN_MM = 12.0
@@ -158,13 +158,12 @@ def draw_path(label: NDArray[Any], geometry: Geometry, path: TracedPath, *, radi
     steps = np.linalg.norm(np.diff(path.points * spacing, axis=0), axis=1)
     length = float(sum(steps[run.start : run.stop - 1].sum() for run in runs))
     volume = float(np.count_nonzero(added) * geometry.voxel_volume)
-    z, y, x = box
     return edit_of(
         added,
         np.zeros_like(added),
         tool="trace",
         description=f"draw a vessel of {length:.0f} mm, {volume:.1f} mm³",
-        offset=(z.start, y.start, x.start),
+        box=box,
         measures={
             "volume_mm3": volume,
             "length_mm": length,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.tiling import Box
+from vesselseg.boxes import Box, box_between
 
 Indices = NDArray[np.signedinteger]
 #: Every voxel's piece, numbered from 1, and the number of pieces.
@@ -103,8 +103,7 @@ def box_of_voxels(listed: Indices) -> tuple[Box, NDArray[np.bool_]]:
     low, high = listed.min(axis=0), listed.max(axis=0) + 1
     mask = np.zeros(high - low, bool)
     mask[tuple((listed - low).T)] = True
-    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high))
-    return (z, y, x), mask
+    return box_between(low, high), mask
 
 
 def surface(label: NDArray[np.bool_]) -> Indices:

@@ -6,18 +6,19 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box, box_start, box_voxels, shifted_box, whole_box
 from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Levels, Traits
 from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.prediction.level_steps import compute_steps, level_steps, work_per_voxel
 from vesselseg.progress import ProgressCallback, no_progress
-from vesselseg.tiling import Box, Tiling
+from vesselseg.tiling import Tiling
 
 logger = logging.getLogger("vesselseg")
 
@@ -99,7 +100,7 @@ def predict_probability(
         If a value is NaN.
     """
     probability = np.zeros(array.shape, dtype=np.float32)
-    region = region or (slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2]))
+    region = region or whole_box(array.shape)
     effort = NetworkEffort() if effort is None else effort
     started = time.perf_counter()
     reached, finished = 0.0, False
@@ -118,7 +119,7 @@ def predict_probability(
     cut = _slices if engine.traits.dimensions == 2 else _blocks
     # The largest first: engines then take their memory once, and do not hold on to what was too small for the next.
     todo = [] if finished else sorted(cut(engine, array.shape, mask, region), key=_seen, reverse=True)
-    whole = sum(_size(box) for _tiling, box in todo)
+    whole = sum(box_voxels(box) for _tiling, box in todo)
     done = 0
     while todo:
         try:
@@ -131,7 +132,7 @@ def predict_probability(
                     effort.voxels += tiling.voxels_seen(box)
                     del todo[0]
                     done += 1
-                    share = 1 - sum(_size(rest) for _tiling, rest in todo) / whole
+                    share = 1 - sum(box_voxels(rest) for _tiling, rest in todo) / whole
                     progress(max(reached, share), f"part {done} of {done + len(todo)}")
         except DeviceOutOfMemoryError as error:
             todo = _cut_smaller(todo, engine.device, error)
@@ -150,28 +151,24 @@ def _compute_levels(
     if wanted is None:
         return
     seen = tiling.seen(wanted)
-    starts = [part.start for part in seen]
+    start = box_start(seen)
+    back = [-voxel for voxel in start]
 
     def tight(box: Box) -> Box | None:
-        own = _tight(mask, _shifted(box, starts))
-        return None if own is None else _shifted(own, [-start for start in starts])
+        own = _tight(mask, shifted_box(box, start))
+        return None if own is None else shifted_box(own, back)
 
     block = _input(traits, array, seen)
     z, y, x = block.shape[2:]
-    steps = level_steps(levels, (z, y, x), _shifted(wanted, [-start for start in starts]), tight)
+    steps = level_steps(levels, (z, y, x), shifted_box(wanted, back), tight)
     whole, done = sum(step.work for step in steps), 0.0
     for number, (step, logits) in enumerate(compute_steps(levels, block, steps), start=1):
         if logits is not None:
-            probability[_shifted(step.box, starts)] = _sigmoid(logits)
+            probability[shifted_box(step.box, start)] = _sigmoid(logits)
         done += step.work
         progress(done / whole, f"part {number} of {len(steps)}")
     # Not those of the block: the full resolution is left only where the mask is.
     effort.voxels += round(whole / work_per_voxel(levels))
-
-
-def _shifted(box: Box, by: Sequence[int]) -> Box:
-    z, y, x = (slice(part.start + shift, part.stop + shift) for part, shift in zip(box, by))
-    return z, y, x
 
 
 def _cut_smaller(
@@ -255,10 +252,7 @@ def _tight(mask: NDArray[np.bool_] | None, box: Box) -> Box | None:
     if mask is None:
         return box
     found = bounding_box(mask[box])
-    if found is None:
-        return None
-    z, y, x = (slice(own.start + inner.start, own.start + inner.stop) for own, inner in zip(box, found))
-    return z, y, x
+    return None if found is None else shifted_box(found, box_start(box))
 
 
 def _input(traits: Traits, array: NDArray[np.float32], seen: Box) -> NDArray[np.float32]:
@@ -292,8 +286,3 @@ def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def _seen(part: _Part) -> int:
     tiling, box = part
     return tiling.voxels_seen(box)
-
-
-def _size(box: Box) -> int:
-    z, y, x = box
-    return (z.stop - z.start) * (y.stop - y.start) * (x.stop - x.start)

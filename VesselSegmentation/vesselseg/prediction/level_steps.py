@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box, whole_box
 from vesselseg.engines.interface import Levels
-from vesselseg.tiling import Box, Tiling
+from vesselseg.tiling import Tiling
 
 #: How far two convolutions reach, down to the next level; and four, down again and up.
 _REACH = {"enter": 2, "leave": 4}
@@ -79,8 +80,8 @@ def level_steps(levels: Levels, size: tuple[int, int, int], box: Box, tight: Cal
             if own is not None:
                 yield Step(part, level, own, tiling.voxels_seen(own) * _work(levels, part, level))
 
-    steps = [step for level in range(depth) for step in tiles("enter", level, _all(sizes[level]))]
-    whole = _all(sizes[depth]) if depth else box
+    steps = [step for level in range(depth) for step in tiles("enter", level, whole_box(sizes[level]))]
+    whole = whole_box(sizes[depth]) if depth else box
     steps.append(Step("rest", depth, whole, math.prod(sizes[depth]) * _work(levels, "rest", depth)))
     return steps + [step for level in range(depth - 1, -1, -1) for step in tiles("leave", level, wanted[level])]
 
@@ -164,14 +165,8 @@ def _array(
 
 
 def _tiling(part: str, size: tuple[int, ...]) -> Tiling:
-    z, y, x = (slice(0, side) for side in size)
     reach = _REACH[part]
-    return Tiling((z, y, x), (2, 2, 2), (reach, reach, reach))
-
-
-def _all(size: tuple[int, int, int]) -> Box:
-    z, y, x = (slice(0, side) for side in size)
-    return z, y, x
+    return Tiling(whole_box(size), (2, 2, 2), (reach, reach, reach))
 
 
 def _halved(box: Box) -> Box:

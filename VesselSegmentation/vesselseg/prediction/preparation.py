@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box, whole_box
 from vesselseg.geometry import Geometry
 from vesselseg.models import Manifest
 from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.preprocessing import normalise
 from vesselseg.resampling import AxialView, network_spacing, resample
-from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 logger = logging.getLogger("vesselseg")
@@ -84,8 +84,7 @@ def prepare_scan(
     whole = view.apply(scan)
     box = bounding_box(view.turn(mask), _MARGIN) if mask is not None else None
     if box is None:
-        z, y, x = whole.array.shape
-        box = slice(0, z), slice(0, y), slice(0, x)
+        box = whole_box(whole.array.shape)
     part = Volume(normalise(whole.array, manifest.normalisation, box), whole.geometry.cropped(box))
     wanted = view.turn(mask)[box] if mask is not None else None
     asked = None

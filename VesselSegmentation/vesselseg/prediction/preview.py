@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box, whole_box
 from vesselseg.engines import Engine, Plan, make_engine
 from vesselseg.models import Manifest
 from vesselseg.morphology.label_voxels import bounding_box
@@ -15,7 +16,6 @@ from vesselseg.postprocessing import threshold_probability
 from vesselseg.prediction.inference import predict_probability
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.resampling import AxialView
-from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 #: How many times coarser the network sees the scan than it was trained at, along z, y, x. Measured on three heads: 2.5
@@ -103,8 +103,10 @@ def preview_label(
     label = np.zeros(coarse.array.shape, dtype=np.uint8)
     if shown is not None:
         box = bounding_box(shown, _MARGIN)
+    elif whole:
+        box = whole_box(label.shape)
     else:
-        box = _everywhere(label.shape) if whole else _brain_box(coarse)
+        box = _brain_box(coarse)
     if box is None:
         return coarse.with_array(label)
     part = np.array(normalise(coarse.array, manifest.normalisation)[box])
@@ -148,11 +150,6 @@ def _block_means(array: NDArray[np.float32], blocks: list[int]) -> NDArray[np.fl
         total /= size
         array = total
     return array
-
-
-def _everywhere(shape: tuple[int, ...]) -> Box:
-    z, y, x = (slice(0, side) for side in shape)
-    return z, y, x
 
 
 def _brain_box(coarse: Volume) -> Box:

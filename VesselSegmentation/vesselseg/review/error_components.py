@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.boxes import Box
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels
 from vesselseg.morphology.thinning import neighbour_steps, neighbours, thin
 from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, Wording
-from vesselseg.tiling import Box
 from vesselseg.volume import Volume
 
 #: First and last voxel of a box along i, j, k, both included.

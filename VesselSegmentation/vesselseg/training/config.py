@@ -293,8 +293,6 @@ class TrainingConfig:
                 raise VesselSegError(f"{name} cannot be '{getattr(self, name)}'", f"choose {', '.join(choices)}")
         if self.vessel_share < 0 or self.head_share < 0 or self.vessel_share + self.head_share > 1:
             raise VesselSegError("vessel_share and head_share must lie in [0, 1], and their sum too", "correct them")
-        if not 0 < self.threshold <= 1:
-            raise VesselSegError("the threshold must lie in (0, 1]", "correct it")
         self._check_name()
         if not self.training_scans and "training" not in self.synthesize:
             raise VesselSegError("the configuration names no training scans", "draw some with 'vesselseg synthesize'")

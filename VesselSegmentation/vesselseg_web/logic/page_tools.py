@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vesselseg.editing import Edit, edit_between, remove_piece
 from vesselseg.errors import VesselSegError
 from vesselseg.morphology.label_voxels import bounding_box
-from vesselseg.postprocessing import remove_small_components
+from vesselseg.postprocessing import min_component_voxels, remove_small_components
 from vesselseg.review.error_components import ErrorComponent
 from vesselseg.review.error_kinds import ErrorKind
 from VesselSegmentationLib.correcting.edit_steps import EditStep
@@ -70,14 +70,13 @@ class RemoveSmallPieces(EditTool):
         smallest = _page_settings(settings).volume_mm3
         found, label = _all_vessels(self) != 0, target.label() != 0
         box = bounding_box(found) or (slice(0, 1), slice(0, 1), slice(0, 1))
-        # The tiny share keeps a piece of exactly the smallest volume despite rounding.
-        voxels = int(np.ceil(smallest / target.geometry.voxel_volume - 1e-6))
+        least = min_component_voxels(smallest, target.geometry)
         return edit_between(
             label[box],
-            label[box] & remove_small_components(found[box], voxels),
+            label[box] & remove_small_components(found[box], least),
             tool="remove small pieces",
             description=f"remove connected pieces below {smallest:.1f} mm³",
-            offset=(box[0].start, box[1].start, box[2].start),
+            box=box,
             measures={"below_mm3": smallest},
         )
 

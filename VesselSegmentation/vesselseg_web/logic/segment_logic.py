@@ -10,7 +10,7 @@ from vesselseg.models import list_models
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.question_logic import SEGMENTING, THRESHOLD, QuestionLogic
 from vesselseg_web.logic.states import SegmentState
-from vesselseg_web.workspace.wording import stage_text
+from VesselSegmentationLib.jobs.stages import stage_text
 from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
 from VesselSegmentationLib.scene.run_record import recorded_summary, recorded_threshold
 from VesselSegmentationLib.scene.segmentation_nodes import set_surface_shown
