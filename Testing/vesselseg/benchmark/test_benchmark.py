@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume, write_volume
 from vesselseg.models import find_model
 from vesselseg.networks import build_network
+from vesselseg.networks.traits import Traits
 from vesselseg.volume import Volume
 
 torch = pytest.importorskip("torch")
@@ -76,7 +78,7 @@ def test_flops_of_transposed_and_grouped_convolutions() -> None:
         torch.nn.Conv2d(6, 6, 5, padding=2, groups=3),
         torch.nn.ConvTranspose2d(6, 3, 2, stride=2),
     )
-    network.dimensions, network.divisor, network.in_slices = 2, 2, 1
+    network.traits = Traits(2, 2, 1, 6)
     with FlopCounterMode(display=False) as theirs, torch.no_grad():
         network(torch.zeros(1, 1, 8, 6))
     assert flops_per_voxel(network) * 48 == theirs.get_total_flops()
@@ -108,7 +110,7 @@ def test_a_scan_that_does_not_fit_into_the_memory_is_refused_before_it_is_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = random_network("unet3d", channels=[4, 8])
-    network.held = 10**12
+    network.traits = replace(network.traits, held=10**12)
     with pytest.raises(VesselSegError, match="GB for the whole scan"):
         eager_probability(network, image(8, 8, 8))
 

@@ -113,17 +113,6 @@ def test_engines_agree_with_double_precision(model: Manifest, array: np.ndarray,
         assert np.abs(found - expected).max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_traits_are_the_networks(name: str) -> None:
-    architecture, options = NETWORKS[name]
-    traits = graph_traits(architecture, options)
-    own = torch_engine.network_traits(build_network(architecture, **options))
-    assert own == (traits if traits.dimensions == 3 else replace(traits, held=0))
-    assert traits.held > 0
-    default = torch_engine.network_traits(build_network(architecture))
-    assert graph_traits(architecture, {}).divisor == default.divisor
-
-
 def test_bfloat16_is_near_and_said(model: Manifest, array: np.ndarray) -> None:
     if not openvino_engine.computes_natively("bf16"):
         with pytest.raises(VesselSegError, match="does not compute in bf16"):

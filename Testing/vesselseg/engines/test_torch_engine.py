@@ -12,6 +12,7 @@ from vesselseg import devices
 from vesselseg.engines import DeviceFailedError, DeviceOutOfMemoryError, plan_run, torch_engine
 from vesselseg.models import find_model
 from vesselseg.networks import in_channels_last
+from vesselseg.networks.traits import Traits
 
 
 def test_torch_knows_which_gpu_computes_in_half_precision(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +28,7 @@ def test_torch_knows_which_gpu_computes_in_half_precision(tiny_model: str, monke
 class Failing(torch.nn.Module):
     """A network on a device that answers with an error: no GPU is at hand."""
 
-    dimensions, divisor, overlap, held = 3, 2, 2, 4
+    traits = Traits(3, 2, 2, 4)
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ def test_blocks_fit_into_what_is_free_on_a_gpu(monkeypatch: pytest.MonkeyPatch) 
 
 def test_channels_are_innermost_but_on_apples_gpus() -> None:
     network = torch.nn.Conv3d(4, 4, 3)
-    network.dimensions = 3  # type: ignore[assignment]
+    network.traits = Traits(3, 1, 1, 4)  # type: ignore[assignment]
     layouts = {}
     for device in ("mps", "cpu", "cuda:0"):
         weights = in_channels_last(copy.deepcopy(network), device).weight

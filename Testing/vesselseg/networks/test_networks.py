@@ -6,6 +6,7 @@ from torch import nn
 
 from vesselseg.errors import VesselSegError
 from vesselseg.networks import architectures, build_network, register
+from vesselseg.networks.traits import Traits, reach
 
 #: Of Livne et al. 2019.
 FULL_CHANNELS = (64, 128, 256, 512, 1024)
@@ -49,19 +50,21 @@ def test_reach_bounds_what_an_output_depends_on(channels: tuple[int, ...]) -> No
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()  # so that no ReLU hides what an output depends on
-    side = 4 * network.divisor * (1 + network.reach // network.divisor)
-    slices = torch.rand(1, 1, side, 2 * network.divisor, dtype=torch.float64, requires_grad=True)
-    for row in range(side // 2, side // 2 + network.divisor):
+    divisor, furthest = network.traits.divisor, network.traits.overlap
+    side = 4 * divisor * (1 + furthest // divisor)
+    slices = torch.rand(1, 1, side, 2 * divisor, dtype=torch.float64, requires_grad=True)
+    for row in range(side // 2, side // 2 + divisor):
         (gradient,) = torch.autograd.grad(network(slices)[0, 0, row].sum(), slices)
         touched = torch.nonzero(gradient[0, 0].abs().sum(dim=1))
-        assert row - touched.min() <= network.reach
-        assert touched.max() - row <= network.reach
+        assert row - touched.min() <= furthest
+        assert touched.max() - row <= furthest
 
 
 def test_three_dimensional_network_has_its_parameters_and_keeps_the_size() -> None:
     network = build_network("unet3d", channels=[16, 32, 64, 128, 128]).eval()
     assert sum(p.numel() for p in network.parameters()) == 2_967_857
-    assert (network.dimensions, network.divisor, network.reach, network.overlap) == (3, 16, 107, 32)
+    assert network.traits == Traits(dimensions=3, divisor=16, overlap=32, held=112)
+    assert reach(16) == 107
     with torch.no_grad():
         assert network(torch.rand(2, 1, 16, 32, 48)).shape == (2, 1, 16, 32, 48)
 
@@ -73,15 +76,16 @@ def test_reach_bounds_what_an_output_voxel_depends_on(channels: tuple[int, ...])
         for name, parameter in network.named_parameters():
             # So that no ReLU hides what an output depends on; the shifts of the normalisation would only add to it.
             parameter.abs_() if "weight" in name else parameter.zero_()
-    side = 4 * network.divisor * (1 + network.reach // network.divisor)
-    blocks = torch.rand(1, 1, side, network.divisor, network.divisor, dtype=torch.float64, requires_grad=True)
+    divisor = network.traits.divisor
+    side = 4 * divisor * (1 + reach(divisor) // divisor)
+    blocks = torch.rand(1, 1, side, divisor, divisor, dtype=torch.float64, requires_grad=True)
     furthest = 0
-    for z in range(side // 2, side // 2 + network.divisor):
+    for z in range(side // 2, side // 2 + divisor):
         (gradient,) = torch.autograd.grad(network(blocks)[0, 0, z].sum(), blocks)
         touched = torch.nonzero(gradient[0, 0].abs().sum(dim=(1, 2)))
         furthest = max(furthest, int(z - touched.min()), int(touched.max() - z))
-    assert furthest <= network.reach
-    assert furthest > 0.6 * network.reach  # and the bound is not idle
+    assert furthest <= reach(divisor)
+    assert furthest > 0.6 * reach(divisor)  # and the bound is not idle
 
 
 @pytest.mark.parametrize(

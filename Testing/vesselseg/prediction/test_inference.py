@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,9 +27,7 @@ class SmallDevice(nn.Module):
     def __init__(self, network: nn.Module, pixels: int) -> None:
         super().__init__()
         self.network, self.pixels = network, pixels
-        for name in ("dimensions", "in_slices", "divisor", "reach", "overlap", "held"):
-            if hasattr(network, name):
-                setattr(self, name, getattr(network, name))
+        self.traits = network.traits
         self.largest = 0
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
@@ -62,7 +61,7 @@ def test_every_voxel_is_what_the_network_says_of_its_slice(network: nn.Module, a
     stack = torch.from_numpy(array[1:4, :148, :132])[None]
     with torch.no_grad():
         expected = torch.sigmoid(network(stack))[0, 0].numpy()
-    inner = np.s_[: 148 - network.reach, : 132 - network.reach]
+    inner = np.s_[: 148 - network.traits.overlap, : 132 - network.traits.overlap]
     np.testing.assert_allclose(probability[2][inner], expected[inner], atol=1e-5)
 
 
@@ -152,7 +151,7 @@ def test_a_whole_volume_is_what_the_network_says_of_it(network_3d: nn.Module, bl
     assert probability.std() > 0.05
     # By hand, with the border repeated by half the divisor and up to a multiple of it.
     padded = np.pad(block, ((8, 8 + 2), (8, 8 + 3), (8, 8 + 7)), mode="edge")
-    assert all(side % network_3d.divisor == 0 for side in padded.shape)
+    assert all(side % network_3d.traits.divisor == 0 for side in padded.shape)
     with torch.no_grad():
         logits = network_3d(torch.from_numpy(padded)[None, None])[0, 0, 8:198, 8:53, 8:49]
     np.testing.assert_allclose(probability, torch.sigmoid(logits).numpy(), atol=1e-5)
@@ -178,7 +177,7 @@ def test_blocks_leave_no_seam(
 def test_blocks_without_overlap_would_leave_seams(network_3d: nn.Module, block: np.ndarray) -> None:
     """The bound above means something: it does not hold by itself."""
     small = SmallDevice(network_3d, 450_000)
-    small.overlap = 0
+    small.traits = replace(small.traits, overlap=0)
     whole = predict(network_3d, block)
     assert np.abs(predict(small, block) - whole).max() > 0.1
 
@@ -188,7 +187,7 @@ def test_blocks_fit_the_memory_set_aside_for_them(
 ) -> None:
     """On the CPU nothing runs out: the blocks are small enough from the start."""
     small = SmallDevice(network_3d, 10**9)
-    small.overlap = 16
+    small.traits = replace(small.traits, overlap=16)
     engine = TorchEngine(small)
     engine.block_voxels = 450_000
     seen: list[float] = []
@@ -244,7 +243,7 @@ def test_blocks_without_mask_are_skipped(network_3d: nn.Module, block: np.ndarra
     mask = np.zeros(block.shape, bool)
     mask[:20, 10:30, 10:30] = mask[150:, 10:30, 10:30] = True
     small = SmallDevice(network_3d, 10**9)
-    small.overlap = 16
+    small.traits = replace(small.traits, overlap=16)
     engine = TorchEngine(small)
     engine.block_voxels = 1  # as small as blocks get
     found, whole = predict_probability(engine, block, mask=mask), predict(network_3d, block)

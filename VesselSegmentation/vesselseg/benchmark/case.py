@@ -169,7 +169,7 @@ def _spread(network: Any, image: NDArray[np.float32]) -> None:
     """Scale the last layer so that the logits vary by 3 and one voxel in fifty is above the threshold."""
     import torch
 
-    rows, columns = (side - side % network.divisor for side in image.shape)
+    rows, columns = (side - side % network.traits.divisor for side in image.shape)
     with torch.inference_mode():
         logits = network(torch.from_numpy(image[None, None, :rows, :columns]))
     with torch.no_grad():

@@ -18,8 +18,7 @@ def flops_per_voxel(network: torch.nn.Module) -> float:
     Parameters
     ----------
     network : torch.nn.Module
-        Fully convolutional, with the attributes ``dimensions``, ``divisor`` and, if two-dimensional, ``in_slices``. It
-        is copied; nothing is computed.
+        Fully convolutional, with the attribute ``traits``. It is copied; nothing is computed.
 
     Returns
     -------
@@ -53,9 +52,9 @@ def flops_per_voxel(network: torch.nn.Module) -> float:
     convolutions = [module for module in probe.modules() if isinstance(module, torch.nn.modules.conv._ConvNd)]
     for convolution in convolutions:
         convolution.register_forward_hook(count)
-    shape = (probe.divisor,) * probe.dimensions
+    shape = (probe.traits.divisor,) * probe.traits.dimensions
     with torch.inference_mode():
-        probe(torch.empty((1, getattr(probe, "in_slices", 1), *shape), device="meta"))
+        probe(torch.empty((1, probe.traits.in_slices, *shape), device="meta"))
     return total / math.prod(shape)
 
 

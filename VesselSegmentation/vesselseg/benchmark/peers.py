@@ -145,7 +145,9 @@ def eager_probability(
     VesselSegError
         If the scan is too large for a three-dimensional network in the memory that is free.
     """
-    return _slice_by_slice(network, array, network, progress) if network.dimensions == 2 else _at_once(network, array)
+    if network.traits.dimensions == 2:
+        return _slice_by_slice(network, array, network, progress)
+    return _at_once(network, array)
 
 
 def monai_probability(
@@ -164,8 +166,8 @@ def monai_probability(
     import torch
     from monai.inferers import SlidingWindowInferer
 
-    inferer = SlidingWindowInferer((_WINDOW,) * network.dimensions, overlap=0.25)
-    if network.dimensions == 2:
+    inferer = SlidingWindowInferer((_WINDOW,) * network.traits.dimensions, overlap=0.25)
+    if network.traits.dimensions == 2:
         return _slice_by_slice(network, array, lambda stack: inferer(stack, network), progress)
     with torch.inference_mode():
         logits: Any = inferer(torch.from_numpy(array)[None, None], network)
@@ -190,9 +192,9 @@ def nnunet_probability(
 
     _depth, rows, columns = array.shape
     window: tuple[int, ...] = (_WINDOW,) * 3
-    if network.dimensions == 2:
-        window = rows + -rows % network.divisor, columns + -columns % network.divisor
-        if network.in_slices > 1:
+    if network.traits.dimensions == 2:
+        window = rows + -rows % network.traits.divisor, columns + -columns % network.traits.divisor
+        if network.traits.in_slices > 1:
             raise VesselSegError("nnU-Net knows no slices with neighbours", "give a model that sees single slices")
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.manual_initialization(
@@ -203,7 +205,7 @@ def nnunet_probability(
         None,
         {},
         "",
-        tuple(range(network.dimensions)),
+        tuple(range(network.traits.dimensions)),
     )
     # It tells no progress.
     logits = predictor.predict_sliding_window_return_logits(torch.from_numpy(array)[None])
@@ -228,21 +230,21 @@ def _slice_by_slice(
 def _stacks(network: Any, array: NDArray[np.float32]) -> Iterator[torch.Tensor]:
     import torch
 
-    half, (_, rows, columns) = network.in_slices // 2, array.shape
-    sides = (0, -rows % network.divisor), (0, -columns % network.divisor)
+    half, (_, rows, columns) = network.traits.in_slices // 2, array.shape
+    sides = (0, -rows % network.traits.divisor), (0, -columns % network.traits.divisor)
     padded = torch.from_numpy(np.pad(array, ((half, half), *sides), mode="edge"))
     for z in range(array.shape[0]):
-        yield padded[z : z + network.in_slices][None]
+        yield padded[z : z + network.traits.in_slices][None]
 
 
 def _at_once(network: Any, array: NDArray[np.float32]) -> NDArray[np.float32]:
     import torch
 
-    before = network.divisor // 2
+    before = network.traits.divisor // 2
     # Half a step on either side beyond the scan, as the library does it: its outer voxels too have surroundings.
-    widths = [(before, before + -(side + 2 * before) % network.divisor) for side in array.shape]
+    widths = [(before, before + -(side + 2 * before) % network.traits.divisor) for side in array.shape]
     padded = np.pad(array, widths, mode="edge")
-    needed, free = 4 * network.held * padded.size, _free_memory()
+    needed, free = 4 * network.traits.held * padded.size, _free_memory()
     if free is not None and needed > free:
         raise VesselSegError(
             f"torch eager needs {needed / 1e9:.0f} GB for the whole scan, {free / 1e9:.0f} GB are free",

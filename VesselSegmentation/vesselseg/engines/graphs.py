@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines.interface import Traits
 from vesselseg.errors import VesselSegError
 from vesselseg.networks import DEFAULT_CHANNELS
+from vesselseg.networks.traits import TRAITS, Traits
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -152,20 +152,7 @@ def _unet3d(operations: Operations, layers: _Layers, blocks: Any, channels: Sequ
     return _UNet3d(operations, layers, channels).rest(0, blocks)
 
 
-def _unet2d_traits(channels: Sequence[int], in_slices: int = 1, norm: str = "none", dropout: float = 0.0) -> Traits:
-    divisor = 2 ** (len(channels) - 1)
-    return Traits(2, divisor, 7 * divisor - 5, 8 * channels[0], in_slices)
-
-
-def _unet3d_traits(channels: Sequence[int]) -> Traits:
-    divisor = 2 ** (len(channels) - 1)
-    return Traits(3, divisor, min(2 * max(divisor, 16), 7 * divisor - 5), 7 * channels[0])
-
-
-_GRAPHS: dict[str, tuple[Callable[..., Any], Callable[..., Traits]]] = {
-    "unet2d": (_unet2d, _unet2d_traits),
-    "unet3d": (_unet3d, _unet3d_traits),
-}
+_GRAPHS: dict[str, Callable[..., Any]] = {"unet2d": _unet2d, "unet3d": _unet3d}
 
 
 def has_graph(architecture: str) -> bool:
@@ -188,7 +175,7 @@ def graph_traits(architecture: str, options: dict[str, Any]) -> Traits:
     VesselSegError
         If the architecture does not take these options.
     """
-    return _apply(_GRAPHS[architecture][1], architecture, options)
+    return _apply(TRAITS[architecture], architecture, options)
 
 
 def build_graph(architecture: str, options: dict[str, Any], weights: Weights, operations: Operations, scan: Any) -> Any:
@@ -219,7 +206,7 @@ def build_graph(architecture: str, options: dict[str, Any], weights: Weights, op
     """
     layers = _Layers(operations, weights)
     try:
-        logits = _apply(_GRAPHS[architecture][0], architecture, options, operations, layers, scan)
+        logits = _apply(_GRAPHS[architecture], architecture, options, operations, layers, scan)
     except (KeyError, RuntimeError, ValueError) as error:
         raise _misfit(architecture) from error
     if layers.unused:

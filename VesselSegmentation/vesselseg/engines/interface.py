@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vesselseg.networks.traits import Traits
 
 #: Memory that what a network holds may take on a CPU, in bytes: the machine has to stay usable.
 CPU_BYTES = 1.5e9
@@ -44,31 +45,6 @@ def tells_of_short_memory(error: Exception) -> bool:
     """Whether an error says that memory ran out: most libraries tell it only in words."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY_WORDS)
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What has to be known of a network to cut a scan for it.
-
-    Parameters
-    ----------
-    dimensions : int
-        2 for a network of slices, 3 for one of blocks.
-    divisor : int
-        The sides of the input must be multiples of it.
-    overlap : int
-        How far, in voxels, the input matters to an output.
-    held : int
-        Numbers per voxel of the input that are held at once while it is computed.
-    in_slices : int
-        Neighbouring slices that a two-dimensional network takes as channels, odd.
-    """
-
-    dimensions: int
-    divisor: int
-    overlap: int
-    held: int
-    in_slices: int = 1
 
 
 class Levels(Protocol):

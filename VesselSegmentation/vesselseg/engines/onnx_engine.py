@@ -15,9 +15,9 @@ from vesselseg.engines.interface import (
     DeviceOutOfMemoryError,
     Levels,
     Results,
-    Traits,
     tells_of_short_memory,
 )
+from vesselseg.networks.traits import Traits
 
 #: Of the operations below, and of the file format; ONNX Runtime reads them since version 1.13.
 _OPSET, _FORMAT = 17, 8

@@ -18,10 +18,10 @@ from vesselseg.engines.interface import (
     DeviceOutOfMemoryError,
     Levels,
     Results,
-    Traits,
     tells_of_short_memory,
 )
 from vesselseg.models import bfloat16
+from vesselseg.networks.traits import Traits
 
 #: Share of the numbers that torch holds which OpenVINO holds: it joins activations and additions to the convolutions.
 _HELD = 0.5

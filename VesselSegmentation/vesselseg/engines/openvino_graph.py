@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from openvino import Model, opset13
 
 from vesselseg.engines.graphs import Weights, build_graph, build_level, graph_traits, level_channels
-from vesselseg.engines.interface import Traits
 from vesselseg.engines.upsampling import phases, upsampling_weight
 from vesselseg.errors import VesselSegError
 from vesselseg.models import bfloat16
+from vesselseg.networks.traits import Traits
 
 FloatArray = NDArray[np.float32]
 

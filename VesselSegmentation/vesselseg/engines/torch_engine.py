@@ -15,10 +15,10 @@ from vesselseg.engines.interface import (
     DeviceOutOfMemoryError,
     Levels,
     Results,
-    Traits,
     tells_of_short_memory,
 )
 from vesselseg.networks import channels_last_format, in_channels_last
+from vesselseg.networks.traits import Traits
 
 if TYPE_CHECKING:
     import torch
@@ -62,11 +62,8 @@ class TorchEngine:
     Parameters
     ----------
     network : torch.nn.Module
-        With ``dimensions`` 2: takes (N, in_slices, Y, X), returns logits (N, 1, Y, X), and has the attributes
-        ``in_slices``, ``divisor`` (Y and X must be multiples of it) and ``reach`` (how far, in voxels, an output
-        depends on the input). With ``dimensions`` 3: takes and returns (N, 1, Z, Y, X), and has the attributes
-        ``divisor`` (of Z, Y and X), ``overlap`` (how far, in voxels, the input matters to an output) and ``held``
-        (numbers it holds at once per voxel).
+        Has the attribute ``traits``, a `vesselseg.networks.traits.Traits`. With two dimensions it takes (N, in_slices,
+        Y, X) and returns logits (N, 1, Y, X), with three it takes and returns (N, 1, Z, Y, X).
     device : str
         As torch names it.
     precision : {"f32", "f16", "bf16"}
@@ -82,11 +79,11 @@ class TorchEngine:
     name = "torch"
     levels: Levels | None = None
 
-    def __init__(self, network: torch.nn.Module, device: str = "cpu", precision: str = "f32") -> None:
+    def __init__(self, network: Any, device: str = "cpu", precision: str = "f32") -> None:
         self.device, self.precision = device, precision
-        self.traits = network_traits(network)
+        self.traits: Traits = network.traits
         self.batch = _BATCH[_kind(device)]
-        held = max(1, self.traits.held) * (4 if precision == "f32" else 2)
+        held = self.traits.held * (4 if precision == "f32" else 2)
         with self._trouble("not even the network fits into the memory of the device"):
             self._network = in_channels_last(network.to(device).eval(), device)
             self.block_voxels = int(_block_bytes(device) / held)
@@ -171,13 +168,6 @@ def _block_bytes(device: str) -> float:
 
     usual = _BLOCK_BYTES[_kind(device)]
     return min(usual, _FREE_SHARE * torch.cuda.mem_get_info(device)[0]) if _kind(device) == "cuda" else usual
-
-
-def network_traits(network: Any) -> Traits:
-    """Return what has to be known of a network in torch to cut a scan for it."""
-    if network.dimensions == 3:
-        return Traits(3, network.divisor, network.overlap, network.held)
-    return Traits(2, network.divisor, network.reach, 0, network.in_slices)
 
 
 def _kind(device: str) -> str:

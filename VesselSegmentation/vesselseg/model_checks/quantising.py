@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines.interface import Levels, Results, Traits
+from vesselseg.engines.interface import Levels, Results
 from vesselseg.errors import VesselSegError
 from vesselseg.models.manifest import Manifest, changed_manifest
 from vesselseg.models.weights import load_weights
+from vesselseg.networks.traits import Traits
 from vesselseg.progress import ProgressCallback, no_progress, stage
 
 #: Slices or blocks that are looked at.

@@ -1,7 +1,8 @@
 """Network architectures by name.
 
-A new architecture is one file beside this one and one line in `_builders` below, or one call of `register`.
-Builders are imported only when asked for, so that listing them needs no torch.
+A new architecture is one file beside this one, one function in ``traits.py`` and one line in `_builders` below, or one
+call of `register`. Builders are imported only when asked for, so that listing them needs no torch. What they build has
+the attribute ``traits``, a `vesselseg.networks.traits.Traits`.
 """
 
 from __future__ import annotations
@@ -80,4 +81,4 @@ def channels_last_format(dimensions: int, device: str) -> Any:
 
 def in_channels_last(network: Any, device: str) -> Any:
     """Lay the weights out as `channels_last_format` says."""
-    return network.to(memory_format=channels_last_format(network.dimensions, device))
+    return network.to(memory_format=channels_last_format(network.traits.dimensions, device))

@@ -10,6 +10,7 @@ from torch import nn
 
 from vesselseg.networks import DEFAULT_CHANNELS
 from vesselseg.networks.dropout import Dropout
+from vesselseg.networks.traits import unet2d_traits
 
 Norm = Literal["none", "batch"]
 
@@ -71,13 +72,9 @@ class UNet2d(nn.Module):
             raise ValueError("in_slices must be odd and positive")
         if norm not in ("none", "batch"):
             raise ValueError("norm must be 'none' or 'batch'")
-        self.dimensions = 2
-        self.in_slices = in_slices
-        #: Sides of the input must be multiples of this.
-        self.divisor = 2 ** (len(channels) - 1)
-        #: An output pixel depends on inputs at most this far away: at each level two 3 x 3 convolutions on the way down
-        #: and two on the way up, and the extent of the pooling windows.
-        self.reach = 4 * (self.divisor - 1) + 2 * self.divisor + (self.divisor - 1)
+        self.traits = unet2d_traits(channels, in_slices)
+        # Of these training asks.
+        self.dimensions, self.divisor, self.in_slices = 2, self.traits.divisor, in_slices
         inputs = [in_slices, *channels[:-1]]
         self.encoder = nn.ModuleList(ConvBlock(i, o, dropout, norm) for i, o in zip(inputs, channels))
         self.pool = nn.MaxPool2d(2)
@@ -97,7 +94,7 @@ class UNet2d(nn.Module):
                     nn.init.zeros_(parameter)
 
     def forward(self, slices: torch.Tensor) -> torch.Tensor:
-        """Return logits, shape (N, 1, Y, X), of slices, shape (N, in_slices, Y, X); Y and X multiples of `divisor`."""
+        """Return logits (N, 1, Y, X) of slices, shape (N, in_slices, Y, X); Y and X multiples of ``traits.divisor``."""
         skips = []
         features = slices
         for level, block in enumerate(self.encoder):

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.boxes import Box, box_start, box_voxels, shifted_box, whole_box
-from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Levels, Traits
+from vesselseg.engines.interface import DeviceOutOfMemoryError, Engine, Levels
 from vesselseg.morphology.label_voxels import bounding_box
+from vesselseg.networks.traits import Traits
 from vesselseg.prediction.level_steps import compute_steps, level_steps, work_per_voxel
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.tiling import Tiling

@@ -270,7 +270,7 @@ def _short_sum(*arrays: NDArray[Any]) -> str:
 
 def _config(parent: Manifest, name: str, cases: list[_Case], steps: int) -> TrainingConfig:
     network: Any = build_network(parent.architecture, **parent.options)
-    blocks = network.dimensions == 3
+    blocks = network.traits.dimensions == 3
     # By content, not by name: that of a folder may be a patient's.
     data = [
         {
