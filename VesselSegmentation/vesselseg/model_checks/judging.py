@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.baselines import find_baseline
+from vesselseg.case_folder import LABEL, MASK, RADIUS, SCAN, read_sure_label
 from vesselseg.case_matching import subject_of
 from vesselseg.engines import plan_run
 from vesselseg.errors import VesselSegError, error_of_cases
@@ -19,7 +20,6 @@ from vesselseg.image_io import UNSURE, read_label, read_volume
 from vesselseg.models import find_model
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.resampling import AxialView
-from vesselseg.training.data import read_sure_label
 from vesselseg.volume import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -97,7 +97,7 @@ class Measurement:
         Of a drawn case.
     values : dict of str to float
         Of `vesselseg.metrics.evaluate` and ``pieces`` for a drawn case, of
-        `vesselseg.training.evaluation.judge_on_real_scan` for a real one.
+        `vesselseg.model_checks.rough_reference.judge_on_real_scan` for a real one.
     """
 
     method: str
@@ -189,10 +189,10 @@ def drawn_case_folders(folder: Path) -> list[Path]:
     VesselSegError
         If there are none.
     """
-    found = [path.parent for path in sorted(folder.glob("*/label.nii.gz")) if (path.parent / "tof.nii.gz").is_file()]
+    found = [path.parent for path in sorted(folder.glob(f"*/{LABEL}")) if (path.parent / SCAN).is_file()]
     if not found:
         raise VesselSegError(
-            f"{folder} has no subfolders with tof.nii.gz and label.nii.gz", "give a folder as 'synthesize' writes it"
+            f"{folder} has no subfolders with {SCAN} and {LABEL}", "give a folder as 'synthesize' writes it"
         )
     return found
 
@@ -213,9 +213,9 @@ def read_drawn_case(folder: Path, *, brain_mask: str = "auto") -> DrawnCase:
     VesselSegError
         If a file cannot be read, the label is none, or if they do not lie on one grid.
     """
-    scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
-    radius = read_volume(folder / "radius.nii.gz") if (folder / "radius.nii.gz").is_file() else None
-    brain = _brain(scan, folder / "mask.nii.gz", brain_mask)
+    scan, label = read_volume(folder / SCAN), read_sure_label(folder / LABEL)
+    radius = read_volume(folder / RADIUS) if (folder / RADIUS).is_file() else None
+    brain = _brain(scan, folder / MASK, brain_mask)
     for other in (label, radius, brain):
         if other is not None and not other.geometry.same_grid(scan.geometry):
             raise VesselSegError(f"the images in {folder} do not lie on one grid", "draw the case again")
@@ -276,7 +276,7 @@ def _axial(volume: Volume) -> Volume:
 def region_of(case: DrawnCase | RealCase) -> BoolArray:
     """Return where a case is counted: the brain dilated by 2 mm, so that the circle of Willis lies inside."""
     from vesselseg.brain_mask import dilated
-    from vesselseg.training.evaluation import BRAIN_MARGIN_MM
+    from vesselseg.model_checks.rough_reference import BRAIN_MARGIN_MM
 
     if case.brain is None:
         return np.ones(case.scan.array.shape, bool)
@@ -299,8 +299,8 @@ def measure(case: DrawnCase | RealCase, found: BoolArray, inside: BoolArray) -> 
         See `Measurement`.
     """
     from vesselseg.metrics import evaluate
+    from vesselseg.model_checks.rough_reference import judge_on_real_scan
     from vesselseg.morphology.label_voxels import pieces
-    from vesselseg.training.evaluation import judge_on_real_scan
 
     label = case.scan.with_array(found.astype(np.uint8))
     if isinstance(case, RealCase):

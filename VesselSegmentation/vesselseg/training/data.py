@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.case_folder import LABEL, SCAN, read_sure_label
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import UNSURE, read_volume
 from vesselseg.preprocessing import normalise
@@ -23,8 +24,6 @@ from vesselseg.volume import Volume
 
 #: Crops are this much larger than patches, so that they can be turned and scaled without empty corners.
 CROP_MARGIN = 1.5
-#: Files in the folder of a case.
-_SCAN, _LABEL = "tof.nii.gz", "label.nii.gz"
 #: Files of a prepared scan, in the order of the fields of `TrainingScan`.
 _PARTS = ("scan", "label", "vessel", "head")
 #: Of the median of the head: tissue is brighter than this, air darker.
@@ -71,7 +70,7 @@ def scan_folders(folders: Sequence[str]) -> list[Path]:
     """
     paths: list[Path] = []
     for folder in folders:
-        found = sorted(path.parent for path in Path(folder).glob(f"*/{_SCAN}"))
+        found = sorted(path.parent for path in Path(folder).glob(f"*/{SCAN}"))
         if not found:
             raise VesselSegError(
                 f"the folder {folder} holds no scans",
@@ -96,11 +95,11 @@ def refuse_shared_scans(training: Sequence[Path], validation: Sequence[Path]) ->
     """
     of_size: dict[int, list[Path]] = {}
     for path in training:
-        of_size.setdefault((path / _SCAN).stat().st_size, []).append(path)
+        of_size.setdefault((path / SCAN).stat().st_size, []).append(path)
     for path in validation:
         # Few are of one size, and only these have to be read.
-        for twin in of_size.get((path / _SCAN).stat().st_size, []):
-            if filecmp.cmp(twin / _SCAN, path / _SCAN, shallow=False):
+        for twin in of_size.get((path / SCAN).stat().st_size, []):
+            if filecmp.cmp(twin / SCAN, path / SCAN, shallow=False):
                 raise VesselSegError(
                     f"the scans in {twin} and {path} are the same",
                     "validation needs scans of its own: draw them with another seed",
@@ -115,7 +114,7 @@ def load_scans(
     Parameters
     ----------
     folders : sequence of str
-        Their subfolders hold ``tof.nii.gz`` and ``label.nii.gz`` (see `read_sure_label`).
+        Their subfolders hold ``tof.nii.gz`` and ``label.nii.gz`` (see `vesselseg.case_folder.read_sure_label`).
     cache : pathlib.Path
         Where the arrays are kept, so that not all must fit into memory.
     normalisation : dict
@@ -139,7 +138,7 @@ def load_scans(
         # Scans of one name in several folders are several, and another normalisation makes other arrays.
         key = _short_sum(f"axial {path.resolve()} {json.dumps(normalisation, sort_keys=True)}")
         # What takes the place of a scan or label may be older than it was: its time has to be the same, not earlier.
-        stats = [(path / name).stat() for name in (_SCAN, _LABEL) if (path / name).exists()]
+        stats = [(path / name).stat() for name in (SCAN, LABEL) if (path / name).exists()]
         state = _short_sum(str([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
         files = [cache / f"{key}_{state}_{part}.npy" for part in _PARTS]
         if not all(file.exists() for file in files):
@@ -155,41 +154,9 @@ def load_scans(
     return scans
 
 
-def read_sure_label(path: Path) -> Volume:
-    """Read a label some of whose voxels may not count.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        0 none, `UNSURE` not counted, every other value vessel.
-
-    Returns
-    -------
-    Volume
-        uint8: 0, 1 or `UNSURE`.
-
-    Raises
-    ------
-    VesselSegError
-        If it cannot be read, a voxel is no whole number from 0 on, or all that is not 0 is unsure.
-    """
-    label = read_volume(path)
-    values = label.array
-    # NaN is refused as well: it equals nothing.
-    if not np.array_equal(values, np.abs(np.trunc(values))):
-        raise VesselSegError(
-            f"{path} is no label: it has voxels that are not whole numbers from 0 on",
-            f"save 0 for none, {UNSURE} for unsure and 1 for vessel",
-        )
-    sure = label.with_array(np.where(values == UNSURE, UNSURE, values != 0).astype(np.uint8))
-    if sure.array.any() and not (sure.array == 1).any():
-        raise VesselSegError(f"{path} has no vessels: {UNSURE} means unsure here", "save vessels as 1")
-    return sure
-
-
 def read_case(folder: Path) -> tuple[Volume, Volume]:
     """Read ``tof.nii.gz`` and ``label.nii.gz`` of a folder; raise `VesselSegError` if they are not on one grid."""
-    scan, label = read_volume(folder / _SCAN), read_sure_label(folder / _LABEL)
+    scan, label = read_volume(folder / SCAN), read_sure_label(folder / LABEL)
     if not scan.geometry.same_grid(label.geometry):
         raise VesselSegError(f"scan and label in {folder} do not lie on the same grid", "draw them again")
     view = AxialView.of(scan.geometry)  # as the network will be given scans

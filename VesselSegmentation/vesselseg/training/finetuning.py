@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.case_folder import LABEL, MASK, SCAN, read_sure_label
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import UNSURE, read_label, read_volume, write_volume
 from vesselseg.metrics import evaluate
@@ -22,7 +23,6 @@ from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.resampling import AxialView, network_spacing, resample
 from vesselseg.segmentation import segment
 from vesselseg.training.config import Augmentation, TrainingConfig
-from vesselseg.training.data import read_sure_label
 from vesselseg.training.run_folder import RunFolder
 from vesselseg.training.trainer import train
 from vesselseg.volume import Volume
@@ -151,14 +151,14 @@ def finetune(
 def _named(cases: Sequence[Path]) -> list[Path]:
     folders = [Path(folder).resolve() for folder in cases]
     if not folders:
-        raise VesselSegError("no cases are named", "give folders with tof.nii.gz and label.nii.gz")
+        raise VesselSegError("no cases are named", f"give folders with {SCAN} and {LABEL}")
     if len(set(folders)) < len(folders):
         raise VesselSegError("a case is named twice", "name each once: it would be measured on itself")
     if len({folder.name for folder in folders}) < len(folders):
         raise VesselSegError("two cases have folders of the same name", "rename one of them")
-    for path in (folder / name for folder in folders for name in ("tof.nii.gz", "label.nii.gz")):
+    for path in (folder / name for folder in folders for name in (SCAN, LABEL)):
         if not path.is_file():
-            raise VesselSegError(f"there is no file {path}", "give folders with tof.nii.gz and label.nii.gz")
+            raise VesselSegError(f"there is no file {path}", f"give folders with {SCAN} and {LABEL}")
     return folders
 
 
@@ -166,10 +166,10 @@ def _prepare(folder: Path, parent: Manifest, output: Path) -> _Case:
     """Bring a case into the view and to the spacing of the network, and write it for training."""
     from scipy.ndimage import binary_dilation
 
-    scan, label = read_volume(folder / "tof.nii.gz"), read_sure_label(folder / "label.nii.gz")
+    scan, label = read_volume(folder / SCAN), read_sure_label(folder / LABEL)
     values, parts = label.array, [label]
-    if (folder / "mask.nii.gz").exists():
-        parts.append(read_label(folder / "mask.nii.gz"))
+    if (folder / MASK).exists():
+        parts.append(read_label(folder / MASK))
     for part in parts:
         if not part.geometry.same_grid(scan.geometry):
             raise VesselSegError(
@@ -206,8 +206,8 @@ def _write(case: _Case, label: NDArray[np.uint8]) -> None:
     place = case.folder / case.name
     place.mkdir(parents=True, exist_ok=True)
     label = np.ascontiguousarray(label)
-    for name, array in (("tof", case.scan.array), ("label", label)):
-        write_volume(case.scan.with_array(np.ascontiguousarray(array)), place / f"{name}.nii.gz", overwrite=True)
+    for name, array in ((SCAN, case.scan.array), (LABEL, label)):
+        write_volume(case.scan.with_array(np.ascontiguousarray(array)), place / name, overwrite=True)
 
 
 def _refuse_equal(cases: list[_Case]) -> None:

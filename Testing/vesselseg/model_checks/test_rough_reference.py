@@ -8,7 +8,7 @@ import pytest
 from training_cases import tube_scan
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.training.evaluation import judge_on_real_scan
+from vesselseg.model_checks.rough_reference import judge_on_real_scan
 from vesselseg.volume import Volume
 
 
