@@ -11,7 +11,7 @@ import pytest
 
 import host
 from correcting_case import drawn
-from module.correcting_actions import clicks_in_scene, label, placing, press, remove_piece
+from module.correcting_actions import clicks_in_scene, label, placing, press, remove_piece, settle
 from module.panel_actions import draw_by_hand, rest, wait_until_idle
 
 
@@ -68,6 +68,46 @@ def test_closing_the_scene_asks_and_edits_can_be_restored(
     slicer.mrmlScene.Clear(False)
     assert len(slicer_host.dialogs.shown) == 3
     assert recovered(correcting) == ""
+
+
+@pytest.mark.parametrize("asker", ["the panel", "another module"])
+def test_nothing_goes_on_while_closing_the_scene_asks(
+    comparing: Any, slicer_host: host.Host, add_scan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, asker: str
+) -> None:
+    """The threshold that is being measured asks nothing more, and does not change the copy that is kept."""
+    import slicer
+
+    from VesselSegmentationLib.panel import metrics_section
+    from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
+
+    remove_piece(comparing)
+    settle(comparing)
+    edited, job = label(comparing), start_threshold_analysis(comparing.logic.review)
+    assert job.wait(120) == "done"
+    monkeypatch.setattr(metrics_section, "start_threshold_analysis", lambda review: job)
+    comparing.ui.bestThresholdButton.click()
+    comparing.ui.thresholdSlider.value = 0.3
+    polled = []
+
+    def think(*_: Any) -> bool:
+        with monkeypatch.context() as patch:
+            for logic in (comparing.logic.edits, comparing.logic.review):
+                patch.setattr(logic, "poll", lambda: polled.append(asker) or set())
+            rest(0.6)
+        return True
+
+    if asker == "the panel":
+        monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", think)
+        slicer.mrmlScene.Clear(False)
+    else:
+        tag = slicer.mrmlScene.AddObserver(slicer.mrmlScene.StartCloseEvent, think, 1.0)
+        slicer.mrmlScene.Clear(False)
+        slicer.mrmlScene.RemoveObserver(tag)
+    assert "the panel" not in polled
+    assert not any("edited by hand" in text for text in slicer_host.dialogs.shown)
+    add_scan()
+    comparing.ui.restoreButton.click()
+    np.testing.assert_array_equal(label(comparing), edited)
 
 
 def test_a_scene_without_edits_is_closed_without_a_question(correcting: Any, slicer_host: host.Host) -> None:

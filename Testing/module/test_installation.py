@@ -120,6 +120,26 @@ def test_older_slicer(
     assert "deepbet" in slicer_host.dialogs.shown[0]
 
 
+def test_one_installation_at_a_time(
+    installation: Any, slicer_host: host.Host, absent: set[str], old_pip: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application lives on while pip runs: a click on another button must not start a second one."""
+    import slicer
+
+    def pip_install(arguments: list[str]) -> None:
+        old_pip.append(arguments)
+        with pytest.raises(installation.VesselSegError, match="being installed"):
+            installation.ensure_requirements(REQUIREMENTS, "another")
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install)
+    absent.add("deepbet")
+    for count in (1, 2):  # what failed can be tried again
+        with pytest.raises(RuntimeError, match="no network"):
+            installation.ensure_requirements(REQUIREMENTS, "me")
+        assert len(old_pip) == count
+
+
 def test_torch_without_its_extension(installation: Any, absent: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     absent.add("torch")
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)

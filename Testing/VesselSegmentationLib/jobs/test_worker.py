@@ -184,6 +184,25 @@ def test_the_launcher_of_3d_slicer_hides_nothing_else(python):
     assert re.search("exit status 1.*Traceback.*libcudnn.so.9", job.error.message, re.DOTALL)
 
 
+def test_an_event_that_cannot_be_taken_loses_no_other(python):
+    class Choosy(WorkerJob):
+        def _take(self, event):
+            if event.get("message") == "half":
+                raise MemoryError
+            super()._take(event)
+
+    job, failures = Choosy([], python=python("talk")), 0
+    while job.state == "running":
+        try:
+            job.wait(20)
+        except MemoryError:
+            failures += 1
+    assert failures == 1
+    assert job.message.startswith("the worker ended without a result")
+    assert "warning: on the CPU" in job.log
+    assert "no newline at the end" in job.log
+
+
 def test_wait_gives_up_in_time_and_cancel_is_final(python):
     job = WorkerJob([], python=python("sleep"))
     assert job.wait(0.2) == "running"

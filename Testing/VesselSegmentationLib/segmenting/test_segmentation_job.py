@@ -208,6 +208,21 @@ def test_scan_cropped_during_the_run(scene, logic, add_scan):
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 
+@pytest.mark.parametrize("how", ["in place", "another image"])
+def test_voxels_changed_during_the_run(scene, logic, add_scan, how):
+    """The vessels of the former scan are not recorded as those of the new one, be it on the same grid."""
+    scan = add_scan()
+    job = logic.start_segmentation(scan)
+    if how == "in place":
+        volume_from_node(scan).array[...] = 1
+        scan.GetImageData().GetPointData().GetScalars().Modified()
+    else:
+        set_node_volume(scan, volume_from_node(scan))
+    assert job.wait(30) == "failed"
+    assert "the voxels of 'TOF' were changed" in job.error.message
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
 def test_vessels_edited_during_the_run_are_kept(scene, logic, add_scan):
     scan = add_scan()
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "seg")

@@ -117,6 +117,27 @@ def test_removing_the_preview_does_not_stop_the_run(scene, start, add_scan):
     assert not job.preview.shown
 
 
+def test_no_preview_of_a_scan_that_is_another_now(start, add_scan):
+    scan = add_scan()
+    job = start("preview", scan)
+    scan.GetImageData().Modified()
+    shown = []
+    job.preview.show = lambda *_: shown.append(1)
+    assert job.wait(30) == "failed"
+    assert not shown
+
+
+def test_preview_that_fails_in_a_way_nobody_thought_of_does_not_stop_the_run(start, add_scan):
+    job = start("preview", add_scan())
+
+    def fail(*_):
+        raise MemoryError
+
+    job.preview.show = fail
+    assert job.wait(30) == "done", job.error
+    assert "warning: the preview cannot be shown: MemoryError" in job.log
+
+
 def test_damaged_preview_does_not_stop_the_run(start, add_scan):
     scan = add_scan()
     job = start("preview-damaged", scan)

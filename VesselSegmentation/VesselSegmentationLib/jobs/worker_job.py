@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class WorkerJob:
         self.message = "starting"
         self.log: list[str] = []
         self.error: VesselSegError | None = None
+        self._events: deque[dict[str, Any]] = deque()
         self._result: dict[str, Any] | None = None
         self._worker_error: VesselSegError | None = None
         self._worker = Worker([*arguments, "--progress", "json", "--stop-with-stdin"], folder=folder, python=python)
@@ -111,8 +113,9 @@ class WorkerJob:
         if reason:
             self._end(CANCELLED, reason)
             return self.state
-        for event in self._worker.poll():
-            self._take(event)
+        self._events.extend(self._worker.poll())
+        while self._events:  # where one cannot be taken, the others are at the next poll
+            self._take(self._events.popleft())
         if self._worker.finished:
             self._take_end()
         return self.state

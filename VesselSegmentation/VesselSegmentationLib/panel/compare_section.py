@@ -95,6 +95,10 @@ class CompareSection(PanelSection):
         finally:
             self._end()
 
+    def halt(self) -> None:
+        """Follow the edits no more."""
+        self._timer.stop()
+
     def let_go(self) -> None:
         """Let go of the scene."""
         self._watch_no_more()

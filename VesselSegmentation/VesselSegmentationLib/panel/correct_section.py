@@ -95,6 +95,11 @@ class CorrectSection(PanelSection):
         """Give the mouse back: another module is opened. The history goes on."""
         self.choose("")
 
+    def halt(self) -> None:
+        """Neither notice nor preview anything any more."""
+        for timer in (self._timer, self._click_timer, self._rest_timer):
+            timer.stop()
+
     def let_go(self) -> None:
         """Ask what becomes of edits that were not saved: the scene is about to be closed."""
         self._edits.notice_saved()

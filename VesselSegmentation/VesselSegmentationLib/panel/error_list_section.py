@@ -98,7 +98,7 @@ class ErrorListSection(PanelSection):
         if COMPONENTS in changed:
             self._show()
 
-    def close(self) -> None:
+    def halt(self) -> None:
         """Blink no more."""
         self._blink_timer.stop()
 

@@ -17,6 +17,8 @@ from slicer.i18n import tr as _
 from vesselseg.errors import VesselSegError
 
 TORCH = "torch>=2.2"
+#: Whether packages are being installed: the application lives on meanwhile, and two pips would undo each other.
+_installing = False
 #: Shipped with 3D Slicer, or installed by the PyTorch extension: what else is installed must do with these versions.
 KEPT = ("numpy", "scipy", "SimpleITK", "vtk", "torch")
 
@@ -52,8 +54,20 @@ def ensure_requirements(path: str | os.PathLike[str], requester: str) -> None:
     Raises
     ------
     VesselSegError
-        If the user declines, or torch is missing and so is the extension that installs it.
+        If the user declines, torch is missing and so is the extension that installs it, or another call of this is not
+        done yet.
     """
+    global _installing
+    if _installing:
+        raise VesselSegError(_("packages are being installed"), _("wait until that is done"))
+    _installing = True
+    try:
+        _install_missing(path, requester)
+    finally:
+        _installing = False
+
+
+def _install_missing(path: str | os.PathLike[str], requester: str) -> None:
     if _missing([TORCH]):
         _install_torch()
     missing = missing_requirements(path)

@@ -88,7 +88,7 @@ class MetricsSection(PanelSection):
         """Show the metrics."""
         if ANOTHER in changed:
             self._table = None
-            self.let_go()
+            self.halt()
             say(self.ui.bestThresholdLabel, "")
             self.ui.metricsGroupBox.collapsed = self._review.error_map is None
             if self.parameters is not None:
@@ -115,7 +115,7 @@ class MetricsSection(PanelSection):
         """Make the vessels anew with the threshold at which they agree best with the reference, once it is known."""
         self._start_analysis(take=True)
 
-    def let_go(self) -> None:
+    def halt(self) -> None:
         """Stop the analysis."""
         self._timer.stop()
         if self._job is not None:
@@ -124,10 +124,13 @@ class MetricsSection(PanelSection):
 
     def poll(self) -> None:
         """Take the analysis when it is done."""
+        if slicer.mrmlScene.IsClosing():  # what another module asks before the panel is told keeps timers alive
+            self.halt()
+            return
         job = self._job
         if job is None or job.poll() == RUNNING:
             return
-        self.let_go()
+        self.halt()
         say(self.ui.bestThresholdLabel, "")
         try:
             with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
@@ -140,7 +143,7 @@ class MetricsSection(PanelSection):
     def _forget_analysis(self) -> None:
         """Say no more what was measured of something else than there is now."""
         stopped = self._job is not None
-        self.let_go()
+        self.halt()
         say(self.ui.bestThresholdLabel, _("Stopped, as what was measured is replaced.") if stopped else "")
 
     def _start_analysis(self, take: bool) -> None:

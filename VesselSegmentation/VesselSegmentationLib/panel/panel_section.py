@@ -60,6 +60,9 @@ class PanelSection:
     def leave(self) -> None:
         """Let the views be: another module is opened."""
 
+    def halt(self) -> None:
+        """Stop jobs and timers, without a word: all do before the first of them lets go, which may ask something."""
+
     def let_go(self) -> None:
         """Stop what acts on the scene: it is about to be closed."""
 
@@ -68,7 +71,9 @@ class PanelSection:
         self.let_go()
 
     def may_replace_vessels(self) -> bool:
-        """Ask before work that was done by hand is lost; True if there is none."""
+        """Ask before work that was done by hand is lost; True if there is none, False in a scene that is closing."""
+        if slicer.mrmlScene.IsClosing():  # another module may be asking something, which keeps our timers going
+            return False
         node = self.parameters.outputSegmentation
         if not self.logic.isEdited(node):
             return True
@@ -82,12 +87,16 @@ class PanelSection:
 
 
 def end_all(sections: Sequence[PanelSection], method: str) -> None:
-    """Call a method of all sections, of the last one first; what goes wrong in one does not keep it from the others."""
-    for section in reversed(sections):
-        try:
-            getattr(section, method)()
-        except Exception:  # the user has seen it already, where there is anything to see
-            logging.exception("%s could not let go", type(section).__name__)
+    """Halt all sections, then call a method of all; what goes wrong in one does not keep it from the others.
+
+    The last one comes first. While one asks the user, no timer of another may go on with the scene, or ask as well.
+    """
+    for step in ("halt", method):
+        for section in reversed(sections):
+            try:
+                getattr(section, step)()
+            except Exception:  # the user has seen it already, where there is anything to see
+                logging.exception("%s could not let go", type(section).__name__)
 
 
 def make_timer(milliseconds: int, slot: Callable[[], None]) -> Any:

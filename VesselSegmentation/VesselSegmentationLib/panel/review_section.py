@@ -94,7 +94,7 @@ class ReviewSection(PanelSection):
         elif applied is not None:
             self.show_threshold(*applied)
 
-    def close(self) -> None:
+    def halt(self) -> None:
         """Forget the last move."""
         self._timer.stop()
 

@@ -93,7 +93,7 @@ class SaveSection(PanelSection):
         """See what can be saved."""
         self.update(False)
 
-    def let_go(self) -> None:
+    def halt(self) -> None:
         """Stop writing."""
         self.cancel()
 

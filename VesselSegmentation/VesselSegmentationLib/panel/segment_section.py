@@ -125,7 +125,7 @@ class SegmentSection(PanelSection):
             self._job.cancel()
             self.poll()
 
-    def let_go(self) -> None:
+    def halt(self) -> None:
         """Stop the segmentation: it would write into a scene that is gone."""
         self.cancel()
 

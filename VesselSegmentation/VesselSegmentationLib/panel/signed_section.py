@@ -97,9 +97,14 @@ class SignedSection(PanelSection):
             if job.error is not None:
                 raise job.error
 
+    def halt(self) -> None:
+        """Write no more in the background."""
+        self._timer.stop()
+
     def let_go(self) -> None:
         """Finish writing: what is written is named after what is in the scene."""
-        self._finish()
+        while self._job is not None:
+            self.poll()
 
     def _start(self, target: Any, paths: list[str]) -> None:
         with slicer.util.tryWithErrorDisplay(_("The label could not be saved."), waitCursor=True):
@@ -132,10 +137,6 @@ class SignedSection(PanelSection):
             say(self.ui.savingStatusLabel, text)
         if self.parameters is not None:
             self.update(self._running)
-
-    def _finish(self) -> None:
-        while self._job is not None:
-            self.poll()
 
 
 def _file_of_instance() -> Any:

@@ -111,7 +111,7 @@ class SegmentationJob(WorkerJob):
         self.summary: dict[str, Any] = {}
         self.preview = TemporarySegmentation(scene, "Preview (coarse)", _show_through)
         self._scene = scene
-        self._grid = volume_geometry(volume_node)
+        self._grid, self._imaged = volume_geometry(volume_node), _image_state(volume_node)
         self._scan = _SceneNode(scene, volume_node)
         self._segmentation = _SceneNode(scene, segmentation_node) if segmentation_node is not None else None
         self._probability = _SceneNode(scene, probability_node) if probability_node is not None else None
@@ -162,14 +162,13 @@ class SegmentationJob(WorkerJob):
 
         try:
             label = read_label(self._folder / _PREVIEW)
-            volume_node = self._scan.get()
-            if not label.array.any() or not volume_geometry(volume_node).same_grid(self._grid):
+            if not label.array.any() or self._change_of_scan():
                 return
             vessels = TemporarySegment("Preview", _PREVIEW_COLOR, label.array != 0, label.geometry.ijk_to_ras())
-            self.preview.show([vessels], volume_node)
-        except VesselSegError as error:
+            self.preview.show([vessels], self._scan.get())
+        except Exception as error:  # whatever it is, the result that follows is worth more
             self.preview.remove()
-            self.log.append(f"warning: the preview cannot be shown: {error}")
+            self.log.append(f"warning: the preview cannot be shown: {str(error) or type(error).__name__}")
         else:
             self.message = "preview shown"
 
@@ -180,11 +179,10 @@ class SegmentationJob(WorkerJob):
     def _use_result(self, result: dict[str, Any]) -> None:
         from vesselseg.image_io import read_label, read_volume
 
+        change = self._change_of_scan()
+        if change:
+            raise VesselSegError(f"{change} while it was being segmented", "segment it again")
         volume_node = self._scan.get()
-        if not volume_geometry(volume_node).same_grid(self._grid):
-            raise VesselSegError(
-                f"the grid of '{volume_node.GetName()}' was changed while it was being segmented", "segment it again"
-            )
         # Everything that may fail comes before the scene is touched. The node's own geometry is exact; the files' may
         # be rounded.
         label = self._on_scan(read_label(self._folder / _LABEL))
@@ -215,6 +213,15 @@ class SegmentationJob(WorkerJob):
         self._segmentation = _SceneNode(self._scene, segmentation_node)
         self.summary = summary
 
+    def _change_of_scan(self) -> str:
+        """Say what has happened to the scan since the start: vessels of one are not those of another."""
+        volume_node = self._scan.get()
+        if not volume_geometry(volume_node).same_grid(self._grid):
+            return f"the grid of '{volume_node.GetName()}' was changed"
+        if _image_state(volume_node) != self._imaged:
+            return f"the voxels of '{volume_node.GetName()}' were changed"
+        return ""
+
     def _on_scan(self, volume: Volume) -> Volume:
         if not _same_grid(volume.geometry, self._grid):
             raise VesselSegError(
@@ -236,6 +243,11 @@ class _SceneNode:
     def get(self) -> Any:
         node = self._node.Get()
         return node if node is not None and self._scene.GetNodeByID(self._id) is node else None
+
+
+def _image_state(node: Any) -> int:
+    """Return what is another number for another image, and after a change in place: VTK gives none out twice."""
+    return int(node.GetImageData().GetMTime())
 
 
 def _same_grid(one: Geometry, other: Geometry) -> bool:
