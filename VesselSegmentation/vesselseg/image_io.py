@@ -44,6 +44,9 @@ _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 UNSURE = 255
 #: Images with so few different values, in a sample of so many voxels, are labels, however they look.
 _MANY_VALUES, _SAMPLE = 16, 100_000
+_MODALITY = "0008|0060"
+#: What is no image, but may hold some.
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 #: What can be read, in words.
 READABLE = "NIfTI-1, NRRD, MHA or a folder of DICOM files"
 #: ITK's readers of these.
@@ -176,7 +179,7 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
 
 
 def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
-    from vesselseg.formats.dicom_io import read_dicom_file, read_dicom_folder
+    from vesselseg.formats.dicom_io import read_dicom_file, read_dicom_folder, warn_of_modality
 
     try:
         os.fspath(path).encode()  # ITK takes names in UTF-8 only
@@ -206,9 +209,11 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
             if dimension == 4:
                 # A three-dimensional image that was stored as a series of one.
                 reader.SetExtractSize([*sides[:3], 0])
+            is_dicom = reader.GetImageIO() == DICOM_READER
             if not header or dimension == 4:
-                is_dicom = reader.GetImageIO() == DICOM_READER
                 volume = _checked(path, read_dicom_file(name) if is_dicom else reader.Execute(), dtype)
+        if is_dicom and reader.HasMetaDataKey(_MODALITY):
+            warn_of_modality(reader.GetMetaData(_MODALITY).strip(), str(path))
         if header:
             # Not while ITK is kept quiet: nobody else in this process need be.
             voxels = read_nifti_voxels(path, header, dtype)
@@ -300,6 +305,12 @@ def _sheared(where: Path | str) -> VesselSegError:
 
 
 def _unreadable(path: Path) -> VesselSegError:
+    if path.name.upper() == "DICOMDIR":
+        return VesselSegError(f"{path} is a list of images, and none itself", "give the folder in which it lies")
+    if path.name.lower().endswith(_ARCHIVES):
+        return VesselSegError(
+            f"{path} is an archive", "unpack it, and give the image or the folder of DICOM files in it"
+        )
     return VesselSegError(f"{path} cannot be read as an image", f"it must be {READABLE}, complete and not damaged")
 
 

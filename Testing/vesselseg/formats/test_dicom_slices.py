@@ -37,9 +37,9 @@ def test_frames_lie_where_their_headers_say_in_any_order(
 @pytest.mark.parametrize(
     ("frames", "what"),
     [
-        ([*range(9), *range(10, 20)], "not evenly spaced"),  # one is missing
-        ([*range(10), *range(10)], "not evenly spaced"),  # two echoes
-        ([*range(6), *range(12, 20)], "not evenly spaced"),  # two stacks
+        ([*range(9), *range(10, 20)], r"not evenly spaced: between .* a gap of 1.60 mm, elsewhere 0.80 mm"),
+        ([*range(10), *range(10)], "not evenly spaced: 10 of them lie where another one lies"),  # two echoes
+        ([*range(6), *range(12, 20)], "not evenly spaced: between .* a gap of 5.60 mm"),  # two stacks
     ],
 )
 def test_frames_that_are_no_single_stack_are_refused(
@@ -72,8 +72,8 @@ def _turned(data: object) -> None:
 def _rescaled(data: object) -> None:
     for number, frame in enumerate(data.PerFrameFunctionalGroupsSequence):  # type: ignore[attr-defined]
         frame.PixelValueTransformationSequence = [type(frame)()]
-        frame.PixelValueTransformationSequence[0].RescaleSlope = 1 + number
-        frame.PixelValueTransformationSequence[0].RescaleIntercept = 0
+        frame.PixelValueTransformationSequence[0].RescaleSlope = 1.5 + number
+        frame.PixelValueTransformationSequence[0].RescaleIntercept = -3
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,6 @@ def _rescaled(data: object) -> None:
     [
         (_without_places, "do not say where they lie"),
         (_turned, "several stacks"),
-        (_rescaled, "on several scales"),
     ],
 )
 def test_frames_of_several_kinds_are_refused(
@@ -92,6 +91,39 @@ def test_frames_of_several_kinds_are_refused(
     _changed(path, change)
     with pytest.raises(VesselSegError, match=what):
         read_volume(path)
+
+
+def test_every_frame_has_its_own_scale(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    """ITK takes that of the first one for all."""
+    scan = make_scan(OBLIQUE)
+    path = tmp_path / "enhanced.dcm"
+    order = [*range(10, 20), *range(10)]
+    write_enhanced_dicom(path, scan, order)
+    _changed(path, _rescaled)
+    expected = np.floor(scan.array) * (1.5 + np.argsort(order))[:, None, None] - 3
+    np.testing.assert_allclose(read_volume(path).array, expected, rtol=1e-6)
+
+
+def test_a_series_may_be_several_enhanced_objects(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    scan = make_scan(OBLIQUE)
+    write_enhanced_dicom(tmp_path / "a.dcm", scan, range(12, 20))
+    write_enhanced_dicom(tmp_path / "b.dcm", scan, range(12))
+    _changed(tmp_path / "b.dcm", lambda data: setattr(data, "SOPInstanceUID", "1.2.3"))
+    again = read_volume(tmp_path)
+    assert again.geometry.same_grid(OBLIQUE)
+    np.testing.assert_array_equal(again.array, np.floor(scan.array))
+
+
+def test_slices_at_uneven_distances_are_refused(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
+    write_dicom(make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8))), tmp_path)
+    for path in sorted(tmp_path.iterdir())[6:]:
+
+        def lowered(data: Any) -> None:
+            data.ImagePositionPatient[2] -= 0.3
+
+        _changed(path, lowered)
+    with pytest.raises(VesselSegError, match=r"not evenly spaced: their distances are from 0\.50 to 0\.80 mm"):
+        read_volume(tmp_path)
 
 
 def test_slices_that_lean_are_refused(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
@@ -194,14 +226,15 @@ def test_slices_that_do_not_say_how_large_their_pixels_are_are_refused(
 
 
 @pytest.mark.parametrize("where", ["series", "slice"])
+@pytest.mark.parametrize(("tag", "what"), [("Orientation", "how"), ("Position", "where")])
 def test_slices_that_do_not_say_how_they_lie_are_refused(
-    where: str, make_scan: Callable[..., Volume], tmp_path: Path
+    tag: str, what: str, where: str, make_scan: Callable[..., Volume], tmp_path: Path
 ) -> None:
-    """ITK takes axial ones for them, and gives no word."""
+    """ITK takes axial ones for them, or all at 0, and gives no word."""
     write_dicom(make_scan(OBLIQUE), tmp_path)
     for path in tmp_path.iterdir():
-        _changed(path, lambda data: data.__delattr__("ImageOrientationPatient"))
-    with pytest.raises(VesselSegError, match="does not say how its slices lie"):
+        _changed(path, lambda data: data.__delattr__(f"Image{tag}Patient"))
+    with pytest.raises(VesselSegError, match=f"does not say {what} its slices lie"):
         read_volume(tmp_path if where == "series" else min(tmp_path.iterdir()))
 
 

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vesselseg.errors import VesselSegError
-from vesselseg.formats.dicom_slices import (
-    DICOM_READER,
-    check_directions,
-    check_pixel_spacing,
-    check_planes,
-    has_frames,
-    read_frames,
-    slice_order,
-)
+from vesselseg.formats.dicom_headers import FEWEST_SLICES, DicomHeader, SeriesKind
+from vesselseg.formats.dicom_slices import DICOM_READER, check_planes, read_frames, slice_order
 from vesselseg.formats.itk_messages import quiet_itk
 
 if TYPE_CHECKING:
@@ -30,51 +22,63 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vesselseg")
 
 
-_MODALITY, _DESCRIPTION, _PROTOCOL = "0008|0060", "0008|103e", "0018|1030"
-_ORIENTATION, _PIXEL_SPACING = "0020|0037", "0028|0030"
-#: What the type of a slice's voxels follows from: rescale slope and intercept; bits allocated, bits stored, and sign.
-_VALUES = ("0028|1052", "0028|1053", "0028|0100", "0028|0101", "0028|0103")
-_IMAGE_TYPE, _ANGIO_FLAG, _FRAMES = "0008|0008", "0018|0025", "0028|0008"
-#: What operators and vendors call time-of-flight angiography.
-_TOF_NAMES = re.compile(r"tof|mra(?![a-z])|angio|time.?of.?flight", re.IGNORECASE)
-#: Pictures made from a scan, which are no scan: maximum intensity projections, scouts, screen shots. Words begin there:
-#: "compressed" and "improved" are said of scans.
-_NO_SCAN = re.compile(r"(?<![a-z])mip|projection|localizer|scout|screen|(?<![a-z])mpr(?!age)", re.IGNORECASE)
-_FEWEST_SLICES = 16
-
-
 @dataclass(frozen=True)
 class DicomSeries:
     """A series, known by its headers alone.
 
     Parameters
     ----------
-    files : tuple of str
-        Its files, in no certain order.
-    description : str
-        What the scanner calls it.
-    modality : str
-        As in "MR".
-    slices : int
-        Number of slices.
-    size : tuple of int
-        Columns and rows.
-    is_scan : bool
-        Whether it can be a three-dimensional scan, rather than projections or a scout.
-    is_tof : bool
-        Whether it also says that it is a time-of-flight angiogram.
+    headers : tuple of DicomHeader
+        Of its images, in no certain order.
     damaged : tuple of str
         Files that cannot be read, and are of this series or do not tell of which one they are.
+    left_out : int
+        How many more images it holds: projections and the like beside the scan.
     """
 
-    files: tuple[str, ...]
-    description: str
-    modality: str
-    slices: int
-    size: tuple[int, int]
-    is_scan: bool
-    is_tof: bool
+    headers: tuple[DicomHeader, ...]
     damaged: tuple[str, ...] = ()
+    left_out: int = 0
+
+    @property
+    def description(self) -> str:
+        """What the scanner calls it."""
+        return self.headers[0].description if self.headers else ""
+
+    @property
+    def modality(self) -> str:
+        """As in "MR"."""
+        return self.headers[0].modality if self.headers else ""
+
+    @property
+    def slices(self) -> int:
+        """Number of slices."""
+        return sum(header.frames for header in self.headers)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows."""
+        return self.headers[0].size if self.headers else (0, 0)
+
+    @property
+    def is_original(self) -> bool:
+        """Whether it does not say that it was made from another one."""
+        return bool(self.headers) and not self.headers[0].is_derived
+
+    @property
+    def kind(self) -> SeriesKind:
+        """What it can be."""
+        return self.headers[0].kind(self.slices) if self.headers else SeriesKind.NO_SCAN
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether it can be a three-dimensional scan, rather than projections or a scout."""
+        return self.kind > SeriesKind.NO_SCAN
+
+    @property
+    def is_tof(self) -> bool:
+        """Whether it also says that it is an angiogram, and does not say that it is another than by time of flight."""
+        return self.kind >= SeriesKind.ANGIOGRAM
 
     @property
     def text(self) -> str:
@@ -106,13 +110,15 @@ def read_dicom_folder(folder: Path) -> SimpleITK.Image:
         raise VesselSegError(
             f"there is no DICOM series in the folder {folder}", "give a folder with one series, or an image file"
         )
-    if len(series) > 1:
-        taken, *others = series
+    taken, *others = series
+    if others:
         logger.warning("%d DICOM series in %s: taking %s", len(series), folder, taken.text)
+        left = "; ".join(each.text for each in others if each.is_scan or not taken.is_tof)
         if not taken.is_tof:
-            left = "; ".join(each.text for each in others)
             logger.warning("none of them is named as a TOF angiogram: if you mean another, give it alone (%s)", left)
-    return read_dicom_series(series[0], where=str(folder))
+        elif left:
+            logger.warning("if you mean another, give it alone (%s)", left)
+    return read_dicom_series(taken, where=str(folder))
 
 
 def find_dicom_series(folder: Path) -> list[DicomSeries]:
@@ -125,12 +131,13 @@ def find_dicom_series(folder: Path) -> list[DicomSeries]:
     Returns
     -------
     list of DicomSeries
-        Time-of-flight angiograms first, then other scans, then the rest; of each, those with most slices first.
+        What is most like a TOF angiogram first; of the same kind, originals before what was made of them, and those
+        with most slices before the others.
     """
     with quiet_itk():
         by_series, damaged = _files_by_series(folder)
-        series = [replace(_described(files), damaged=tuple(damaged[key])) for key, files in by_series.items()]
-    return sorted(series, key=lambda each: (each.is_tof, each.is_scan, each.slices), reverse=True)
+        series = [_series(files, damaged[key]) for key, files in by_series.items()]
+    return sorted(series, key=lambda each: (each.kind, each.is_scan and each.is_original, each.slices), reverse=True)
 
 
 def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
@@ -160,15 +167,24 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
             f"{first}{more} cannot be read, and may be a slice of the scan",
             "copy or export the series again; what is no slice has to be moved out of the folder",
         )
+    if series.left_out:
+        logger.warning(
+            "%d images of the DICOM series in %s are left out: they are projections, or lie otherwise than the scan",
+            series.left_out,
+            where,
+        )
+    warn_of_modality(series.modality, where)
+    headers = series.headers
     try:
         with quiet_itk():
-            if len(series.files) == 1:
-                return read_dicom_file(series.files[0])
-            files, one_kind = _by_position(where, list(series.files))
+            if len(headers) == 1:
+                return read_dicom_file(headers[0].path)
+            if any(header.frames > 1 for header in headers):
+                return read_frames([header.path for header in headers])
             reader = sitk.ImageSeriesReader()
             reader.SetImageIO(DICOM_READER)
-            reader.SetFileNames(files)
-            if not one_kind:
+            reader.SetFileNames(_by_position(f"the DICOM series in {where}", headers))
+            if len({header.values for header in headers}) > 1:
                 # ITK takes the type of voxels from the first slice, which may not hold the others' values.
                 reader.SetOutputPixelType(sitk.sitkFloat32)
             return reader.Execute()
@@ -194,9 +210,15 @@ def read_dicom_file(path: str) -> SimpleITK.Image:
     reader.SetImageIO(DICOM_READER)
     reader.SetFileName(path)
     reader.ReadImageInformation()
-    _check_slice(reader, path)
+    DicomHeader.read(path).check(path)
     several = reader.GetDimension() == 3 and reader.GetSize()[2] > 1
-    return read_frames(path) if several and reader.GetNumberOfComponents() == 1 else reader.Execute()
+    return read_frames([path]) if several and reader.GetNumberOfComponents() == 1 else reader.Execute()
+
+
+def warn_of_modality(modality: str, where: str) -> None:
+    """Say in the log that a scan is no MR."""
+    if modality not in ("", "MR"):
+        logger.warning("%s is %s, not MR: vessels are found in MR angiograms only", where, modality)
 
 
 def _files_by_series(folder: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -251,56 +273,40 @@ def _series_if_damaged(path: str, *, beside: bool) -> str | None:
         return ""
 
 
-def _described(files: list[str]) -> DicomSeries:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(DICOM_READER)
-    reader.SetFileName(files[0])
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        return DicomSeries(tuple(files), "", "", len(files), (0, 0), is_scan=False, is_tof=False)
-
-    def value(tag: str) -> str:
-        return str(reader.GetMetaData(tag)).strip() if reader.HasMetaDataKey(tag) else ""
-
-    size = reader.GetSize()
-    frames = value(_FRAMES)
-    slices = len(files) * (int(frames) if frames.isdigit() else 1)
-    modality, description = value(_MODALITY), value(_DESCRIPTION) or value(_PROTOCOL)
-    is_scan = slices >= _FEWEST_SLICES and not _NO_SCAN.search(f"{value(_IMAGE_TYPE)} {description}")
-    names_tof = _TOF_NAMES.search(f"{description} {value(_PROTOCOL)}") is not None or value(_ANGIO_FLAG) == "Y"
-    is_tof = is_scan and modality == "MR" and names_tof
-    return DicomSeries(tuple(files), description, modality, slices, (size[0], size[1]), is_scan=is_scan, is_tof=is_tof)
+def _series(files: list[str], damaged: list[str]) -> DicomSeries:
+    """Describe the scan in a series: what else the series holds is left out."""
+    headers: dict[object, DicomHeader] = {}
+    for file in files:
+        try:
+            header = DicomHeader.read(file)
+        except RuntimeError:
+            damaged = [*damaged, file]
+        else:
+            headers.setdefault(header.identity, header)  # copies of images are no slices of their own
+    scan = _scan_among(list(headers.values()))
+    return DicomSeries(tuple(scan), tuple(damaged), left_out=len(headers) - len(scan))
 
 
-def _by_position(where: str, files: list[str]) -> tuple[list[str], bool]:
-    """Sort the files of single slices along their normal; tell, too, whether all hold values of one kind."""
-    import SimpleITK as sitk
+def _scan_among(headers: list[DicomHeader]) -> list[DicomHeader]:
+    """Return the largest stack of images, without projections of it and stacks too small for a scan.
 
-    where = f"the DICOM series in {where}"
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(DICOM_READER)
-    positions, planes, kinds = [], [], set()
-    for name in files:
-        reader.SetFileName(name)
-        reader.ReadImageInformation()
-        _check_slice(reader, where)
-        axes = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:3]
-        positions.append(reader.GetOrigin()[:3])
-        kinds.add(tuple(reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else "" for tag in _VALUES))
-        planes.append(np.concatenate([axes[:, :2].T.ravel(), reader.GetSpacing()[:2]]))
-    check_planes(planes, where=where)
-    order, _step = slice_order(np.array(positions), axes[:, 2], where=where)
-    return [files[index] for index in order], len(kinds) == 1
+    Where there are several that could be the scan, all are returned: such a series is refused.
+    """
+    stacks: list[list[DicomHeader]] = []
+    for header in [each for each in headers if not each.is_projection] or headers:
+        like = next((stack for stack in stacks if header.lies_like(stack[0])), None)
+        if like is None:
+            stacks.append([header])
+        else:
+            like.append(header)
+    large = [stack for stack in stacks if sum(header.frames for header in stack) >= FEWEST_SLICES]
+    return large[0] if len(large) == 1 else [header for stack in stacks for header in stack]
 
 
-def _check_slice(reader: SimpleITK.ImageFileReader, where: str) -> None:
-    """Refuse a slice whose directions or pixel sizes ITK makes up or replaces."""
-    tags = (_ORIENTATION, _PIXEL_SPACING)
-    told = [reader.GetMetaData(tag).split("\\") if reader.HasMetaDataKey(tag) else [] for tag in tags]
-    if not all(told) and has_frames(reader.GetFileName()):
-        return  # which hold theirs elsewhere
-    check_directions(told[0], where=where)
-    check_pixel_spacing(told[1], where=where)
+def _by_position(where: str, headers: Sequence[DicomHeader]) -> list[str]:
+    """Return the files of single slices, sorted along their normal."""
+    for header in headers:
+        header.check(where)
+    check_planes([header.plane for header in headers], where=where)
+    order, _step = slice_order(np.array([header.position for header in headers]), headers[-1].normal, where=where)
+    return [headers[index].path for index in order]

@@ -13,11 +13,14 @@ from vesselseg.errors import VesselSegError
 
 if TYPE_CHECKING:
     import SimpleITK
+    from pydicom import Dataset
 
 #: ITK's reader. It is always named: for files that only look like DICOM, ITK would take another one.
 DICOM_READER = "GDCMImageIO"
 #: Steps between slices may differ by this share, and slices lie beside the line of the others by this share of a step.
 _TOLERANCE = 0.1
+#: Slices that are no further apart, in mm, are at the same place.
+_SAME_PLACE = 0.01
 #: Neither may the stack lean by more than this share of its length: an image has no place for shear.
 _LEAN = 2e-3
 #: Cosine of the angle between rows and columns. From 0.001 on ITK takes the identity for their directions, and gives no
@@ -137,11 +140,27 @@ def slice_order(
     heights = positions @ normal
     order = np.argsort(heights, kind="stable")
     steps = np.diff(heights[order])
-    typical = float(np.median(steps))
-    if typical <= 0 or np.any(np.abs(steps / typical - 1) > _TOLERANCE):
+    apart = steps > _SAME_PLACE  # NaN is not
+    uneven = f"the slices of {where} are not evenly spaced"
+    if not apart.all():
         raise VesselSegError(
-            f"the slices of {where} are not evenly spaced",
-            "export the series again with all its slices, one series a folder, and each slice once",
+            f"{uneven}: {np.count_nonzero(~apart)} of them lie where another one lies (several echoes, time points or "
+            "slabs, or magnitude and phase)",
+            "export one of these as a series of its own",
+        )
+    typical = float(np.median(steps))
+    if steps.max() > (1 + _TOLERANCE) * typical:
+        below = int(np.argmax(steps))
+        first, last = heights[order][below : below + 2]
+        raise VesselSegError(
+            f"{uneven}: between {first:.2f} and {last:.2f} mm along their normal there is a gap of {last - first:.2f} "
+            f"mm, elsewhere {typical:.2f} mm",
+            "export the series again with all its slices, or each stack as a series of its own",
+        )
+    if steps.min() < (1 - _TOLERANCE) * typical:
+        raise VesselSegError(
+            f"{uneven}: their distances are from {steps.min():.2f} to {steps.max():.2f} mm",
+            "export each slab as a series of its own",
         )
     beside = positions - np.outer(heights, normal)
     aside = float(np.linalg.norm(beside - beside[order[0]], axis=1).max())
@@ -152,15 +171,49 @@ def slice_order(
     return order, float(heights.max() - heights.min()) / (len(heights) - 1)
 
 
-def read_frames(path: str | Path) -> SimpleITK.Image:
-    """Read an enhanced (multi-frame) DICOM object, its frames where their own headers say.
-
-    ITK takes frames in the order of the file, which means nothing, and gives no word where it does not find their
-    spacing.
+def frame_places(header: Dataset, count: int, *, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where the frames of an enhanced (multi-frame) DICOM object lie.
 
     Parameters
     ----------
-    path : path-like
+    header : pydicom.Dataset
+    count : int
+        How many frames it holds.
+    where : str
+        Its name, for messages.
+
+    Returns
+    -------
+    positions : ndarray, shape (N, 3)
+        Of the first voxel of each frame, in the order of the file, in mm.
+    plane : ndarray, shape (8,)
+        Directions of rows and columns, and the distances between rows and between columns in mm.
+
+    Raises
+    ------
+    VesselSegError
+        If they do not say so, or do not all lie in the same way.
+    """
+    frames = _frames(header)
+    if len(frames) != count or not all(frame.is_placed for frame in frames):
+        raise VesselSegError(
+            f"the frames of {where} do not say where they lie", "export the series as single slices, or as NIfTI"
+        )
+    check_planes([frame.plane for frame in frames], where=where)
+    check_directions(frames[0].plane[:6].tolist(), where=where)
+    return np.array([frame.position for frame in frames]), frames[0].plane
+
+
+def read_frames(paths: Sequence[str | Path]) -> SimpleITK.Image:
+    """Read the enhanced (multi-frame) DICOM objects of a series, their frames where their own headers say.
+
+    ITK takes frames in the order of the file, which means nothing, gives no word where it does not find their spacing,
+    and scales all of them as the first one.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        The frames of all of them make up one stack.
 
     Returns
     -------
@@ -169,38 +222,46 @@ def read_frames(path: str | Path) -> SimpleITK.Image:
     Raises
     ------
     VesselSegError
-        If the frames are not one evenly spaced stack of one kind of values.
+        If the frames are not one evenly spaced stack.
     RuntimeError
-        If the object cannot be read.
+        If an object cannot be read.
     """
     import SimpleITK as sitk
     from pydicom import dcmread
 
-    header = dcmread(path, stop_before_pixels=True)
-    image = sitk.ReadImage(str(path), imageIO=DICOM_READER)
-    own = list(header.get("PerFrameFunctionalGroupsSequence", []))
-    shared = (list(header.get("SharedFunctionalGroupsSequence", [])) or [None])[0]
-    frames = [_Frame(item, shared) for item in own]
-    if len(frames) != image.GetSize()[2] or not all(frame.is_placed for frame in frames):
-        raise VesselSegError(
-            f"the frames of {path} do not say where they lie", "export the series as single slices, or as NIfTI"
-        )
-    first = frames[0]
-    check_planes([frame.plane for frame in frames], where=str(path))
-    check_directions(first.plane[:6].tolist(), where=str(path))
-    if any(frame.rescale != first.rescale for frame in frames):
-        raise VesselSegError(
-            f"the frames of {path} have values on several scales", "export the series as single slices, or as NIfTI"
-        )
-    row, column, (height, width) = first.plane[:3], first.plane[3:6], first.plane[6:]
+    values, positions, planes = [], [], []
+    for path in paths:
+        header = dcmread(path, stop_before_pixels=True)
+        stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO=DICOM_READER))
+        places, plane = frame_places(header, len(stored), where=str(path))
+        positions.append(places)
+        planes.append(plane)
+        values.append(_on_own_scales(stored, [frame.rescale for frame in _frames(header)]))
+    where = str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+    check_planes(planes, where=where)
+    row, column, (height, width) = planes[0][:3], planes[0][3:6], planes[0][6:]
     normal = np.cross(row, column)
-    positions = np.array([frame.position for frame in frames])
-    order, step = slice_order(positions, normal, where=str(path))
-    stack = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image)[order])
-    stack.SetOrigin(positions[order[0]].tolist())
+    places = np.concatenate(positions)
+    order, step = slice_order(places, normal, where=where)
+    stack = sitk.GetImageFromArray(np.concatenate(values)[order])
+    stack.SetOrigin(places[order[0]].tolist())
     stack.SetSpacing((float(width), float(height), step))
     stack.SetDirection(np.stack([row, column, normal], axis=1).ravel().tolist())
     return stack
+
+
+def _on_own_scales(values: NDArray[Any], scales: list[tuple[float, float]]) -> NDArray[Any]:
+    """Scale frames, which ITK has scaled as the first of them, as each of them says."""
+    if all(scale == scales[0] for scale in scales):
+        return values
+    slope, intercept = scales[0]
+    slopes, intercepts = np.array(scales).T[:, :, None, None]
+    return ((values - intercept) / slope * slopes + intercepts).astype(np.float32)
+
+
+def _frames(header: Dataset) -> list[_Frame]:
+    shared = (list(header.get("SharedFunctionalGroupsSequence", [])) or [None])[0]
+    return [_Frame(item, shared) for item in header.get("PerFrameFunctionalGroupsSequence", [])]
 
 
 class _Frame:
@@ -223,6 +284,7 @@ class _Frame:
             self.position = np.array(place, float)
             #: Directions of rows and columns, distances of rows and columns in mm.
             self.plane = np.array([*orientation, *spacing], float)
-        self.rescale = tuple(
+        slope, intercept = (
             value("PixelValueTransformationSequence", key) for key in ("RescaleSlope", "RescaleIntercept")
         )
+        self.rescale = (1.0 if slope is None else float(slope), float(intercept or 0))
