@@ -99,14 +99,11 @@ def computes_in_bfloat16(device: str) -> bool:
     """Tell whether a device has instructions for bfloat16; without them it is several times slower than float32."""
     import torch
 
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_capability(device if ":" in device else None) >= (8, 0)
-    if device != "cpu":
-        return False
-    if hasattr(torch.cpu, "get_capabilities"):
-        capabilities = torch.cpu.get_capabilities()
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    try:  # older versions of torch do not tell
+    from vesselseg.engines.torch_engine import computes_natively
+
+    if device != "cpu" or hasattr(torch.cpu, "get_capabilities"):
+        return computes_natively("bf16", device)
+    try:  # older versions of torch do not tell, and the engine keeps to single precision with them
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
         return False
