@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 #: Whether a row of the list of errors is the chosen one, and in sight.
 CHOSEN_IN_SIGHT = """number => {
-  const list = document.querySelector(".vs-scroll"), row = list.querySelectorAll("tr")[number];
+  const list = document.querySelector(".vs-scroll"), row = list.querySelectorAll("tbody tr")[number];
   const [outer, inner] = [list, row].map((each) => each.getBoundingClientRect());
   return row.style.background && inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
 }"""
@@ -80,7 +80,7 @@ def test_whole_work(chromium, tmp_path):
 
         visit.open_section("review")
         visit.click(".vs-compare-button")
-        visit.see(".vs-errors tr")
+        visit.see(".vs-errors tbody tr")
         drawer = visit.page.query_selector(".vs-drawer")
         visit.choose_layout("3D")
         visit.see(".vs-metric:has-text('clDice'):has-text('0.')")
@@ -91,12 +91,19 @@ def test_whole_work(chromium, tmp_path):
 
         visit.choose_layout("Four views")
         former = visit.picture()
-        visit.click(".vs-errors tr >> nth=0")
+        visit.click(".vs-errors tbody tr >> nth=0")
         visit.see(".vs-details")
         assert drawer_fits(visit)
         pixels = visit.picture("4-error", until=lambda pixels: views.share_of(pixels, (1.0, 0.95, 0.1)) > 0.0005)
         assert views.share_of(pixels, (1.0, 0.95, 0.1)) > 0.0005
         assert np.mean(pixels != former) > 0.05
+
+        # With keys alone, too.
+        visit.page.focus(".vs-errors tbody tr >> nth=1")
+        visit.page.keyboard.press("Space")
+        visit.see(".vs-errors tbody tr >> nth=1 >> xpath=self::*[@aria-current='true']")
+        visit.page.keyboard.press("p")
+        visit.see(".vs-errors tbody tr >> nth=0 >> xpath=self::*[@aria-current='true']")
 
         # Farther down the list than it is high.
         for _ in range(6):

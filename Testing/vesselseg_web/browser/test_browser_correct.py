@@ -201,7 +201,7 @@ def test_correcting(chromium, tmp_path):
         # Errors, by a click in the view: one rejected, one accepted.
         reader.open_section("review")
         reader.click(".vs-compare-button")
-        reader.see(".vs-errors tr")
+        reader.see(".vs-errors tbody tr")
         reader.open_section("correct")
         errors = read_volume(reader.fetch("errormap")).array
         wrong = np.argwhere(errors[k] >= 2)

@@ -47,7 +47,7 @@ def test_dicom_segmented_saved_and_gone_on_with_elsewhere(chromium, tmp_path):
         first.send("reference", tmp_path / "truth.nrrd")
         first.see(".v-select:has-text('truth')")
         first.click(".vs-compare-button")
-        first.see(".vs-errors tr")
+        first.see(".vs-errors tbody tr")
         first.open_section("save")
         assert first.download("session", tmp_path / "session.mrb") == "TOF_3D session.mrb"
         first.download("label", tmp_path / "label.nii.gz")
@@ -64,7 +64,7 @@ def test_dicom_segmented_saved_and_gone_on_with_elsewhere(chromium, tmp_path):
         assert "TOF_3D" not in second.page.inner_text("body")
         second.send("scan", tmp_path / "session.mrb")
         second.see(".vs-scan-name:text-is('TOF_3D')")
-        second.see(".vs-errors tr")
+        second.see(".vs-errors tbody tr")
         second.keep("9-session")
         second.open_section("save")
         for what, read in (("label", read_label), ("probability", read_volume)):

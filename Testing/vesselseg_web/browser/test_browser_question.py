@@ -30,7 +30,7 @@ def test_corrections_are_not_lost_unasked(tmp_path):
         visit, closing = corrector(chromium, served)
         visit.open_section("review")
         visit.click(".vs-compare-button")
-        visit.see(".vs-errors tr")
+        visit.see(".vs-errors tbody tr")
 
         def correct():
             visit.page.keyboard.press("n")
@@ -102,7 +102,7 @@ def test_corrections_are_not_lost_unasked(tmp_path):
 
         # Whoever agrees loses what there is.
         visit.open_section("review")
-        visit.see(".vs-errors tr")
+        visit.see(".vs-errors tbody tr")
         visit.open_section("correct")
         correct()
         visit.open_section("scan")

@@ -385,7 +385,7 @@ def test_metrics_that_could_not_be_measured_are_not_awaited(compared, case, pyth
     case.review.python = python("crash")
     assert compared.data.notes == ""
     poll_as_the_page(compared, lambda: case.review.metrics_failed)
-    assert "grey could not be measured" in compared.data.notes
+    assert "italics could not be measured" in compared.data.notes
     assert any(row["former"] for row in compared.data.metrics)
 
 

@@ -12,8 +12,9 @@ from vesselseg_web.ui.shortcuts import LAYOUT_KEYS, SHORTCUTS, TRIGGER, Shortcut
 from vesselseg_web.viewing.views import _layouts
 
 SCRIPT = Path(vesselseg_web.__file__).parent / "serve" / "shortcuts.js"
-#: A page that has nothing but two buttons and notes what happens.
-PAGE = """<button id=tool>Tool</button><button id=other>Other</button><div id=view tabindex=-1>View</div><script>
+#: A page that has nothing but two buttons and a row, and notes what happens.
+PAGE = """<button id=tool>Tool</button><button id=other>Other</button><div id=view tabindex=-1>View</div>
+<table><tr id=row tabindex=0><td>Row</table><script>
 window.done = [];
 document.querySelectorAll("button").forEach((each) => (each.onclick = () => done.push(each.id)));
 const keys = [{ key: "enter", action: "apply" }, { key: "n", action: "next" }];
@@ -104,3 +105,20 @@ def test_return_presses_the_button_that_tab_has_reached():
         page.click("#view")
         page.keyboard.press("Enter")
         assert page.evaluate("done.slice(6)") == ["other", "apply", "apply"]
+
+
+@pytest.mark.slow
+def test_return_leaves_a_row_of_a_list_to_itself_that_tab_has_reached():
+    with launched() as chromium:
+        page = chromium.new_page()
+        page.set_content(PAGE)
+        page.add_script_tag(path=SCRIPT)
+        page.focus("#other")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "row"
+        page.keyboard.press("Enter")
+        assert page.evaluate("done") == []
+        page.keyboard.press("n")
+        page.click("#row")
+        page.keyboard.press("Enter")
+        assert page.evaluate("done") == ["next", "apply"]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
 #: Also of keys, which know no buttons that cannot be pressed.
 NOT_COMPARED = "Compare with a reference first."
-_NOT_MEASURED = "metrics that are grey could not be measured: it is tried again after the next correction"
+_NOT_MEASURED = "metrics in italics could not be measured; the next correction starts a new attempt"
+_FORMER = "From before your last correction; updated when you stop editing."
 
 
 class CompareLogic(SectionLogic[CompareState]):
@@ -147,7 +148,7 @@ class CompareLogic(SectionLogic[CompareState]):
                 "title": info.title,
                 "value": info.text(values[info.key]) if info.key in values else "...",
                 "unit": info.unit,
-                "former": "" if review.metrics_current or info.key in _AT_ONCE else "former",
+                "former": "" if review.metrics_current or info.key in _AT_ONCE else _FORMER,
             }
             for info in shown_metrics(error_map.wording)
             if info.is_main

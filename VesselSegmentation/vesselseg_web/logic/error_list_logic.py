@@ -95,7 +95,7 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
             if listing.pending:
                 self.data.note = "The list is being made."
             elif listing.failed:
-                self.data.note = "The errors could not be listed: it is tried again after the next correction."
+                self.data.note = "The errors could not be listed; the next correction starts a new attempt."
             else:
                 self.data.note = f"{len(shown):,} of {counted(listing.count, 'error')}" + (
                     f", the first {_ROWS} are listed." if len(shown) > _ROWS else "."

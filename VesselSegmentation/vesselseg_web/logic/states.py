@@ -222,7 +222,7 @@ class CompareState:
     legend : list of dict
         "title", "colour" (as in CSS), "text" and "volume" of each kind.
     metrics : list of dict
-        "title", "value", "unit" and "former": not empty where it is not yet that of the labels as they are.
+        "title", "value", "unit" and "former": what to say where it is not yet that of the labels as they are.
     """
 
     references: list[dict[str, str]] = field(default_factory=list)

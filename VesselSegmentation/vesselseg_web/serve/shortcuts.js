@@ -3,7 +3,7 @@
   const TYPED = "input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, [contenteditable]";
   // What Tab has reached is pressed by Return; where a mouse has pressed it, Return is the page's. Asked as the focus
   // comes: with the first key after a click, Chromium calls it visible, too.
-  const PRESSED = ":is(button, a[href], summary):focus-visible";
+  const PRESSED = ":is(button, a[href], summary, tr[tabindex]):focus-visible";
   let reached = null;
   window.addEventListener("pointerdown", () => (reached = null), true);
   window.addEventListener("focusin", ({ target }) => (reached = target.matches(PRESSED) ? target : null), true);

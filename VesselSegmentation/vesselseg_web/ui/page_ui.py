@@ -49,15 +49,17 @@ html { overflow: hidden; }
 .v-btn--disabled.v-btn--variant-flat { background: rgba(var(--v-theme-on-surface), 0.1) !important; }
 .v-btn--disabled.v-btn--variant-flat { color: rgba(var(--v-theme-on-surface), 0.3) !important; }
 .vs-swatch { display: inline-block; width: 12px; height: 12px; border-radius: 2px; flex: none; }
-.vs-scroll { max-height: max(108px, calc(100vh - 612px)); overflow-y: auto; }
+.vs-scroll { max-height: max(130px, calc(100vh - 590px)); overflow-y: auto; }
 .vs-layer { gap: 6px; }
 .vs-layer .v-btn__prepend { margin-inline: 0 4px; }
 .vs-device { width: 132px; }
 .vs-number { flex: none; width: 38px; text-align: right; font-size: 12px; }
 .vs-metrics { display: grid; grid-template-columns: 1fr 1fr; column-gap: 20px; font-size: 13px; line-height: 19px; }
 .vs-drawer summary { cursor: pointer; }
-.vs-errors { --v-table-row-height: 26px; font-size: 13px; }
-.vs-errors td { cursor: pointer; padding: 0 6px !important; }
+.vs-errors { --v-table-row-height: 26px; --v-table-header-height: 26px; font-size: 13px; }
+.vs-errors :is(th, td) { padding: 0 6px !important; }
+.vs-errors td { cursor: pointer; }
+.vs-errors tbody tr:focus-visible { outline: 2px solid rgb(var(--v-theme-primary)); outline-offset: -2px; }
 .vs-drawer .v-switch { padding-left: 10px; }
 .vs-drawer .v-switch .v-label { font-size: 14px; padding-left: 14px; }
 .vs-help-columns { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; align-items: start; }
@@ -162,6 +164,7 @@ class PageUI:
                     f"{{{{ {name.busy} ? {name.busy} + ' ...' : {sending} ? 'Sending: ' + Math.round({sent}) + ' %' : "
                     f"{name.status} }}}}",
                     classes="vs-status text-truncate",
+                    role="status",
                 )
                 VProgressLinear(
                     v_if=(f"{name.busy} || {sending}",),
@@ -171,6 +174,7 @@ class PageUI:
                     location="top",
                     color="primary",
                     height=3,
+                    aria_label="Progress",
                 )
             self.question = QuestionUI(server)
             draw_help(server)

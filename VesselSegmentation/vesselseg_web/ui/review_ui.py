@@ -17,6 +17,8 @@ from vesselseg_web.ui.section_ui import SectionUI, action, names_of, upload_butt
 
 _SMALL = "text-caption text-medium-emphasis"
 _NEAREST = "{ block: 'nearest' }"
+#: The colour alone is hardly seen on white.
+_CHOSEN = "background: rgba(255, 230, 60, 0.25); box-shadow: inset 4px 0 0 rgb(var(--v-theme-primary))"
 #: Metrics that are always in sight.
 _FIRST_METRICS = 4
 
@@ -120,24 +122,29 @@ class ReviewUI(SectionUI):
                     disabled=(f"!{name.rows}.length",),
                     classes="ml-1",
                 )
-        with (
-            html.Div(classes="vs-scroll"),
-            VTable(density="compact", hover=True, classes="vs-errors"),
-            html.Tbody(),
-            html.Tr(
+        with html.Div(classes="vs-scroll"), VTable(density="compact", hover=True, classes="vs-errors"):
+            with html.Thead(v_if=(f"{name.rows}.length",)), html.Tr():
+                html.Th("Error")
+                html.Th("Length affected", classes="text-right")
+                html.Th("Volume", classes="text-right")
+            with html.Tbody(), html.Tr(
                 v_for=f"row in {name.rows}",
                 key=("row.id",),
-                # Keys and arrows go through the list, too.
-                raw_attrs=[f':ref="(line) => row.id === {name.chosen} && line?.scrollIntoView({_NEAREST})"'],
+                tabindex="0",
+                raw_attrs=[
+                    # Keys and arrows go through the list, too.
+                    f':ref="(line) => row.id === {name.chosen} && line?.scrollIntoView({_NEAREST})"',
+                    '@keydown.enter.space.prevent="$event.currentTarget.click()"',
+                ],
                 click=(self.error_clicked, "[row.id]"),
-                style=(f"row.id === {name.chosen} ? 'background: rgba(255, 230, 60, 0.25)' : ''",),
-            ),
-        ):
-            with html.Td():
-                html.Span(classes="vs-swatch mr-2", style=("'background:' + row.colour",))
-                html.Span("{{ row.kind }}")
-            html.Td("{{ row.length }}", classes="text-right text-no-wrap")
-            html.Td("{{ row.volume }}", classes="text-right text-no-wrap")
+                aria_current=(f"row.id === {name.chosen}",),
+                style=(f"row.id === {name.chosen} ? '{_CHOSEN}' : ''",),
+            ):  # fmt: skip
+                with html.Td():
+                    html.Span(classes="vs-swatch mr-2", style=("'background:' + row.colour",))
+                    html.Span("{{ row.kind }}")
+                html.Td("{{ row.length }}", classes="text-right text-no-wrap")
+                html.Td("{{ row.volume }}", classes="text-right text-no-wrap")
         html.Div(f"{{{{ {name.details} }}}}", v_if=(name.details,), classes=f"{_SMALL} mt-1 vs-details")
 
 
@@ -146,5 +153,6 @@ def _draw_values(rows: str) -> None:
         html.Span("{{ row.title }}", classes="flex-grow-1 text-medium-emphasis")
         html.Span(
             "{{ row.value }} {{ row.unit }}",
-            classes=("'text-no-wrap' + (row.former ? ' text-disabled' : '')",),
+            classes=("'text-no-wrap' + (row.former ? ' text-medium-emphasis font-italic' : '')",),
+            title=("row.former",),
         )

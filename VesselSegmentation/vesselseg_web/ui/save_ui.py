@@ -54,7 +54,7 @@ class SaveUI(SectionUI):
                 classes="mt-2",
             )
             with html.Div(v_if=(f"{name.percent} >= 0",), classes="mt-2"):
-                VProgressLinear(model_value=(name.percent,), color="primary", height=6)
+                VProgressLinear(model_value=(name.percent,), color="primary", height=6, aria_label="Saving")
                 html.Div(f"{{{{ {name.message} }}}}", classes="text-caption text-medium-emphasis vs-saving")
 
     def _draw_row(self, what: str) -> None:

@@ -49,7 +49,14 @@ class SegmentUI(SectionUI):
                 )
             with html.Div(v_else=True):
                 action("Cancel", self.cancel_clicked, variant="flat", color="error", classes="vs-cancel-button")
-                VProgressLinear(model_value=(name.percent,), color="primary", height=8, rounded=True, classes="mt-2")
+                VProgressLinear(
+                    model_value=(name.percent,),
+                    color="primary",
+                    height=8,
+                    rounded=True,
+                    aria_label="Segmentation progress",
+                    classes="mt-2",
+                )
             html.Div(
                 f"{{{{ {name.message} }}}}",
                 v_if=(name.message,),
