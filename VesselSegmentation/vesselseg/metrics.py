@@ -18,7 +18,7 @@ from vesselseg.comparison import counted_places, label_on_grid_of, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.morphology.calibre import CALIBRE_NAMES, calibre_classes, radii
 from vesselseg.morphology.centreline import centreline
-from vesselseg.morphology.label_voxels import Indices, bounding_box, pieces, surface, voxels
+from vesselseg.morphology.label_voxels import Indices, bounding_box, nearest_distances, pieces, surface, voxels
 from vesselseg.volume import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -224,7 +224,8 @@ def _surface_distances(
     tolerance_mm: float,
 ) -> dict[str, float]:
     found_wall, true_wall = walls if sure is None else tuple(wall[sure[tuple(wall.T)]] for wall in walls)
-    to_truth, to_found = _nearest(found_wall, walls[1], spacing), _nearest(true_wall, walls[0], spacing)
+    to_truth = nearest_distances(found_wall, walls[1], spacing)
+    to_found = nearest_distances(true_wall, walls[0], spacing)
     every = np.concatenate([to_truth, to_found])
     if not every.size:  # all walls lie where the reference is unsure
         return {"hd95_mm": 0.0, "assd_mm": 0.0, "nsd": 1.0}
@@ -249,20 +250,12 @@ def _voxel_distances(
     found_wall, true_wall = walls
     unit = (1.0, 1.0, 1.0)
     shared = np.zeros(both)
-    to_truth = np.concatenate([shared, _nearest(only_found, true_wall, unit)])
-    to_found = np.concatenate([shared, _nearest(only_truth, found_wall, unit)])
-    total_mm = _nearest(only_found, true_wall, spacing).sum() + _nearest(only_truth, found_wall, spacing).sum()
+    to_truth = np.concatenate([shared, nearest_distances(only_found, true_wall, unit)])
+    to_found = np.concatenate([shared, nearest_distances(only_truth, found_wall, unit)])
+    total_mm = nearest_distances(only_found, true_wall, spacing).sum()
+    total_mm += nearest_distances(only_truth, found_wall, spacing).sum()
     return {
         "taha_hd95_voxels": float(max(np.percentile(to_truth, 95), np.percentile(to_found, 95))),
         "taha_avd_voxels": float(max(to_truth.mean(), to_found.mean())),
         "balanced_avd_mm": float(total_mm / (2 * (both + len(only_truth)))),
     }
-
-
-def _nearest(from_voxels: Indices, to_voxels: Indices, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Distance from each voxel of a list to the nearest of another."""
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(to_voxels * np.asarray(spacing), balanced_tree=False, compact_nodes=False)
-    distances: NDArray[np.float64] = tree.query(from_voxels * np.asarray(spacing))[0]
-    return distances

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vesselseg.morphology.label_voxels import bounding_box, shell, surface, voxels
+from vesselseg.morphology.label_voxels import bounding_box, nearest_voxels, shell, surface, voxels
 
 
 @pytest.fixture(params=["empty", "full", "scattered", "blobs", "flat"])
@@ -48,3 +48,13 @@ def test_parts_of_larger_arrays_are_listed_by_their_own_indices(label):
     larger[part] = label
     np.testing.assert_array_equal(voxels(larger[part]), np.argwhere(label))
     np.testing.assert_array_equal(surface(larger[part]), surface(label))
+
+
+def test_nearest_voxels_are_those_of_a_distance_transform():
+    listed, others = np.argwhere(np.ones((6, 7, 8), bool)), np.random.default_rng(2).integers(0, 6, (5, 3))
+    away = np.ones((6, 7, 8), bool)
+    away[tuple(others.T)] = False
+    spacing = (0.8, 0.5, 0.3)
+    distances, positions = nearest_voxels(listed, others, spacing)
+    np.testing.assert_allclose(distances, ndimage.distance_transform_edt(away, spacing).ravel())
+    np.testing.assert_allclose(np.linalg.norm((others[positions] - listed) * spacing, axis=1), distances)

@@ -8,8 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.geometry import Geometry
-from vesselseg.morphology.label_voxels import Indices
-from vesselseg.morphology.thinning import neighbour_steps, neighbours, thin
+from vesselseg.morphology.label_voxels import Indices, nearest_distances
+from vesselseg.morphology.thinning import thin
+from vesselseg.morphology.voxel_neighbours import (
+    connected_parts,
+    face_columns,
+    neighbour_pairs,
+    neighbour_steps,
+    neighbours,
+)
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
@@ -27,7 +34,7 @@ class VesselGraph:
     voxels : ndarray of int, shape (N, 3)
         Of the piece, (k, j, i).
     around : ndarray of int, shape (N, 26)
-        Their neighbours, as `vesselseg.morphology.thinning.neighbours` lists them.
+        Their neighbours, as `vesselseg.morphology.voxel_neighbours.neighbours` lists them.
     spacing : ndarray, shape (3,)
         Along z, y, x, in mm.
     on_skeleton : ndarray of int, shape (M,)
@@ -130,14 +137,13 @@ class VesselGraph:
 
     def parts_of_voxels(self, marked: Flags) -> Indices:
         """Give the connected parts of the marked and of the other voxels of the piece numbers, voxel by voxel."""
-        ours, column = np.nonzero(self.around[:, 13:] < len(self.voxels))
-        theirs = self.around[ours, column + 13]
-        alike = marked[ours] == marked[theirs]
-        return _parts(ours[alike], theirs[alike], len(self.voxels))
+        pairs = neighbour_pairs(self.around)
+        alike = marked[pairs.first] == marked[pairs.second]
+        return connected_parts(pairs.first[alike], pairs.second[alike], len(self.voxels))
 
     def _parts_of(self, joints: Indices) -> Indices:
         """Tell in which part stretches, then forks, hang together by some joints."""
-        return _parts(joints[:, 0], joints[:, 1] + self.stretches, self.stretches + self.forks)
+        return connected_parts(joints[:, 0], joints[:, 1] + self.stretches, self.stretches + self.forks)
 
     def _lists(self, part: Indices, roots: Indices) -> list[Indices]:
         return [np.flatnonzero(part[: self.stretches] == root) for root in np.unique(roots)]
@@ -171,14 +177,9 @@ def vessel_graph(voxels: Indices, geometry: Geometry) -> VesselGraph:
 
 def _radii(voxels: Indices, around: Indices, on_skeleton: Indices, spacing: Numbers) -> Numbers:
     """Distance from the skeleton to the nearest voxel outside, which is always a 6-neighbour of a voxel inside."""
-    from scipy.spatial import cKDTree
-
     steps = neighbour_steps()
-    faces = np.flatnonzero(np.abs(steps).sum(axis=1) == 1)
-    shell = np.concatenate([voxels[around[:, face] == len(voxels)] + steps[face] for face in faces])
-    tree = cKDTree(shell * spacing, balanced_tree=False, compact_nodes=False)
-    radii: Numbers = tree.query(voxels[on_skeleton] * spacing)[0]
-    return radii
+    shell = np.concatenate([voxels[around[:, face] == len(voxels)] + steps[face] for face in face_columns()])
+    return nearest_distances(voxels[on_skeleton], shell, spacing)
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _graph(
         passed[part[cut]] = False
     is_fork &= ~passed
     on_way = pairs[passed[pairs[:, 1]]]
-    joined = _parts(on_way[:, 0], on_way[:, 1], count)
+    joined = connected_parts(on_way[:, 0], on_way[:, 1], count)
     stretch_of, fork_of = np.full(count, -1), np.full(count, -1)
     stretch_of[~is_fork] = np.unique(joined[~is_fork], return_inverse=True)[1]
     fork_of[is_fork] = np.arange(np.count_nonzero(is_fork))
@@ -236,7 +237,7 @@ def _contracted(links: _Links, forked: Flags, radius: Numbers) -> tuple[Indices,
 
     So does a fork of four vessels, or a hole of a voxel or two in a label, stay one place.
     """
-    part = _parts(*links.chosen(forked[links.first] == forked[links.second]), len(forked))
+    part = connected_parts(*links.chosen(forked[links.first] == forked[links.second]), len(forked))
     count = int(part.max()) + 1
     from_stretch = ~forked[links.first]
     pairs = _ends(links, forked, part)
@@ -245,7 +246,7 @@ def _contracted(links: _Links, forked: Flags, radius: Numbers) -> tuple[Indices,
     short = np.bincount(pairs[:, 0], minlength=count) > 1
     short &= _lengths(links, part, from_stretch, count) < widest
     forked = forked | short[part]
-    return _parts(*links.chosen(forked[links.first] == forked[links.second]), len(forked)), forked
+    return connected_parts(*links.chosen(forked[links.first] == forked[links.second]), len(forked)), forked
 
 
 def _ends(links: _Links, forked: Flags, part: Indices) -> Indices:
@@ -273,12 +274,3 @@ def _spurs(graph: VesselGraph) -> Flags:
         shortest = here[np.argmin(length[here])]
         spurs[shortest] |= len(here) > 2 and ends[shortest] == 1 and length[shortest] < wall[fork] + _SPUR_MM
     return spurs[graph.stretch]
-
-
-def _parts(one: Indices, other: Indices, count: int) -> Indices:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    links = coo_array((np.ones(len(one), bool), (one, other)), shape=(count, count))
-    parts: Indices = connected_components(links, directed=False)[1]
-    return parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.morphology.label_voxels import shell, voxels
+from vesselseg.morphology.label_voxels import nearest_distances, shell, voxels
 
 #: Bounds of the classes: radius in mm.
 CALIBRE_BOUNDS_MM = (0.6, 1.0)
@@ -39,13 +39,9 @@ def radii(
     ndarray of float, shape (number of centreline voxels,)
         In mm, in the order of `numpy.argwhere`.
     """
-    from scipy.spatial import cKDTree
-
     if not centreline.any():
         return np.empty(0)
-    tree = cKDTree(shell(label) * np.asarray(spacing), balanced_tree=False, compact_nodes=False)
-    distances: NDArray[np.float64] = tree.query(voxels(centreline) * np.asarray(spacing))[0]
-    return distances
+    return nearest_distances(voxels(centreline), shell(label), spacing)
 
 
 def calibre_classes(radius: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.morphology.calibre import radii
-from vesselseg.morphology.label_voxels import Pieces, bounding_box, pieces, voxels
+from vesselseg.morphology.label_voxels import Pieces, bounding_box, nearest_voxels, pieces, voxels
 from vesselseg.morphology.thinning import thin
 
 #: How much further than a diameter from the line a wall may be: vessels are no exact cylinders.
@@ -60,13 +60,11 @@ def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> 
 
 def _lost_limbs(label: NDArray[np.bool_], line: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find the parts of a label that a line leaves out: further from it than a vessel is thick, with what is around."""
-    from scipy.spatial import cKDTree
-
     lost = np.zeros(label.shape, bool)
     if not line.any():
         return lost
     points, radius = voxels(label), radii(label, line, (1.0, 1.0, 1.0))
-    distance, nearest = cKDTree(voxels(line), balanced_tree=False, compact_nodes=False).query(points)
+    distance, nearest = nearest_voxels(points, voxels(line))
     far = distance > 2 * radius[nearest] + _UNEVEN_VOXELS
     if not far.any():
         return lost

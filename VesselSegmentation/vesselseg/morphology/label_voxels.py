@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vesselseg.boxes import Box, box_between
 
@@ -104,6 +104,40 @@ def box_of_voxels(listed: Indices) -> tuple[Box, NDArray[np.bool_]]:
     mask = np.zeros(high - low, bool)
     mask[tuple((listed - low).T)] = True
     return box_between(low, high), mask
+
+
+def nearest_voxels(
+    listed: Indices, others: Indices, spacing: ArrayLike = (1.0, 1.0, 1.0)
+) -> tuple[NDArray[np.float64], Indices]:
+    """Find for each voxel of a list the nearest of another list.
+
+    Parameters
+    ----------
+    listed : ndarray of int, shape (N, 3)
+        Along z, y, x.
+    others : ndarray of int, shape (M, 3)
+        At least one.
+    spacing : array_like, shape (3,)
+        Along z, y, x.
+
+    Returns
+    -------
+    distances : ndarray of float, shape (N,)
+        From centre to centre, in the unit of the spacing.
+    positions : ndarray of int, shape (N,)
+        Of the nearest, in the other list.
+    """
+    from scipy.spatial import cKDTree
+
+    # Asked once, the tree is not worth balancing.
+    tree = cKDTree(others * np.asarray(spacing), balanced_tree=False, compact_nodes=False)
+    distances, positions = tree.query(listed * np.asarray(spacing))
+    return distances, positions
+
+
+def nearest_distances(listed: Indices, others: Indices, spacing: ArrayLike) -> NDArray[np.float64]:
+    """Return the distances that `nearest_voxels` finds."""
+    return nearest_voxels(listed, others, spacing)[0]
 
 
 def surface(label: NDArray[np.bool_]) -> Indices:

@@ -12,40 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.morphology.label_voxels import Indices
-
-
-def neighbour_steps() -> Indices:
-    """Return the 26 steps to a voxel's neighbours, shape (26, 3); the last 13 are the opposites of the first."""
-    steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    return np.delete(steps, 13, axis=0)
-
-
-def neighbours(points: Indices) -> Indices:
-    """Find the 26-neighbours of every voxel of a list within that list.
-
-    Parameters
-    ----------
-    points : ndarray of int, shape (N, 3)
-        Different voxels.
-
-    Returns
-    -------
-    ndarray of int, shape (N, 26)
-        For each step of `neighbour_steps` the position of the neighbour in the list; N where there is none.
-    """
-    low = points.min(axis=0) - 1
-    shape = tuple(int(n) for n in points.max(axis=0) - low + 2)
-    flat = np.ravel_multi_index((points - low).T, shape)
-    order = np.argsort(flat)
-    ordered = flat[order]
-    found = np.full((len(points), 26), len(points), dtype=np.int32)
-    middle = np.ravel_multi_index((1, 1, 1), shape)
-    for column, step in enumerate(neighbour_steps()):
-        wanted = flat + np.ravel_multi_index(tuple(step + 1), shape) - middle
-        place = np.minimum(np.searchsorted(ordered, wanted), len(points) - 1)
-        hit = ordered[place] == wanted
-        found[hit, column] = order[place[hit]]
-    return found
+from vesselseg.morphology.voxel_neighbours import face_columns, neighbour_steps, neighbours
 
 
 def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
@@ -74,7 +41,7 @@ def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
     """
     around = neighbours(points) if around is None else around
     field = (points % 2) @ np.array([4, 2, 1])
-    faces = np.flatnonzero(np.abs(neighbour_steps()).sum(axis=1) == 1)
+    faces = face_columns()
     alive = np.append(np.ones(len(points), bool), False)
     left = np.arange(len(points))
     going = True

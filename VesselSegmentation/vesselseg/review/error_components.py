@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,16 @@ from numpy.typing import NDArray
 from vesselseg.boxes import Box
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels
-from vesselseg.morphology.thinning import neighbour_steps, neighbours, thin
+from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels, nearest_distances
+from vesselseg.morphology.thinning import thin
+from vesselseg.morphology.voxel_neighbours import (
+    NeighbourPairs,
+    connected_parts,
+    face_columns,
+    neighbour_pairs,
+    neighbour_steps,
+    neighbours,
+)
 from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, Wording
 from vesselseg.volume import Volume
 
@@ -284,8 +292,9 @@ def _find(errors: Volume, probability: Volume | None, region: VoxelExtent) -> li
     around = neighbours(points)
     # Pieces are of one kind: links between kinds are cut.
     around[np.append(kinds, 0)[around] != kinds[:, None]] = len(points)
-    pairs = _pairs(around)
-    count, pieces = _pieces(pairs, flat.size)
+    pairs = neighbour_pairs(around)
+    pieces = connected_parts(pairs.first, pairs.second, flat.size)
+    count = int(pieces.max()) + 1
     rim = _touching(values == ErrorKind.TRUE_POSITIVE, points)
     skeleton = thin(points - 1 + start, around)
     length, affected = _skeleton_lengths(pairs, skeleton, pieces, rim, count, errors.geometry)
@@ -330,27 +339,6 @@ def _micrometres(value: float) -> float:
     return round(float(value), 6)
 
 
-class _Pairs(NamedTuple):
-    """Neighbours, each pair once: their positions in the list, and the number of the step between them."""
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    step: NDArray[np.int64]
-
-
-def _pairs(around: NDArray[np.signedinteger]) -> _Pairs:
-    first, column = np.nonzero(around[:, 13:] < len(around))
-    return _Pairs(first, around[first, column + 13].astype(np.int64), column + 13)
-
-
-def _pieces(pairs: _Pairs, count: int) -> tuple[int, NDArray[np.int32]]:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(pairs.first.size, bool), (pairs.first, pairs.second)), shape=(count, count))
-    return connected_components(graph, directed=False)
-
-
 def _touching(mask: NDArray[np.bool_], points: NDArray[np.int64]) -> NDArray[np.bool_]:
     touching = np.zeros(len(points), bool)
     for step in neighbour_steps():
@@ -362,26 +350,21 @@ def _depths(
     values: NDArray[np.uint8], points: NDArray[np.int64], kinds: NDArray[np.uint8], geometry: Geometry
 ) -> NDArray[np.float64]:
     """Distance from every voxel of an error to the nearest voxel that is not of its kind."""
-    from scipy.spatial import cKDTree
-
-    spacing = np.asarray(geometry.spacing_zyx)
     depths = np.zeros(len(points))
     for kind in (ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE):
         chosen = np.flatnonzero(kinds == kind)
         if not chosen.size:
             continue
         # The nearest voxel outside is always a 6-neighbour of the kind.
-        steps = [step for step in neighbour_steps() if np.abs(step).sum() == 1]
-        around = np.concatenate([points[chosen] + step for step in steps])
+        around = np.concatenate([points[chosen] + step for step in neighbour_steps()[face_columns()]])
         outside = around[values[tuple(around.T)] != kind]
         outside = np.stack(np.unravel_index(np.unique(np.ravel_multi_index(outside.T, values.shape)), values.shape), 1)
-        tree = cKDTree(outside * spacing, balanced_tree=False, compact_nodes=False)
-        depths[chosen] = tree.query(points[chosen] * spacing)[0]
+        depths[chosen] = nearest_distances(points[chosen], outside, geometry.spacing_zyx)
     return depths
 
 
 def _skeleton_lengths(
-    pairs: _Pairs,
+    pairs: NeighbourPairs,
     skeleton: NDArray[np.bool_],
     pieces: NDArray[np.int32],
     rim: NDArray[np.bool_],
