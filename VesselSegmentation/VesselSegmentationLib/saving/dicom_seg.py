@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vesselseg import __version__
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.dicom_slices import frame_places, slice_order
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 
@@ -77,7 +78,7 @@ def find_source_files(
     Raises
     ------
     VesselSegError
-        If they are not found.
+        If they are not found, or several series may be meant.
     """
     uids = (volume_node.GetAttribute(_UIDS_ATTRIBUTE) or "").split()
     if uids and file_of is not None:
@@ -92,12 +93,18 @@ def find_source_files(
         from VesselSegmentationLib.scene.volume_nodes import volume_geometry
 
         grid = volume_geometry(volume_node)
-        for paths in series.values():
-            if _fits(list(paths.values()), grid):
-                return list(paths.values())
+        fitting = [files for files in (list(paths.values()) for paths in series.values()) if _fits(files, grid)]
+        if len(fitting) > 1:
+            names = ", ".join(sorted(_series_name(files[0]) for files in fitting))
+            raise VesselSegError(
+                f"several DICOM series lie where '{volume_node.GetName()}' does: {names}",
+                "give the folder of the one from which the scan came",
+            )
+        if fitting:
+            return fitting[0]
     raise VesselSegError(
         f"the DICOM images of '{volume_node.GetName()}' are not known",
-        "load the scan from DICOM, or name the folder with its images",
+        "load the scan through 3D Slicer's DICOM database, or save as NIfTI or .seg.nrrd",
     )
 
 
@@ -117,7 +124,7 @@ def write_dicom_seg(
     segments : sequence of DicomSegment
         At least one; all on one grid.
     source_files : iterable of path-like
-        The images from which the scan came: one slice each.
+        The images from which the scan came: one slice each, or all slices in one enhanced (multi-frame) object.
     reader : str
         Who signs.
     run : mapping, optional
@@ -137,20 +144,26 @@ def write_dicom_seg(
     import pydicom
     from pydicom.uid import ExplicitVRLittleEndian
 
-    sources, grid = _sorted_sources(source_files)
+    sources, order, grid = _sources(source_files)
     labels = [_on_slices(segment.label, grid) for segment in segments]
     filled = np.flatnonzero(np.any([label.any(axis=(1, 2)) for label in labels], axis=0))
     if not filled.size:
         raise VesselSegError("all segments are empty", "segment the scan or draw vessels first")
-    chosen = [sources[index] for index in filled]
+    if len(sources) == len(order):
+        chosen, planes = [sources[order[index]] for index in filled], filled
+    else:
+        # Of one object, every frame has to be told of, in the order of the file.
+        chosen, planes = sources, np.argsort(order)
     for image in chosen:
         for keyword in _EMPTY_IF_MISSING:
             if keyword not in image:
                 setattr(image, keyword, "")
+        if image.get("SliceThickness") is None:
+            image.SliceThickness = round(grid.spacing[2], 4)  # which highdicom needs, to write and to read
     try:
         item = highdicom.seg.Segmentation(
             source_images=chosen,
-            pixel_array=_frames(labels, filled),
+            pixel_array=_frames(labels, planes),
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_description(n + 1, each, run) for n, each in enumerate(segments)],
             series_instance_uid=highdicom.UID(),
@@ -199,14 +212,21 @@ def _series_in(folder: Path) -> dict[str, dict[str, Path]]:
 
 def _fits(files: list[Path], grid: Geometry) -> bool:
     try:
-        _permutation(grid, _sorted_sources(files)[1])
+        _permutation(grid, _sources(files)[2])
     except VesselSegError:
         return False
     return True
 
 
-def _sorted_sources(files: Iterable[str | os.PathLike[str]]) -> tuple[list[Any], Geometry]:
-    """Read the headers of images, in the order of their slices, and the grid that they make up."""
+def _series_name(path: Path) -> str:
+    from pydicom import dcmread
+
+    image = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesDescription", "SpecificCharacterSet"])
+    return f"{image.get('SeriesDescription') or 'without a description'} in {path.parent}"
+
+
+def _sources(files: Iterable[str | os.PathLike[str]]) -> tuple[list[Any], NDArray[np.intp], Geometry]:
+    """Read the headers of images; returns them, the order of their slices, and the grid that these make up."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
@@ -214,36 +234,39 @@ def _sorted_sources(files: Iterable[str | os.PathLike[str]]) -> tuple[list[Any],
         images = [dcmread(path, stop_before_pixels=True) for path in files]
         if not images:
             raise VesselSegError("no DICOM images are given", "name the folder with the images of the scan")
-        if any("NumberOfFrames" in image and int(image.NumberOfFrames) > 1 for image in images):
-            raise VesselSegError(
-                "the scan came as an enhanced DICOM object with many frames",
-                "convert it to single slices, or save the segmentation as NIfTI or .seg.nrrd",
-            )
+        for image in images:
+            # What is written takes it from them: it must have every letter, and be one that highdicom knows.
+            image.decode()
+            image.SpecificCharacterSet = "ISO_IR 192"
         first = images[0]
-        axes = np.array([float(value) for value in first.ImageOrientationPatient]).reshape(2, 3)
-        normal = np.cross(*axes)
-        positions = np.array([[float(value) for value in image.ImagePositionPatient] for image in images])
         rows, columns = int(first.Rows), int(first.Columns)
-        row_spacing, column_spacing = (float(value) for value in first.PixelSpacing)
-    except (InvalidDicomError, OSError, AttributeError, ValueError, TypeError) as error:
+        if any(int(image.get("NumberOfFrames") or 1) > 1 for image in images):
+            if len(images) > 1:
+                raise VesselSegError(
+                    "the scan came as several enhanced DICOM objects", "save the segmentation as NIfTI or .seg.nrrd"
+                )
+            positions, plane = frame_places(first, int(first.NumberOfFrames), where="the DICOM image of the scan")
+        else:
+            positions = np.array([[float(value) for value in image.ImagePositionPatient] for image in images])
+            plane = np.array([float(value) for value in (*first.ImageOrientationPatient, *first.PixelSpacing)])
+        row, column, (row_spacing, column_spacing) = plane[:3], plane[3:6], plane[6:].tolist()
+    except (InvalidDicomError, OSError, AttributeError, ValueError, TypeError, LookupError) as error:
         raise VesselSegError(
             f"the DICOM images of the scan cannot be read: {error}", "export the series again"
         ) from error
-    order = np.argsort(positions @ normal, kind="stable")
-    distances = np.diff((positions @ normal)[order])
-    step = float(np.median(distances)) if distances.size else float(first.get("SliceThickness") or 1.0)
-    if step <= 0 or np.any(np.abs(distances / step - 1) > 0.1):
-        raise VesselSegError("the DICOM images are not evenly spaced slices", "give all images of one series")
-    origin = positions[order[0]]
-    direction = np.stack([axes[0], axes[1], normal], axis=1)
-    x, y, z = (float(value) for value in origin)
+    normal = np.cross(row, column)
+    if len(positions) > 1:
+        order, step = slice_order(positions, normal, where="the DICOM images of the scan")
+    else:
+        order, step = np.zeros(1, np.intp), float(first.get("SliceThickness") or 1.0)
+    x, y, z = (float(value) for value in positions[order[0]])
     grid = Geometry(
-        (columns, rows, len(images)),
+        (columns, rows, len(positions)),
         (column_spacing, row_spacing, step),
         (x, y, z),
-        tuple(float(value) for value in direction.ravel()),
+        tuple(float(value) for value in np.stack([row, column, normal], axis=1).ravel()),
     )
-    return [images[index] for index in order], grid
+    return images, order, grid
 
 
 def _permutation(grid: Geometry, slices: Geometry) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -274,9 +297,9 @@ def _on_slices(label: Volume, slices: Geometry) -> NDArray[np.bool_]:
     return result
 
 
-def _frames(labels: Sequence[NDArray[np.bool_]], filled: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the slices with segments: numbers where no segments overlap, which takes less memory, else layers."""
-    parts = [label[filled] for label in labels]
+def _frames(labels: Sequence[NDArray[np.bool_]], planes: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Return slices of segments: numbers where no segments overlap, which takes less memory, else layers."""
+    parts = [label[planes] for label in labels]
     numbered = np.zeros(parts[0].shape, np.uint8)
     for number, part in enumerate(parts, start=1):
         if np.any(numbered[part]):
