@@ -18,7 +18,16 @@ import SimpleITK as sitk
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume, write_image, write_volume
-from vesselseg.output_files import atomic_output, check_output, check_output_folder, check_outputs, portable_name
+from vesselseg.output_files import (
+    atomic_output,
+    atomic_outputs,
+    check_output,
+    check_output_folder,
+    check_outputs,
+    portable_name,
+    remove_leftovers,
+    write_texts,
+)
 from vesselseg.volume import Volume
 
 
@@ -57,6 +66,82 @@ def test_output_that_appears_meanwhile_is_kept_unless_asked(
         temporary.write_text("ours")
     assert (tmp_path / "other").read_text() == "ours"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "out.nii.gz"]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool, durable: bool
+) -> None:
+    done: list[tuple[str, int]] = []
+    name = "replace" if overwrite else "link"
+    put = getattr(os, name)
+
+    def note_put(source: Path, target: Path) -> None:
+        done.append(("put", os.stat(source).st_ino))
+        put(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(("flush", os.fstat(descriptor).st_ino)))
+    monkeypatch.setattr(os, name, note_put)
+    path = tmp_path / "out.json"
+    with atomic_output(path, overwrite=overwrite, durable=durable) as temporary:
+        temporary.write_text("{}")
+    file, folder = path.stat().st_ino, tmp_path.stat().st_ino
+    if not durable:
+        assert done == [("put", file)]
+    elif sys.platform == "win32":  # where folders cannot be flushed
+        assert done == [("flush", file), ("put", file)]
+    else:
+        assert done == [("flush", file), ("put", file), ("flush", folder)]
+
+
+def test_a_folder_that_cannot_be_flushed_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flush(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", flush)
+    write_texts({tmp_path / "out.json": "{}"})
+    assert (tmp_path / "out.json").read_text() == "{}"
+
+
+def test_outputs_are_left_together_and_the_last_takes_its_place_first(tmp_path: Path) -> None:
+    first, last = tmp_path / "first.CSV", tmp_path / "last"
+
+    def write_both(*, fail: bool) -> None:
+        with atomic_outputs([first, None, last]) as (csv, none, other):
+            assert none is None
+            assert csv.suffix == ".csv"
+            csv.write_text("1")
+            other.write_text("2")
+            if fail:
+                raise KeyboardInterrupt
+            first.write_text("precious")
+
+    with pytest.raises(KeyboardInterrupt):
+        write_both(fail=True)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(VesselSegError, match=r"first\.CSV exists already"):
+        write_both(fail=False)
+    assert (first.read_text(), last.read_text()) == ("precious", "2")
+
+
+def test_texts_that_are_not_asked_for_are_not_written(tmp_path: Path) -> None:
+    write_texts({str(tmp_path / "a.csv"): "ä\n", None: "nothing"})
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["ä\n"]
+    with pytest.raises(VesselSegError, match="exists already"):
+        write_texts({tmp_path / "a.csv": "b"})
+    write_texts({tmp_path / "a.csv": "b"}, overwrite=True)
+    assert (tmp_path / "a.csv").read_text() == "b"
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".vesselseg-00ff").mkdir()
+    (tmp_path / ".vesselseg-00ff" / "output.json").touch()
+    (tmp_path / ".vesselseg-11ff").touch()
+    (tmp_path / "run.json").touch()
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_failing_block_leaves_nothing(tmp_path: Path) -> None:

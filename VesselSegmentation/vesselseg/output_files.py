@@ -9,8 +9,9 @@ import secrets
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from vesselseg.errors import VesselSegError
 
@@ -177,7 +178,7 @@ def _unwritable(path: Path, error: OSError | ValueError) -> VesselSegError:
 
 
 @contextlib.contextmanager
-def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name beside a file; the file takes its place only when the block ends without an error.
 
     Parameters
@@ -186,6 +187,9 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         The file to be written.
     overwrite : bool
         Whether an existing file may be replaced.
+    durable : bool
+        Whether to wait until the file is on the disk, so that not even a power cut leaves less than it or what it
+        replaces; for a file that is read at once and removed that only takes time.
 
     Yields
     ------
@@ -206,12 +210,87 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
             suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
             temporary = folder / f"output{suffix}"
             yield temporary
+            if durable:
+                _flush(temporary)
             _put(temporary, path, overwrite)
+        if durable and sys.platform != "win32":  # where folders cannot be flushed
+            with contextlib.suppress(OSError):  # nor can they on some network file systems
+                _flush(path.parent)
     except OSError as error:
         failed = Path(str(error.filename)).parent
         if failed.name.startswith(_TEMPORARY) and failed != folder:
             raise  # to the one of several outputs, written together, that it is about
         raise _unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def atomic_outputs(
+    paths: Iterable[str | os.PathLike[str] | None], *, overwrite: bool = False, durable: bool = True
+) -> Iterator[list[Any]]:
+    """Give temporary names for files that are left together: none takes its place unless all could be written.
+
+    Parameters
+    ----------
+    paths : iterable of path-like or None
+        The files to be written, of which the last takes its place first; None stands for one that is not asked for.
+    overwrite, durable : bool
+        As for `atomic_output`.
+
+    Yields
+    ------
+    list of pathlib.Path or None
+        Where to write, as `atomic_output` gives it; None for None.
+
+    Raises
+    ------
+    VesselSegError
+        As `atomic_output`.
+    """
+    with contextlib.ExitStack() as stack:
+        yield [
+            path if path is None else stack.enter_context(atomic_output(path, overwrite=overwrite, durable=durable))
+            for path in paths
+        ]
+
+
+def write_texts(texts: Mapping[Any, str], *, overwrite: bool = False) -> None:
+    """Write texts together, as `atomic_outputs` does.
+
+    Parameters
+    ----------
+    texts : mapping of path-like or None to str
+        By the files' names; the text of None is not asked for.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Raises
+    ------
+    VesselSegError
+        As `atomic_output`.
+    """
+    with atomic_outputs(texts, overwrite=overwrite) as outputs:
+        for output, text in zip(outputs, texts.values()):
+            if output is not None:
+                output.write_text(text, encoding="utf-8")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in a folder, where nobody else writes now."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _put(temporary: Path, path: Path, overwrite: bool) -> None:

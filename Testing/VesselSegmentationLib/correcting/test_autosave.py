@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import slicer
 from compared_labels import SHAPE, add_segmentation, paint, two_labels
 from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
+from vesselseg.file_lock import lock_file
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.autosave import FOLDER_NAME, Autosave, discard, find_recoverable, restore
@@ -218,10 +221,67 @@ def test_what_cannot_be_read_is_left_out(tmp_path, caplog):
     (session / "1.seg.nrrd").write_bytes(b"NRRD0004\n\n")
     (session / "2.seg.nrrd").write_bytes(b'NRRD0004\nvesselseg_remark:={"scan": "a"}\n\n')
     (tmp_path / FOLDER_NAME / "session-empty").mkdir()
+    os.utime(tmp_path / FOLDER_NAME / "session-empty", (0, 0))
     assert find_recoverable(tmp_path) == []
     assert caplog.text.count("is not offered") == 3
     assert not (tmp_path / FOLDER_NAME / "session-empty").exists()
     assert find_recoverable(tmp_path / "nowhere") == []
+
+
+def test_another_application_that_starts_leaves_a_session_alone_that_is_being_made(
+    scan, vessels, tmp_path, monkeypatch
+):
+    from VesselSegmentationLib.correcting import autosave
+
+    def lock_late(path):
+        monkeypatch.undo()
+        assert find_recoverable(tmp_path) == []
+        return lock_file(path)
+
+    monkeypatch.setattr(autosave, "lock_file", lock_late)
+    history = EditHistory(vessels[0])
+    saver = Autosave(tmp_path, history, scan)
+    assert saver.folder.is_dir()
+    saver.close()
+    history.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="removes no open file")
+@pytest.mark.parametrize("ended", ["by itself", "by a crash"])
+def test_a_session_is_removed_before_another_can_lock_it(saver, tmp_path, monkeypatch, ended):
+    refused = []
+    remove = shutil.rmtree
+
+    def look(path, **options):
+        with pytest.raises(BlockingIOError):
+            lock_file(path / "lock")
+        refused.append(path)
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", look)
+    saver.close(keep=ended == "by a crash")
+    if ended == "by a crash":
+        os.utime(saver.folder, (0, 0))
+        assert find_recoverable(tmp_path) == []
+    assert refused == [saver.folder]
+    assert not saver.folder.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="removes no open file")
+@pytest.mark.parametrize("removed", ["folder", "lock"])
+def test_what_a_cleaner_of_temporary_files_removes_is_made_again(scan, vessels, saver, tmp_path, removed):
+    paint(*vessels, scan, [(0, 0, 0)], 1)
+    saver.save_now()
+    if removed == "folder":
+        shutil.rmtree(saver.folder.parent)
+    else:
+        (saver.folder / "lock").unlink()
+    paint(*vessels, scan, [(0, 0, 1)], 1)
+    saver.save_now()
+    assert find_recoverable(tmp_path) == []  # it is locked
+    crash(saver)
+    (found,) = find_recoverable(tmp_path)
+    assert found.edits == 2
 
 
 def test_a_save_that_fails_is_said(scan, vessels, saver, monkeypatch):

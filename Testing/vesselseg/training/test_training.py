@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,54 @@ def test_of_what_cannot_be_trained_nothing_is_left(tmp_path: Path, entries: dict
     from vesselseg.training.trainer import train
 
     with pytest.raises(VesselSegError):
-        train(make_config(tmp_path, **entries), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        train(make_config(tmp_path, **entries), tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_second_training_in_one_folder_is_refused(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    config, out = make_config(tmp_path, steps=4, validate_every=2), tmp_path / "out"
+    said = []
+
+    def begin_another(fraction: float, message: str) -> None:
+        for overwrite in (False, True):
+            with pytest.raises(VesselSegError, match="another training runs in") as refused:
+                train(config, out, overwrite=overwrite)
+            said.append(refused.value)
+
+    train(config, out, progress=begin_another)
+    assert said
+    assert [row["step"] for row in curve(out)] == ["2", "4"]
+    assert not list(out.glob("*.lock"))
+
+
+def test_a_folder_of_a_killed_training_is_not_locked_and_loses_what_it_left_half_written(tmp_path: Path) -> None:
+    from vesselseg.training.trainer import train
+
+    out = tmp_path / "out"
+    (out / ".vesselseg-00ff").mkdir(parents=True)
+    (out / ".vesselseg-00ff" / "output.safetensors").touch()
+    (out / "training.lock").touch()
+    train(make_config(tmp_path, steps=2, validate_every=2), out)
+    left = sorted(path.name for path in out.iterdir())
+    assert left == ["config.json", "curves.png", "metrics.csv", "run.json", "tube.json", "tube.safetensors"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks by other means")
+def test_a_folder_where_nothing_can_be_locked_can_be_trained_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    from vesselseg.training.trainer import train
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    train(make_config(tmp_path, steps=2, validate_every=2), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.lock"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")

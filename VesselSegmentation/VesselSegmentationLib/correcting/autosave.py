@@ -25,13 +25,13 @@ import slicer
 from numpy.typing import NDArray
 
 from vesselseg.errors import VesselSegError
+from vesselseg.file_lock import is_lock_of, lock_file, remove_locked
 from vesselseg.output_files import atomic_output
 from VesselSegmentationLib.correcting.edit_history import EditHistory
 from VesselSegmentationLib.correcting.edit_log import LOG_ATTRIBUTE
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.correcting.edited_voxels import SegmentVoxels, read_voxels
 from VesselSegmentationLib.correcting.seg_nrrd import SavedSegment, by_lattice, read_remark, write_seg_nrrd
-from VesselSegmentationLib.jobs.worker import lock_file
 from VesselSegmentationLib.scene.node_geometry import grid_offset, matrix_between, share_transform
 from VesselSegmentationLib.scene.run_record import RUN_ATTRIBUTES, RUN_TAGS
 from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
@@ -49,6 +49,8 @@ LONGEST_SECONDS = 40.0
 #: What a poll lets the writing thread have: inside 3D Slicer, threads of Python only run while others wait.
 _YIELD_SECONDS = 0.005
 _LOCK_NAME = "lock"
+#: A folder that is just being made is not locked yet.
+_UNLOCKED_SECONDS = 10.0
 #: What a segmentation says of itself beside its segments.
 _ATTRIBUTES = (LOG_ATTRIBUTE, *RUN_ATTRIBUTES)
 
@@ -173,9 +175,10 @@ class Autosave:
             Whether to leave what was saved, to be offered later.
         """
         self.pause()
-        self._lock.close()
-        if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if keep:
+            self._lock.close()
+        else:
+            remove_locked(self.folder, self._lock)
 
     def note_edits(self, edits: int) -> None:
         """Count edits that are to be saved, also such as were made before this session."""
@@ -231,17 +234,24 @@ class Autosave:
 
     def _write(self, folder: Path, groups: list[list[SavedSegment]], conversion: str, remark: dict[str, Any]) -> None:
         try:
+            self._keep_folder()
             for index, group in enumerate(groups):
                 target = folder / f"{index}.seg.nrrd"
                 with atomic_output(target, overwrite=True) as temporary, open(temporary, "wb") as file:
                     write_seg_nrrd(file, group, conversion=conversion, remark=remark)
-                    file.flush()
-                    os.fsync(file.fileno())
             for index in range(len(groups), self._files):
                 (folder / f"{index}.seg.nrrd").unlink(missing_ok=True)
             self._files = len(groups)
         except Exception as error:  # handed to `poll`, which raises it
             self._error = error
+
+    def _keep_folder(self) -> None:
+        """Make folder and lock anew if they are gone: cleaners of temporary files remove what has lain for days."""
+        path = self.folder / _LOCK_NAME
+        if not is_lock_of(self._lock, path):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.close()
+            self._lock = lock_file(path)
 
 
 @dataclass(frozen=True)
@@ -287,7 +297,7 @@ def find_recoverable(folder: str | os.PathLike[str]) -> list[Recoverable]:
     """List what sessions that ended in a crash have left, the latest first.
 
     Sessions that run are left out, be they of this process or of another one. What cannot be read is said in the log
-    and left where it is; a session without any file is removed.
+    and left where it is; a session without any file is removed, but for one that may have just begun.
 
     Parameters
     ----------
@@ -297,6 +307,9 @@ def find_recoverable(folder: str | os.PathLike[str]) -> list[Recoverable]:
     found = []
     for session in sorted((Path(folder) / FOLDER_NAME).glob("session-*")):
         try:
+            young = time.time() - session.stat().st_mtime < _UNLOCKED_SECONDS
+            if young and not any(session.glob("*.seg.nrrd")):
+                continue
             lock = lock_file(session / _LOCK_NAME)
         except OSError:
             continue
@@ -307,8 +320,8 @@ def find_recoverable(folder: str | os.PathLike[str]) -> list[Recoverable]:
                     found.append(_recoverable(path))
                 except VesselSegError as error:
                     logger.warning("%s is not offered: %s", path, error)
-        if not files:
-            shutil.rmtree(session, ignore_errors=True)
+            if not files:
+                remove_locked(session, lock)
     return sorted(found, key=lambda each: each.time, reverse=True)
 
 

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import vesselseg
 from vesselseg.errors import VesselSegError
+from vesselseg.file_lock import lock_file
 
 #: Kinds of events that a worker reports; each is a dict with the key "event".
 EVENTS = ("progress", "log", "preview", "result", "error")
@@ -199,25 +200,6 @@ def private_folder() -> Path:
     with contextlib.suppress(OSError):  # some network file systems know no locks
         _locks[folder] = lock_file(Path(folder) / _LOCK_NAME)
     return Path(folder)
-
-
-def lock_file(path: Path) -> IO[bytes]:
-    """Open a file and lock it until it is closed or the process ends; an `OSError` if another one has it."""
-    file = open(path, "a+b")  # noqa: SIM115 (it stays open as long as it is locked)
-    try:
-        try:
-            import fcntl
-
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except BaseException:
-        file.close()
-        raise
-    return file
 
 
 @contextlib.contextmanager

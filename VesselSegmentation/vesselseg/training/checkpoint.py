@@ -7,7 +7,6 @@ not in it: patches and dropout depend on the seed and the step only.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +49,8 @@ def save_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optim
     content = save(
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata={"vesselseg": header}
     )
-    with atomic_output(path, overwrite=True) as temporary, open(temporary, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        # On the disk before it takes the place of the former one, which a power cut would else take away as well.
-        os.fsync(stream.fileno())
+    with atomic_output(path, overwrite=True) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_state(path: Path) -> dict[str, Any]:

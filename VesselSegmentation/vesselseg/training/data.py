@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vesselseg.case_folder import LABEL, SCAN, read_sure_label
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import UNSURE, read_volume
+from vesselseg.output_files import atomic_output
 from vesselseg.preprocessing import normalise
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.resampling import AxialView
@@ -146,7 +147,8 @@ def load_scans(
             for former in cache.glob(f"{key}_*"):
                 former.unlink()
             for file, part in zip(files, _PARTS):
-                _save(file, getattr(prepared, part))
+                with atomic_output(file, overwrite=True) as temporary:  # a run that is stopped must leave no half array
+                    np.save(temporary, getattr(prepared, part))
         scans.append(_open(files))
         progress(done / len(paths), f"scan {done} of {len(paths)}")
     if not any(scan.vessel.size for scan in scans):
@@ -218,13 +220,6 @@ def patch_statistics(folders: Sequence[str], sampler_options: dict[str, Any], se
 
 def _short_sum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    # Renamed when complete: a run that was stopped must leave no half array for the next one.
-    temporary = path.with_suffix(".part.npy")
-    np.save(temporary, array)
-    os.replace(temporary, path)
 
 
 def _allow_open_files(more: int) -> None:

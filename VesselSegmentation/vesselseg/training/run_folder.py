@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import logging
 import platform
 import shutil
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 import vesselseg
 from vesselseg.errors import VesselSegError
+from vesselseg.file_lock import lock_file, remove_locked
 from vesselseg.models.manifest import Manifest
-from vesselseg.output_files import atomic_output, check_output
+from vesselseg.output_files import check_output, make_output_folder, remove_leftovers, write_texts
 from vesselseg.training.config import FREE_ENTRIES, TrainingConfig
 from vesselseg.training.curves import draw_curves, write_table
 
@@ -34,7 +38,8 @@ class RunFolder:
     folder : pathlib.Path
         Holds the model (``NAME.safetensors`` and ``NAME.json``), ``config.json``, ``run.json`` (versions, device,
         seed), ``metrics.csv``, ``curves.png``, ``scans`` (drawn ones) and, while the run is not finished, ``cache``
-        (prepared scans), ``candidates`` (the best weights so far) and ``checkpoint.safetensors``.
+        (prepared scans), ``candidates`` (the best weights so far) and ``checkpoint.safetensors``, and, as long as a
+        process trains, ``training.lock``.
     config : TrainingConfig
     """
 
@@ -45,6 +50,34 @@ class RunFolder:
         self.cache = folder / "cache"
         self.candidates = folder / "candidates"
         self.model = folder / f"{config.name}.json"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other trainings out of the folder; it is made if need be, and removed if nothing was written into it.
+
+        Raises
+        ------
+        VesselSegError
+            If another training runs in it, or it cannot be made.
+        """
+        made = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
+        make_output_folder(self.folder)
+        path = self.folder / "training.lock"
+        try:
+            lock: IO[bytes] = lock_file(path)
+        except BlockingIOError as error:
+            raise VesselSegError(
+                f"another training runs in {self.folder}", "wait until it has ended, or choose another folder"
+            ) from error
+        except OSError:  # where no file can be locked, or written, as will then be told
+            lock = io.BytesIO()
+        try:
+            yield
+        finally:
+            remove_locked(path, lock)
+            for each in made:
+                with contextlib.suppress(OSError):  # it is not empty
+                    each.rmdir()
 
     def drawn(self, kind: str) -> Path:
         """Return where scans of a kind, "training" or "validation", are drawn; each way to draw has a folder."""
@@ -137,14 +170,17 @@ class RunFolder:
         return [key for key in wanted if key not in FREE_ENTRIES and wanted[key] != had[key]]
 
     def begin(self, description: dict[str, Any]) -> None:
-        """Write the configuration and what it runs with; `description` is added to the versions."""
-        self.write_json("config.json", self.config.to_dict())
-        self.write_json("run.json", {"seed": self.config.seed, "versions": versions(), **description})
+        """Write the configuration and what it runs with; `description` is added to the versions.
 
-    def write_json(self, name: str, values: dict[str, Any]) -> None:
-        """Write a JSON file, whole or not at all."""
-        with atomic_output(self.folder / name, overwrite=True) as path:
-            path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        What killed runs have left half-written is removed.
+        """
+        remove_leftovers(self.folder)
+        parts = {
+            "config.json": self.config.to_dict(),
+            "run.json": {"seed": self.config.seed, "versions": versions(), **description},
+        }
+        texts = {self.folder / name: json.dumps(part, indent=2, ensure_ascii=False) for name, part in parts.items()}
+        write_texts({path: f"{text}\n" for path, text in texts.items()}, overwrite=True)
 
     def write_curves(self, rows: list[dict[str, Any]], best_step: int) -> None:
         """Write ``metrics.csv`` and ``curves.png``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -18,7 +19,6 @@ from vesselseg.errors import VesselSegError
 from vesselseg.models.manifest import Manifest
 from vesselseg.models.weights import load_network, save_model
 from vesselseg.networks import build_network, in_channels_last
-from vesselseg.output_files import make_output_folder
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.training.backend import choose_precision, process_count, start_fabric
 from vesselseg.training.checkpoint import load_checkpoint, save_checkpoint
@@ -71,27 +71,29 @@ def train(
     Raises
     ------
     VesselSegError
-        If the scans cannot be read, the folder holds a finished model or another run, Lightning Fabric is not
-        installed, or the loss is no number any more.
+        If the scans cannot be read, the folder holds a finished model or another run, or another training runs in it,
+        Lightning Fabric is not installed, or the loss is no number any more.
     """
     config.check()
     folder = RunFolder(Path(output), config)
-    saved = folder.saved_state(overwrite=overwrite, processes=process_count())
-    # What "auto" was resolved to holds for the whole run; older checkpoints do not tell.
-    wish = saved.get("precision", "auto") if saved and config.precision == "auto" else config.precision
-    fabric, precision = start_fabric(device, wish)
     # torch's own choice is kept for whoever trains next in this process.
     threads = torch.get_num_threads()
-    try:
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        run = _Run(config, folder, fabric, precision, saved, stage(progress, 0.0, 0.1))
-        run.train(stage(progress, 0.1, 0.99))
-        manifest = run.finish()
-        progress(1.0, "done")
-        return manifest
-    finally:
-        torch.set_num_threads(threads)
+    # Of several processes the first one holds it for all.
+    with folder.lock() if os.environ.get("RANK", "0") == "0" else contextlib.nullcontext():
+        saved = folder.saved_state(overwrite=overwrite, processes=process_count())
+        # What "auto" was resolved to holds for the whole run; older checkpoints do not tell.
+        wish = saved.get("precision", "auto") if saved and config.precision == "auto" else config.precision
+        fabric, precision = start_fabric(device, wish)
+        try:
+            if config.threads:
+                torch.set_num_threads(config.threads)
+            run = _Run(config, folder, fabric, precision, saved, stage(progress, 0.0, 0.1))
+            run.train(stage(progress, 0.1, 0.99))
+            manifest = run.finish()
+            progress(1.0, "done")
+            return manifest
+        finally:
+            torch.set_num_threads(threads)
 
 
 class _Run:
@@ -114,8 +116,6 @@ class _Run:
         torch.manual_seed(config.seed)
         network = build_network(config.architecture, **config.options) if saved else _initial_network(config)
         _check_patches(config, network)
-        # Only now: of a configuration that cannot be trained there shall be nothing left.
-        make_output_folder(folder.folder)
         self.bare = in_channels_last(network, fabric.device.type)
         _freeze(self.bare, config)
         self.optimiser = _optimiser(config, self.bare)
