@@ -10,6 +10,7 @@ from typing import Any
 
 import vesselseg
 from vesselseg.model_checks.judging import Measurement
+from vesselseg.plain_text import json_value
 from vesselseg.reports.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
 from vesselseg.reports.metric_table import MetricInfo, Metrics
 
@@ -140,12 +141,12 @@ class Judgement:
                 "method": m.method,
                 "scan": "real" if m.is_real else "drawn",
                 "description": m.description,
-                "metrics": _finite(m.values),
+                "metrics": json_value(m.values),
             }
             for m in self.measurements
         ]
         means = [
-            {"scans": scans, "method": method, "metrics": _finite(values)}
+            {"scans": scans, "method": method, "metrics": json_value(values)}
             for (scans, method), values in self.means().rows
         ]
         return {
@@ -168,7 +169,3 @@ def _identity(model: Mapping[str, Any]) -> str:
     smallest = model["min_component_mm3"]
     dropped = f"pieces below {smallest:g} mm³ are dropped" if smallest else "no piece is dropped"
     return f"- `{model['title']}`: weights SHA-256 `{model['sha256']}`{ran_in}; {dropped}"
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: value if math.isfinite(value) else None for key, value in values.items()}

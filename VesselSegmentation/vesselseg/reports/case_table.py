@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vesselseg.plain_text import csv_text
 from vesselseg.reports.metric_table import MetricInfo, Metrics
 
 #: What the mean of several cases is called where a case has its name.
@@ -88,14 +87,5 @@ class CaseTable:
     def csv(self) -> str:
         """Return the text of a CSV file with every metric; undefined and infinite values stay empty."""
         keys = list(dict.fromkeys(key for _, values in self.rows for key in values))
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*self.names, *keys])
-        for name, values in self.rows:
-            writer.writerow([*name, *(_number(values, key) for key in keys)])
-        return text.getvalue()
-
-
-def _number(values: Mapping[str, float], key: str) -> float | str:
-    value = values.get(key, math.nan)
-    return value if math.isfinite(value) else ""
+        lines = [[*name, *(values.get(key, "") for key in keys)] for name, values in self.rows]
+        return csv_text([[*self.names, *keys], *lines])

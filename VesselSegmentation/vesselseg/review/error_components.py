@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from vesselseg.morphology.voxel_neighbours import (
     neighbour_steps,
     neighbours,
 )
+from vesselseg.plain_text import csv_text
 from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, Wording
 from vesselseg.volume import Volume
 
@@ -179,13 +178,11 @@ def component_mask(
 
 def components_csv(components: Iterable[ErrorComponent], *, wording: Wording = WITH_REFERENCE) -> str:
     """Return the list as the text of a CSV file; positions are RAS, in mm."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = "kind voxels volume_mm3 r_mm a_mm s_mm id boundary radius_mm length_mm affected_mm boundary_share"
-    writer.writerow([*columns.split(), "mean_probability"])
+    rows: list[list[Any]] = [[*columns.split(), "mean_probability"]]
     for c in components:
         probability = "" if c.mean_probability is None else f"{c.mean_probability:.4f}"
-        writer.writerow(
+        rows.append(
             [
                 wording.title(c.kind),
                 c.voxels,
@@ -197,7 +194,7 @@ def components_csv(components: Iterable[ErrorComponent], *, wording: Wording = W
                 probability,
             ]
         )
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def component_record(component: ErrorComponent, *, wording: Wording = WITH_REFERENCE) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from vesselseg.comparison import check_probability, counted_places, on_grid_of
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
+from vesselseg.plain_text import csv_text, json_value
 from vesselseg.progress import ProgressCallback, no_progress
 from vesselseg.volume import Volume
 
@@ -83,21 +82,19 @@ class ThresholdAnalysis:
     def csv(self) -> str:
         """Return the text of a CSV file with one line a threshold; what was not measured there stays empty."""
         names = ("cldice", "hd95_mm", "assd_mm", "nsd", "betti0_error")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["threshold", "dice", "precision", "sensitivity", *names])
+        rows = [["threshold", "dice", "precision", "sensitivity", *names]]
         measured = {round(threshold, 2): values for threshold, values in self.detailed.items()}
         for row in zip(self.thresholds, self.dice, self.precision, self.sensitivity):
             more = [measured.get(round(float(row[0]), 2), {}).get(name, math.nan) for name in names]
-            writer.writerow(
+            rows.append(
                 [f"{row[0]:.2f}", *(f"{v:.6f}" for v in row[1:]), *(f"{v:g}" if math.isfinite(v) else "" for v in more)]
             )
-        return text.getvalue()
+        return csv_text(rows)
 
 
 def analysis_json(analysis: ThresholdAnalysis) -> str:
     """Return an analysis as the text of a JSON file: the attributes of `ThresholdAnalysis`, undefined values null."""
-    return json.dumps(_plain(dataclasses.asdict(analysis)), indent=1) + "\n"
+    return json.dumps(json_value(dataclasses.asdict(analysis)), indent=1) + "\n"
 
 
 def read_analysis_json(text: str) -> ThresholdAnalysis:
@@ -132,14 +129,6 @@ def read_analysis_json(text: str) -> ThresholdAnalysis:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VesselSegError("the analysis of thresholds cannot be read", "make it anew") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray):
-        return [_plain(each) for each in value.tolist()]
-    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _number(value: Any) -> Any:

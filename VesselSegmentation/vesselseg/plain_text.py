@@ -1,0 +1,37 @@
+"""Values as files of text hold them, CSV and JSON, which know neither infinite nor undefined numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Return the text of a CSV file; infinite and undefined numbers stay empty."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(["" if _undefined(cell) else cell for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def json_value(value: Any) -> Any:
+    """Return a value, nested ones too, as JSON can hold it; infinite and undefined numbers become None.
+
+    Parameters
+    ----------
+    value : Any
+        Of mappings the keys become text, arrays become lists.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_value(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return [json_value(each) for each in value.tolist()]
+    return None if _undefined(value) else value
+
+
+def _undefined(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
