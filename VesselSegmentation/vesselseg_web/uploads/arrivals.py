@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.dicom_headers import SeriesKind
 from vesselseg.formats.dicom_io import DicomSeries, find_dicom_series
 from vesselseg_web.uploads.archives import is_archive, unpack
 from vesselseg_web.uploads.upload_checks import check_unpacked_size, check_voxels, image_suffix_of, is_dicom
 
 SESSION_SUFFIX = ".mrml"
+#: A first element of group 2 or 8, with its type or, in the implicit syntax, a short length.
+_BARE_DICOM = re.compile(rb"[\x02\x08]\0.\0(?:[A-Z]{2}|.\0\0\0)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,12 @@ class Arrival:
         """The series that is meant; None if that has to be asked."""
         if len(self.series) == 1:
             return self.series[0]
-        for kind in ("is_tof", "is_scan"):
-            such = [each for each in self.series if getattr(each, kind)]
-            if such:
-                return such[0] if len(such) == 1 else None
-        return None
+        if not self.series or not self.series[0].is_scan:
+            return None
+        first, *others = self.series
+        # A scan that is not MR is no choice beside one that is.
+        least = first.kind if first.is_tof else min(first.kind, SeriesKind.SCAN)
+        return None if any(each.kind >= least for each in others) else first
 
 
 def find_arrival(files: Sequence[Path], folder: Path) -> Arrival:
@@ -77,7 +82,7 @@ def find_arrival(files: Sequence[Path], folder: Path) -> Arrival:
     # Viewers on the CDs of hospitals bring programs and documents that are archives, too: none of them is opened.
     nested = {path for path in files if is_archive(path)}
     files = [path for path in files if path not in nested]
-    dicoms = [path for path in files if is_dicom(path)]
+    dicoms = [path for path in files if is_dicom(path) or _is_bare_dicom(path)]
     if dicoms:
         return Arrival(series=_series(dicoms, folder))
     if len(files) == 1 and not nested:
@@ -118,6 +123,12 @@ def _is_image(path: Path) -> bool:
     except VesselSegError:
         return False
     return True
+
+
+def _is_bare_dicom(path: Path) -> bool:
+    """Tell whether a file begins as old DICOM files do, which have no preamble: the library reads them."""
+    with open(path, "rb") as file:
+        return _BARE_DICOM.match(file.read(8)) is not None
 
 
 def _is_litter(name: str) -> bool:
