@@ -75,7 +75,8 @@ def test_one_preparation_serves_every_threshold() -> None:
     assert growth.edit(0.31).is_empty
     assert growth.highest == pytest.approx(0.3)
     assert growth.edit(growth.suggested_threshold).voxels_added == sizes[0]
-    assert 0 < growth.edit(0.1, length_mm=5).voxels_added < sizes[0]
+    shorter = prepare_growth(label, probability, ISOTROPIC, click, length_mm=5)
+    assert 0 < shorter.edit(0.1).voxels_added < sizes[0]
 
 
 def test_growth_closes_a_gap_of_a_voxel() -> None:

@@ -59,15 +59,13 @@ class Growth:
         """A threshold to begin with: half of the highest probability near the click."""
         return self.highest / 2
 
-    def edit(self, threshold: float, *, length_mm: float | None = None) -> Edit:
+    def edit(self, threshold: float) -> Edit:
         """Grow the region at a threshold.
 
         Parameters
         ----------
         threshold : float
             Lowest probability, in (0, 1].
-        length_mm : float, optional
-            A shorter way from the click than the one prepared.
 
         Returns
         -------
@@ -84,7 +82,6 @@ class Growth:
         from skimage.graph import MCP_Geometric
 
         check_threshold(threshold)
-        limit = min(self.length_mm, length_mm or self.length_mm)
         likely = (self.probability >= max(threshold, LOWEST_PROBABILITY)) & ~self.inside
         near = self.distance <= REACH_MM
         # Along the wall of what is labelled already, a lower threshold would creep everywhere and thicken it; only at
@@ -98,7 +95,7 @@ class Growth:
             for starts in (ways, likely & near):
                 start = np.unravel_index(int(np.argmin(np.where(starts, self.distance, np.inf))), ways.shape)
                 lengths = search.find_costs([start])[0]
-                reached = (lengths <= limit) & likely
+                reached = (lengths <= self.length_mm) & likely
                 if reached.any():
                     break
             grown = _joined(reached, self.rim, likely, binary_dilation)
