@@ -34,15 +34,16 @@ _MILLIMETRES = (0, 2)
 _HEADER_BYTES = 348
 #: With which packed files begin.
 _PACKED = b"\x1f\x8b"
-#: Where in the header the sizes of voxels lie, what turns and moves the image, and whether that is valid.
-_SIZES, _QUATERNION, _QFORM_CODE = (80, 92), (256, 280), 252
+#: Where in the header the handedness and the sizes of voxels lie, what turns and moves the image, and whether that is
+#: valid.
+_SIGN, _SIZES, _QUATERNION, _QFORM_CODE = 76, (80, 92), (256, 280), 252
 #: Where slope and intercept of the stored numbers lie.
 _SCALE = (112, 120)
 _ADVICE = "correct its header (spacing, qform and sform)"
 #: What the checks need; other entries may be text in any encoding.
 _KEYS = (
     *(f"dim[{i}]" for i in range(8)), "bitpix", "datatype", "vox_offset", "xyzt_units",
-    "sform_code", "srow_x", "srow_y", "srow_z",
+    "qform_code", "sform_code", "srow_x", "srow_y", "srow_z",
 )  # fmt: skip
 _SINGLE_FILE = "1"
 
@@ -102,7 +103,7 @@ def read_nifti_voxels(path: Path, header: Mapping[str, str], dtype: DTypeLike | 
             start = stream.read(round(float(header["vox_offset"])))
             if len(start) < _HEADER_BYTES:
                 raise _broken(path)
-            order = "<" if int.from_bytes(start[:4], "little") == _HEADER_BYTES else ">"
+            order = _order(start)
             _check_numbers(path, start, order)
             scale = _Scale.of(start, order)
             values = np.empty(count, dtype or (stored if scale is None else scale.dtype(stored)))
@@ -166,6 +167,10 @@ def _opened(path: Path) -> tuple[IO[bytes], tuple[Any, ...]]:
     return igzip.open(path), (EOFError, igzip.BadGzipFile, isal_zlib.error)
 
 
+def _order(header: bytes) -> str:
+    return "<" if int.from_bytes(header[:4], "little") == _HEADER_BYTES else ">"
+
+
 def _check_numbers(path: Path, header: bytes, order: str) -> None:
     """Refuse sizes and positions that are no numbers: before it tells of them, ITK puts others in their place."""
     stored = np.frombuffer(header[:_HEADER_BYTES], np.uint8)
@@ -180,7 +185,9 @@ def _no_numbers(path: Path) -> VesselSegError:
 
 
 def check_nifti_geometry(path: Path, header: Mapping[str, str], geometry: Geometry) -> None:
-    """Refuse a file whose header contradicts itself; ITK takes one of two geometries.
+    """Refuse a file whose header contradicts itself in the size of voxels; say in the log where it does in positions.
+
+    Of two geometries ITK takes one, and of none it makes one up. Results are written by that one alone.
 
     Parameters
     ----------
@@ -198,7 +205,14 @@ def check_nifti_geometry(path: Path, header: Mapping[str, str], geometry: Geomet
     """
     if not np.isfinite(geometry.ijk_to_lps()).all():
         raise _no_numbers(path)
-    if int(header["sform_code"]) <= 0:
+    has_qform, has_sform = (int(header[f"{form}_code"]) > 0 for form in ("qform", "sform"))
+    if not has_qform and not has_sform:
+        logger.warning(
+            "the header of %s does not say how it lies in the patient (codes of qform and sform are 0): check left and "
+            "right; other programs may show results beside the scan",
+            path,
+        )
+    if not has_sform:
         return  # nothing but the qform is stored, or the spacing: there is nothing to contradict
     rows = [header[f"srow_{axis}"].split() for axis in "xyz"]
     to_ras = np.array([*rows, (0, 0, 0, 1)], dtype=float)
@@ -210,10 +224,33 @@ def check_nifti_geometry(path: Path, header: Mapping[str, str], geometry: Geomet
     if not np.allclose(spacing, geometry.spacing, rtol=0.01):
         ours, theirs = (" x ".join(f"{v:.3g}" for v in values) for values in (geometry.spacing, spacing))
         raise VesselSegError(f"the header of {path} holds two sizes of its voxels, {ours} mm and {theirs} mm", _ADVICE)
-    if not Geometry.from_ijk_to_ras(to_ras, geometry.size).same_grid(geometry, tolerance=0.5):
+    forms = [to_ras, _qform(path)] if has_qform else [to_ras]
+    if not all(Geometry.from_ijk_to_ras(form, geometry.size).same_grid(geometry, tolerance=0.5) for form in forms):
         logger.warning(
-            "the header of %s holds two positions (qform and sform): the one that ITK and 3D Slicer use was taken", path
+            "the header of %s holds two positions (qform and sform): the one that ITK and 3D Slicer use was taken; "
+            "programs that use the other one show results beside the scan",
+            path,
         )
+
+
+def _qform(path: Path) -> NDArray[np.float64]:
+    stream, _errors = _opened(path)
+    with stream:
+        header = stream.read(_HEADER_BYTES)
+    order = _order(header)
+    # ITK does not tell the sign.
+    sign, *sizes = np.frombuffer(header[_SIGN : _SIZES[1]], order + "f4").astype(float)
+    b, c, d, *place = np.frombuffer(header[slice(*_QUATERNION)], order + "f4").astype(float)
+    a = math.sqrt(max(1 - b * b - c * c - d * d, 0))
+    to_ras = np.eye(4)
+    to_ras[:3, :3] = [
+        [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+        [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+        [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+    ]
+    to_ras[:3, :3] *= np.abs(sizes) * (1, 1, -1 if sign < 0 else 1)
+    to_ras[:3, 3] = place
+    return to_ras
 
 
 def _broken(path: Path) -> VesselSegError:
