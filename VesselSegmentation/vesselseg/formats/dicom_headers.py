@@ -133,11 +133,6 @@ class DicomHeader:
         """Whether it is said to be a projection or the like, which may share its series with the scan."""
         return _NO_SCAN.search(self.tags[_IMAGE_TYPE]) is not None
 
-    def lies_like(self, other: DicomHeader) -> bool:
-        """Tell whether two images can be of one stack."""
-        same = self.size == other.size and self.is_projection == other.is_projection
-        return same and np.allclose(self.plane, other.plane, atol=1e-3)
-
     def kind(self, slices: int) -> SeriesKind:
         """Tell what a series of such images is, if it has so many slices."""
         if (

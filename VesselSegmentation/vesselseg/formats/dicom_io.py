@@ -13,7 +13,7 @@ import numpy as np
 
 from vesselseg.errors import VesselSegError
 from vesselseg.formats.dicom_headers import FEWEST_SLICES, DicomHeader, SeriesKind
-from vesselseg.formats.dicom_slices import DICOM_READER, check_planes, read_frames, slice_order
+from vesselseg.formats.dicom_slices import DICOM_READER, PLANE_TOLERANCE, check_planes, read_frames, slice_order
 from vesselseg.formats.itk_messages import quiet_itk
 
 if TYPE_CHECKING:
@@ -292,15 +292,16 @@ def _scan_among(headers: list[DicomHeader]) -> list[DicomHeader]:
 
     Where there are several that could be the scan, all are returned: such a series is refused.
     """
-    stacks: list[list[DicomHeader]] = []
-    for header in [each for each in headers if not each.is_projection] or headers:
-        like = next((stack for stack in stacks if header.lies_like(stack[0])), None)
-        if like is None:
-            stacks.append([header])
-        else:
-            like.append(header)
+    images = [each for each in headers if not each.is_projection] or headers
+    places = np.array([[*each.size, *each.plane] for each in images])
+    stacks, left = [], np.arange(len(images))
+    while left.size:
+        alike = np.abs(places[left] - places[left[0]]).max(axis=1) <= PLANE_TOLERANCE
+        alike[0] = True  # NaN is not
+        stacks.append([images[index] for index in left[alike]])
+        left = left[~alike]
     large = [stack for stack in stacks if sum(header.frames for header in stack) >= FEWEST_SLICES]
-    return large[0] if len(large) == 1 else [header for stack in stacks for header in stack]
+    return large[0] if len(large) == 1 else images
 
 
 def _by_position(where: str, headers: Sequence[DicomHeader]) -> list[str]:

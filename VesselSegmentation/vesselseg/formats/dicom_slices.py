@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: ITK's reader. It is always named: for files that only look like DICOM, ITK would take another one.
 DICOM_READER = "GDCMImageIO"
+#: Directions of rows and columns, and their distances in mm, are the same up to this.
+PLANE_TOLERANCE = 1e-3
 #: Steps between slices may differ by this share, and slices lie beside the line of the others by this share of a step.
 _TOLERANCE = 0.1
 #: Slices that are no further apart, in mm, are at the same place.
@@ -105,7 +107,7 @@ def check_planes(planes: Sequence[NDArray[np.float64]], *, where: str) -> None:
     VesselSegError
         If two of them differ.
     """
-    if not all(np.allclose(plane, planes[0], atol=1e-3) for plane in planes):
+    if not all(np.allclose(plane, planes[0], atol=PLANE_TOLERANCE) for plane in planes):
         raise VesselSegError(
             f"{where} holds several stacks of slices, or pixels of several sizes", "export each as a series of its own"
         )
