@@ -99,6 +99,11 @@ def add_common_arguments(parser: argparse.ArgumentParser, *, keep: bool = False)
     parser.add_argument("--stop-with-stdin", action="store_true", default=stop, help=argparse.SUPPRESS)
 
 
+def add_overwrite_argument(parser: argparse.ArgumentParser, what: str = "replace existing files") -> None:
+    """Declare ``--overwrite``, without which no file is replaced."""
+    parser.add_argument("--overwrite", action="store_true", help=what)
+
+
 def check_files(files: Iterable[str]) -> None:
     """Refuse files that are not there, where each would be read only after long work, or by somebody else."""
     for path in files:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesselseg.cli.arguments import check_table_names, within
+from vesselseg.cli.arguments import add_overwrite_argument, check_table_names, within
 from vesselseg.cli.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folder", type=Path, metavar="DIR", help="where what is drawn is kept (default: ~/.vesselseg/bench)"
     )
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured to this file")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_overwrite_argument(parser)
     # What one peer writes.
     parser.add_argument("--output", help=argparse.SUPPRESS)
     parser.add_argument("--probability", help=argparse.SUPPRESS)
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure, and show what came of it."""
     from vesselseg.errors import VesselSegError
-    from vesselseg.output_files import atomic_output, check_outputs
+    from vesselseg.output_files import check_outputs, write_texts
 
     if args.subject == "peer" and not (args.scan and args.output and args.probability and args.only):
         raise VesselSegError("'peer' is for the benchmark's own processes", f"choose {', '.join(_SUBJECTS)}")
@@ -95,9 +95,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         work = {"engines": _engines, "startup": _startup, "metrics": _metrics, "edit": _edit}[args.subject]
         values, text = work(args, reporter, Path(folder))
     values = {"subject": args.subject, **_circumstances(), **values}
-    if args.json:
-        with atomic_output(args.json, overwrite=args.overwrite) as output:
-            output.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_texts({args.json: json.dumps(values, indent=2) + "\n"}, overwrite=args.overwrite)
     reporter.progress(1.0, "done")
     reporter.result(values, text)
     return 0
@@ -217,12 +215,10 @@ def _files(args: argparse.Namespace, reporter: Reporter) -> tuple[Path, Path | N
 
 def _run_peer(args: argparse.Namespace, reporter: Reporter) -> None:
     """Segment a scan as a peer does it: in the process that is measured."""
-    import contextlib
-
     from vesselseg.benchmark.peers import run_peer
     from vesselseg.image_io import read_label, read_volume, write_image
     from vesselseg.models import find_model
-    from vesselseg.output_files import atomic_output
+    from vesselseg.output_files import atomic_outputs
     from vesselseg.postprocessing import threshold_probability
 
     reporter.progress(0.0, "reading the scan")
@@ -231,9 +227,9 @@ def _run_peer(args: argparse.Namespace, reporter: Reporter) -> None:
     model = find_model(args.model)
     done = run_peer(args.only[0], scan, model, mask, progress=reporter.progress)
     label = threshold_probability(done.probability, model.threshold, model.min_component_mm3)
-    with contextlib.ExitStack() as stack:
-        for path, volume in ((args.output, label), (args.probability, done.probability)):
-            write_image(volume, stack.enter_context(atomic_output(path, overwrite=args.overwrite)))
+    with atomic_outputs((args.output, args.probability), overwrite=args.overwrite) as paths:
+        for volume, path in zip((label, done.probability), paths):
+            write_image(volume, path)
     reporter.progress(1.0, "done")
     reporter.result(
         {

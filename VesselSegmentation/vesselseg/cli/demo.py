@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from vesselseg.cli.arguments import seed
+from vesselseg.cli.arguments import add_overwrite_argument, seed
 from vesselseg.cli.reporter import Reporter
 from vesselseg.cli.web import check_installed
 
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the synthetic scan (default: 0)")
     parser.add_argument("--model", default="", metavar="MODEL", help="as for 'vesselseg segment'")
     parser.add_argument("--device", default="auto", metavar="auto|cuda|mps|cpu", help="where the network runs")
-    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
+    add_overwrite_argument(parser, "replace the results of an earlier run")
     parser.add_argument(
         "--serve",
         action="store_true",
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.image_io import write_image
     from vesselseg.metrics import evaluate
     from vesselseg.models import find_model
-    from vesselseg.output_files import atomic_output, check_output_folder, check_outputs, make_output_folder
+    from vesselseg.output_files import atomic_outputs, check_output_folder, check_outputs, make_output_folder
     from vesselseg.phantom import make_phantom_with_radii
     from vesselseg.progress import stage
     from vesselseg.reports.metric_table import metrics_json, metrics_text
@@ -77,8 +76,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     reporter.progress(0.9, "error map")
     errors = error_map(result.label, truth)
     make_output_folder(folder)
-    with contextlib.ExitStack() as stack:
-        paths = [stack.enter_context(atomic_output(folder / name, overwrite=args.overwrite)) for name in _FILES]
+    with atomic_outputs([folder / name for name in _FILES], overwrite=args.overwrite) as paths:
         *images, figure_path, metrics_path = paths
         for path, volume in zip(images, (scan, truth, result.label, result.probability, errors)):
             write_image(volume, path)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vesselseg.cli.arguments import background, checked, dpi, palette, view, within
+from vesselseg.cli.arguments import add_overwrite_argument, background, checked, dpi, palette, view, within
 from vesselseg.cli.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_figure_arguments(parser)
     parser.add_argument("--compare", metavar="OTHER", help="draw the result of a second method beside SEG")
     parser.add_argument("--methods", nargs=2, metavar=("SEG", "OTHER"), help="names of both methods in that picture")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    add_overwrite_argument(parser)
 
 
 def add_names_argument(parser: argparse.ArgumentParser) -> None:
@@ -89,13 +89,11 @@ def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Write an error map, and what else is asked for."""
-    import contextlib
-
     from vesselseg.comparison import check_probability, on_grid_of, without
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.error_maps import check_figure_name, draw_comparison, draw_figure, save_figure
     from vesselseg.image_io import image_suffix, read_label, read_reference, read_volume, write_image
-    from vesselseg.output_files import atomic_output, check_outputs
+    from vesselseg.output_files import atomic_outputs, check_outputs
     from vesselseg.review.error_components import components_csv, components_json, error_components
     from vesselseg.review.error_map import error_map, legend
 
@@ -113,8 +111,9 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     if args.compare and args.figure_kind:
         raise VesselSegError("--compare draws a picture of its own kind", "leave --figure-kind out")
     style = _style(args)
+    outputs = (args.output, args.figure, args.components)
     check_outputs(
-        (args.output, args.figure, args.components),
+        outputs,
         inputs=(args.segmentation, args.reference, args.scan, args.probability, args.compare),
         overwrite=args.overwrite,
     )
@@ -129,21 +128,17 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     if probability is not None:
         probability = on_grid_of(probability, errors, what="the probability", of="the map")
     reporter.progress(0.3, wording.map_title)
-    with contextlib.ExitStack() as stack:
-
-        def output(path: str) -> Path:
-            return stack.enter_context(atomic_output(path, overwrite=args.overwrite))
-
-        write_image(errors, output(args.output))
-        if args.components:
+    with atomic_outputs(outputs, overwrite=args.overwrite) as (map_path, figure_path, list_path):
+        write_image(errors, map_path)
+        if list_path:
             components = error_components(errors, probability=probability)
             listed = components[: args.longest]
-            if Path(args.components).suffix.lower() == ".json":
+            if list_path.suffix == ".json":
                 text = components_json(listed, count=len(components), wording=wording)
             else:
                 text = components_csv(listed, wording=wording)
-            output(args.components).write_text(text, encoding="utf-8")
-        if args.figure:
+            list_path.write_text(text, encoding="utf-8")
+        if figure_path:
             reporter.progress(0.5, "figure")
             if args.compare:
                 # Both maps must lie on one grid.
@@ -151,7 +146,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
                 figure = draw_comparison(errors, other, names=tuple(args.methods or ("A", "B")), style=style)
             else:
                 figure = draw_figure(errors, kind=args.figure_kind or "overview", scan=scan, style=style)
-            save_figure(output(args.figure), figure)
+            save_figure(figure_path, figure)
     reporter.progress(1.0, "done")
     entries = legend(errors, wording=wording)
     reporter.result({entry.title: entry.voxels for entry in entries}, "\n".join(entry.text for entry in entries))

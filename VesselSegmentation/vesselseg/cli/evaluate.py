@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vesselseg.cli.arguments import check_table_names, checked
+from vesselseg.cli.arguments import add_overwrite_argument, check_table_names, checked
 from vesselseg.cli.reporter import Reporter
 
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write all metrics to this table: a line each, with title and unit; of folders a line a case",
     )
     parser.add_argument("--all", action="store_true", help="show all metrics, not the main ones only")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
 
 
 def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
-    from vesselseg.output_files import check_outputs
+    from vesselseg.output_files import check_outputs, write_texts
     from vesselseg.reports.metric_table import metrics_csv, metrics_json, metrics_text
 
     inputs = (args.segmentation, args.reference, args.mask)
@@ -61,7 +61,7 @@ def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
     check_table_names(json=args.json, csv=args.csv)
     regions = _regions(args.segmentation, args.reference, args.mask, args.nsd_tolerance)
     values = _values(regions)
-    _write(args, metrics_json(values), metrics_csv(regions))
+    write_texts({args.json: metrics_json(values), args.csv: metrics_csv(regions)}, overwrite=args.overwrite)
     reporter.result(json.loads(metrics_json(values)), metrics_text(regions, everything=args.all))
     return 0
 
@@ -69,7 +69,7 @@ def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
 def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.case_matching import match_cases
     from vesselseg.errors import VesselSegError, error_of_cases
-    from vesselseg.output_files import check_outputs
+    from vesselseg.output_files import check_outputs, write_texts
     from vesselseg.reports.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
     from vesselseg.reports.metric_table import METRICS, metrics_json
 
@@ -107,7 +107,8 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     values = json.loads(metrics_json({"cases": compared, "mean": _values(mean)}))
     if errors:
         values["errors"] = {subject: str(error) for subject, error in errors.items()}
-    _write(args, json.dumps(values, indent=2) + "\n", table.csv())
+    texts = {args.json: json.dumps(values, indent=2) + "\n", args.csv: table.csv()}
+    write_texts(texts, overwrite=args.overwrite)
     shown = CaseTable(("case",), [((c,), values) for (c, r), values in table.rows if values and r == names[0]])
     lines = [shown.text(METRICS if args.all else MAIN_COLUMNS)]
     lines += [f"{subject}: not compared: {error}" for subject, error in errors.items()]
@@ -149,16 +150,6 @@ def _values(regions: dict[str, dict[str, float]]) -> dict[str, Any]:
     """Return the metrics as JSON holds them: those of the mask, where there is one, with those of all beside them."""
     values: dict[str, Any] = dict(next(iter(regions.values())))
     return values if len(regions) == 1 else {**values, "whole_volume": regions["whole volume"]}
-
-
-def _write(args: argparse.Namespace, json_text: str, csv_text: str) -> None:
-    from vesselseg.output_files import atomic_output
-
-    with contextlib.ExitStack() as stack:
-        for path, text in ((args.json, json_text), (args.csv, csv_text)):
-            if path:
-                output = stack.enter_context(atomic_output(path, overwrite=args.overwrite))
-                output.write_text(text, encoding="utf-8")
 
 
 @checked

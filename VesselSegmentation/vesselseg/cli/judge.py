@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from vesselseg.baselines import baseline_names
-from vesselseg.cli.arguments import check_files, check_table_names
+from vesselseg.cli.arguments import add_overwrite_argument, check_files, check_table_names
 from vesselseg.cli.reporter import Reporter
 from vesselseg.engines import PRECISION_CHOICES
 
@@ -50,13 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", metavar="FILE", help="tables for a model card")
     parser.add_argument("--csv", metavar="FILE", help="every metric of every case")
     parser.add_argument("--json", metavar="FILE", help="the same, with what identifies the models")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure models and baselines on the same scans."""
-    import contextlib
-
     from vesselseg.case_matching import subject_of
     from vesselseg.errors import VesselSegError, error_of_cases
     from vesselseg.model_checks.judge_report import Judgement
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         read_drawn_case,
         read_real_case,
     )
-    from vesselseg.output_files import atomic_output, check_outputs
+    from vesselseg.output_files import check_outputs, write_texts
 
     if any(len(files) not in (2, 3) for files in args.real):
         raise VesselSegError("--real takes a scan, its label and at most a mask", "give two or three files")
@@ -112,12 +110,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         group_by=args.group_by,
         errors={case: str(error) for case, error in errors.items()},
     )
-    texts = ((args.markdown, judgement.markdown()), (args.csv, judgement.csv()), (args.json, judgement.json()))
-    with contextlib.ExitStack() as stack:
-        for path, text in texts:
-            if path:
-                output = stack.enter_context(atomic_output(path, overwrite=args.overwrite))
-                output.write_text(text, encoding="utf-8")
+    texts = {args.markdown: judgement.markdown(), args.csv: judgement.csv(), args.json: judgement.json()}
+    write_texts(texts, overwrite=args.overwrite)
     reporter.result(judgement.as_dict(), judgement.text())
     if errors:
         raise error_of_cases(errors, len(drawn) + len(real), "measured")

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vesselseg.cli.arguments import add_common_arguments
+from vesselseg.cli.arguments import add_common_arguments, add_overwrite_argument
 from vesselseg.cli.reporter import Reporter
 
 
@@ -30,12 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     quantise.add_argument(
         "--cases", nargs="+", required=True, metavar="DIR", help="folders of scans as those of check-precision"
     )
-    quantise.add_argument("--overwrite", action="store_true", help="replace an int8 form")
+    add_overwrite_argument(quantise, "replace an int8 form")
     import_ = actions.add_parser("import", help="add a model to the user's folder, ~/.vesselseg/models")
     import_.add_argument("manifest", metavar="MANIFEST", help="its JSON manifest, with the weights beside it")
-    import_.add_argument(
-        "--overwrite", action="store_true", help="take the place of a model of that name, of a shipped one too"
-    )
+    add_overwrite_argument(import_, "take the place of a model of that name, of a shipped one too")
     remove = actions.add_parser("remove", help="take a model out of the user's folder; others are not removed")
     remove.add_argument("name", metavar="NAME")
     for action in actions.choices.values():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vesselseg.cli.arguments import seed
+from vesselseg.cli.arguments import add_overwrite_argument, seed
 
 if TYPE_CHECKING:
     from vesselseg.cli.reporter import Reporter
@@ -23,26 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for tof.nii.gz and label.nii.gz; made where there is none",
     )
     parser.add_argument("--seed", type=seed, default=0, help="other seeds, other phantoms (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the phantom."""
     from vesselseg.image_io import write_image
-    from vesselseg.output_files import atomic_output, check_output, check_output_folder, make_output_folder
+    from vesselseg.output_files import atomic_outputs, check_output_folder, check_outputs, make_output_folder
     from vesselseg.phantom import make_phantom
 
-    scan_path, label_path = args.output / "tof.nii.gz", args.output / "label.nii.gz"
+    outputs = scan_path, label_path = args.output / "tof.nii.gz", args.output / "label.nii.gz"
     check_output_folder(args.output)
     if args.output.is_dir():
-        for path in (scan_path, label_path):
-            check_output(path, overwrite=args.overwrite)
+        check_outputs(outputs, overwrite=args.overwrite)
     reporter.progress(0.0, "drawing")
     scan, label = make_phantom(args.seed)
     make_output_folder(args.output)
-    with contextlib.ExitStack() as stack:
-        # Left together: either is written only once both are complete.
-        paths = [stack.enter_context(atomic_output(path, overwrite=args.overwrite)) for path in (scan_path, label_path)]
+    with atomic_outputs(outputs, overwrite=args.overwrite) as paths:
         for volume, path in zip((scan, label), paths):
             write_image(volume, path)
     reporter.progress(1.0, "written")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vesselseg.cli.arguments import palette, view
+from vesselseg.cli.arguments import add_overwrite_argument, palette, view
 from vesselseg.cli.errormap import add_names_argument, wording_of
 from vesselseg.cli.reporter import Reporter
 
@@ -40,17 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-3d", action="store_true", help="projections only, where there is no OpenGL to render with"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Write a report."""
-    import contextlib
-
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.parts import FigureStyle
     from vesselseg.image_io import read_label, read_reference, read_volume
-    from vesselseg.output_files import atomic_output, check_outputs
+    from vesselseg.output_files import atomic_outputs, check_outputs
     from vesselseg.progress import stage
     from vesselseg.reports.report import build_report, read_run
     from vesselseg.reports.report_html import report_html
@@ -78,9 +76,8 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         figures=("projections",) if args.no_3d else ("overview", "closeups"),
         progress=stage(reporter.progress, 0.1, 0.95),
     )
-    with contextlib.ExitStack() as stack:
-        for path in args.output:
-            output = stack.enter_context(atomic_output(path, overwrite=args.overwrite))
+    with atomic_outputs(args.output, overwrite=args.overwrite) as outputs:
+        for output in outputs:
             if output.suffix.lower() == ".pdf":
                 write_report_pdf(report, output)
             else:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -53,12 +53,23 @@ class Reporter(logging.Handler):
     def show_progress(self, fraction: float, message: str) -> None:
         """Show the share of the work done, in [0, 1]."""
 
+    def say(self, text: str, stream: TextIO | None = None) -> None:
+        """Write a line, on standard error by default, in one piece, whatever other threads write meanwhile."""
+        stream = stream or sys.stderr
+        # Where Python does not buffer, `print` would write the end of the line by itself.
+        self.acquire()
+        try:
+            stream.write(f"{text}\n")
+            stream.flush()
+        finally:
+            self.release()
+
     def info(self, text: str) -> None:
         """Show a notice."""
 
     def warning(self, text: str) -> None:
         """Show a notice that nobody may miss."""
-        print(f"vesselseg: {text}", file=sys.stderr, flush=True)
+        self.say(f"vesselseg: {text}")
 
     def preview(self, path: str, seconds: float) -> None:
         """Tell that a coarse result is there, so many seconds after the command began."""
@@ -67,12 +78,12 @@ class Reporter(logging.Handler):
     def result(self, values: dict[str, Any], text: str = "") -> None:
         """Give the result: as values for a program, as text for a person."""
         if text:
-            print(text, flush=True)
+            self.say(text, sys.stdout)
 
     def error(self, message: str, advice: str) -> None:
         """Show what went wrong, on one line."""
         text = " ".join((f"{message}; {advice}" if advice else message).split())
-        print(f"vesselseg: error: {text}", file=sys.stderr, flush=True)
+        self.say(f"vesselseg: error: {text}")
 
 
 class PlainReporter(Reporter):
@@ -112,14 +123,14 @@ class PlainReporter(Reporter):
             self._bar.update(self._bar.task_ids[0], completed=fraction, description=message)
         elif int(fraction * 10) > self._tenth:
             self._tenth = int(fraction * 10)
-            print(f"{fraction:4.0%} {message}", file=sys.stderr, flush=True)
+            self.say(f"{fraction:4.0%} {message}")
 
     def info(self, text: str) -> None:
         """Print a notice above the bar."""
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            self.say(text)
 
     def warning(self, text: str) -> None:
         """Print a warning above the bar."""
@@ -136,7 +147,7 @@ class JsonReporter(Reporter):
     """For programs: one JSON object a line on standard output."""
 
     def _write(self, event: str, **values: Any) -> None:
-        print(json.dumps({"event": event, **values}), flush=True)
+        self.say(json.dumps({"event": event, **values}), sys.stdout)
 
     def show_progress(self, fraction: float, message: str) -> None:
         """Write a progress event, in per cent."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from vesselseg.cli.arguments import checked
+from vesselseg.cli.arguments import add_overwrite_argument, checked
 from vesselseg.cli.reporter import Reporter
 from vesselseg.engines import ENGINE_CHOICES, PRECISION_CHOICES
 
@@ -52,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"),
         help="segment only the voxels from X0 to before X1, and so on, counted from 0",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    add_overwrite_argument(parser)
     # For front ends that read the outputs at once: packing and unpacking takes longer than writing and reading.
     parser.add_argument("--uncompressed", action="store_true", help=argparse.SUPPRESS)
     advanced = parser.add_argument_group("advanced")
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     from functools import partial
 
     from vesselseg.image_io import image_suffix, read_label, read_volume, write_image
-    from vesselseg.output_files import atomic_output, check_outputs
+    from vesselseg.output_files import atomic_output, atomic_outputs, check_outputs
     from vesselseg.progress import stage
     from vesselseg.segmentation import segment
 
@@ -90,9 +89,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     check_outputs(checked, inputs=(args.input, mask_path), overwrite=args.overwrite)  # known before the work
     reporter.progress(0.0, "reading the scan")
     write = partial(write_image, compress=not args.uncompressed)
+    how: dict[str, bool] = {"overwrite": args.overwrite, "durable": not args.uncompressed}
 
     def write_preview(label: Volume) -> None:
-        with atomic_output(args.preview, overwrite=args.overwrite) as path:
+        with atomic_output(args.preview, **how) as path:
             write(label, path)
         reporter.preview(args.preview, time.perf_counter() - started)
 
@@ -110,9 +110,7 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         progress=stage(reporter.progress, 0.01, 0.97),
     )
     reporter.progress(0.97, "writing")
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(outputs)) as beside:
-        # Left together: either is written only once both are complete.
-        paths = [stack.enter_context(atomic_output(path, overwrite=args.overwrite)) for path in outputs]
+    with atomic_outputs(outputs, **how) as paths, ThreadPoolExecutor(len(outputs)) as beside:
         list(beside.map(write, (result.label, result.probability), paths))
     reporter.progress(1.0, "done")
     done = result.run

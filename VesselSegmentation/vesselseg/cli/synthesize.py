@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vesselseg.cli.arguments import seed, within
+from vesselseg.cli.arguments import add_overwrite_argument, seed, within
 
 if TYPE_CHECKING:
     from vesselseg.cli.reporter import Reporter
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--supersampling", type=within(1, 8, int), default=3, metavar="N",
         help="points per voxel and axis at which the share of lumen is counted (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:

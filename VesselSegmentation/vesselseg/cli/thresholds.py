@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from vesselseg.cli.arguments import background, check_table_names, dpi, within
+from vesselseg.cli.arguments import add_overwrite_argument, background, check_table_names, dpi, within
 from vesselseg.cli.reporter import Reporter
 
 
@@ -35,19 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", type=background, metavar="black|white", help="of the figure (default: white)")
     parser.add_argument("--dpi", type=dpi, help="of the figure, 7.2 inches wide (default: 300)")
     parser.add_argument("--title", default="", help="line above the figure")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add_overwrite_argument(parser)
 
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure a probability map at all thresholds."""
-    import contextlib
-
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.error_maps import check_figure_name, save_figure
     from vesselseg.figures.parts import FigureStyle
     from vesselseg.figures.thresholds import draw_threshold_figure
     from vesselseg.image_io import read_label, read_reference, read_volume
-    from vesselseg.output_files import atomic_output, check_outputs
+    from vesselseg.output_files import atomic_outputs, check_outputs
     from vesselseg.progress import stage
     from vesselseg.review.threshold_analysis import DETAILED_THRESHOLDS, analyse_thresholds, analysis_json
 
@@ -56,8 +54,9 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     elif args.title or any(wish is not None for wish in (args.current, args.background, args.dpi)):
         raise VesselSegError("--current, --background, --dpi and --title are for the figure", "give --figure as well")
     style = FigureStyle(background=args.background or "white", dpi=args.dpi or 300, title=args.title)
+    outputs = (args.csv, args.json, args.figure)
     inputs = (args.probability, args.reference, args.mask)
-    check_outputs((args.csv, args.json, args.figure), inputs=inputs, overwrite=args.overwrite)
+    check_outputs(outputs, inputs=inputs, overwrite=args.overwrite)
     check_table_names(json=args.json, csv=args.csv)
     reporter.progress(0.0, "reading")
     reference, unsure = read_reference(args.reference)
@@ -66,16 +65,13 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         detailed=() if args.overlap_only else DETAILED_THRESHOLDS,
         progress=stage(reporter.progress, 0.1, 0.95),
     )  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        if args.csv:
-            output = stack.enter_context(atomic_output(args.csv, overwrite=args.overwrite))
-            output.write_text(analysis.csv(), encoding="utf-8")
-        if args.json:
-            output = stack.enter_context(atomic_output(args.json, overwrite=args.overwrite))
-            output.write_text(analysis_json(analysis), encoding="utf-8")
-        if args.figure:
-            output = stack.enter_context(atomic_output(args.figure, overwrite=args.overwrite))
-            save_figure(output, draw_threshold_figure(analysis, style=style, current=args.current))
+    with atomic_outputs(outputs, overwrite=args.overwrite) as (csv_path, json_path, figure_path):
+        if csv_path:
+            csv_path.write_text(analysis.csv(), encoding="utf-8")
+        if json_path:
+            json_path.write_text(analysis_json(analysis), encoding="utf-8")
+        if figure_path:
+            save_figure(figure_path, draw_threshold_figure(analysis, style=style, current=args.current))
     reporter.progress(1.0, "done")
     calibration, vessel_error = analysis.calibration, analysis.calibration.vessel_expected_error
     if analysis.best_dice == 0:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vesselseg.cli.arguments import within
+from vesselseg.cli.arguments import add_overwrite_argument, within
 from vesselseg.errors import VesselSegError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for model, metrics and checkpoints; an unfinished run there is gone on with",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="begin anew, and replace a model of this name there")
+    add_overwrite_argument(parser, "begin anew, and replace a model of this name there")
     learning = parser.add_argument_group(
         "learning from corrections, instead of CONFIG",
         "A model that did better than MODEL is added to the user's models, too, as by 'vesselseg models import'; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume, write_image
-from vesselseg.output_files import atomic_output, make_output_folder
+from vesselseg.output_files import atomic_outputs, make_output_folder
 from vesselseg.synthesis.artefacts import with_laminar_cortex
 from vesselseg.synthesis.background import Background, Mask, brain_box, grown, without_arteries
 from vesselseg.synthesis.drawing import Drawing, draw
@@ -330,12 +329,8 @@ def write_drawn_scan(drawn: DrawnScan, folder: Path, *, overwrite: bool = False)
     # Whole numbers: as few bits as hold them compress well.
     kind = np.uint8 if drawn.scan.array.max() <= 255 else np.uint16
     scan = drawn.scan.with_array(drawn.scan.array.astype(kind))
-    with contextlib.ExitStack() as stack:
-        # The last one takes its place first: the scan, by which a case is known, after its label, and the description
-        # at the end.
-        description, *images = [
-            stack.enter_context(atomic_output(folder / name, overwrite=overwrite)) for name in DRAWN_FILES
-        ]
+    # The last one takes its place first: the scan, by which a case is known, after its label, the description last.
+    with atomic_outputs([folder / name for name in DRAWN_FILES], overwrite=overwrite) as (description, *images):
         for path, volume in zip(images, (scan, drawn.label, drawn.radius, drawn.artery)):
             write_image(volume, path)
         description.write_text(json.dumps(drawn.description, indent=2) + "\n", encoding="utf-8")
