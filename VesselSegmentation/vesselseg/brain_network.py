@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.engines.interface import DeviceOutOfMemoryError, Traits
+from vesselseg.engines.interface import DeviceOutOfMemoryError
 from vesselseg.errors import VesselSegError
 from vesselseg.models.weights import file_sha256
+from vesselseg.networks.traits import Traits
 
 logger = logging.getLogger("vesselseg")
 
@@ -31,7 +32,7 @@ _TENSORS = 38
 #: What torch adds to the variance in instance normalisation.
 _EPSILON = 1e-5
 #: Each feature map is normalised as a whole, so that every voxel matters to every other.
-_TRAITS = Traits(dimensions=3, divisor=32, overlap=256, held=8)
+_TRAITS = Traits(dimensions=3, divisor=32, overlap=256, features_per_voxel=8)
 
 
 @dataclass(frozen=True)

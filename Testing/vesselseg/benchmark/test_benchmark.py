@@ -110,7 +110,7 @@ def test_a_scan_that_does_not_fit_into_the_memory_is_refused_before_it_is_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = random_network("unet3d", channels=[4, 8])
-    network.traits = replace(network.traits, held=10**12)
+    network.traits = replace(network.traits, features_per_voxel=10**12)
     with pytest.raises(VesselSegError, match="GB for the whole scan"):
         eager_probability(network, image(8, 8, 8))
 

@@ -63,7 +63,7 @@ def test_reach_bounds_what_an_output_depends_on(channels: tuple[int, ...]) -> No
 def test_three_dimensional_network_has_its_parameters_and_keeps_the_size() -> None:
     network = build_network("unet3d", channels=[16, 32, 64, 128, 128]).eval()
     assert sum(p.numel() for p in network.parameters()) == 2_967_857
-    assert network.traits == Traits(dimensions=3, divisor=16, overlap=32, held=112)
+    assert network.traits == Traits(dimensions=3, divisor=16, overlap=32, features_per_voxel=112)
     assert reach(16) == 107
     with torch.no_grad():
         assert network(torch.rand(2, 1, 16, 32, 48)).shape == (2, 1, 16, 32, 48)

@@ -122,7 +122,7 @@ def test_a_short_run_learns_a_tube_and_writes_a_model(tmp_path: Path) -> None:
     assert fractions[-1] == pytest.approx(1.0)
     assert manifest.path is not None
     network = load_network(Manifest.read(manifest.path))
-    assert network.in_slices == 3
+    assert network.traits.in_slices == 3
     assert json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))["steps"] == 40
     # Copies of the scans, and what a stopped run goes on from, are needed no more.
     left = sorted(path.name for path in (tmp_path / "out").iterdir())

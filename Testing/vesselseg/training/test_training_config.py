@@ -104,8 +104,8 @@ def test_shipped_configurations_are_whole_and_fit_their_networks(name: str) -> N
 
     config = TrainingConfig.read(name)
     network = build_network(config.architecture, **config.options)
-    assert config.patch_size % network.divisor == 0
-    assert network.dimensions == 2 or config.depth % network.divisor == 0
+    assert config.patch_size % network.traits.divisor == 0
+    assert network.traits.dimensions == 2 or config.depth % network.traits.divisor == 0
     build_loss(config)
 
 

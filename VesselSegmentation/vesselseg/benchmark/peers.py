@@ -244,7 +244,7 @@ def _at_once(network: Any, array: NDArray[np.float32]) -> NDArray[np.float32]:
     # Half a step on either side beyond the scan, as the library does it: its outer voxels too have surroundings.
     widths = [(before, before + -(side + 2 * before) % network.traits.divisor) for side in array.shape]
     padded = np.pad(array, widths, mode="edge")
-    needed, free = 4 * network.traits.held * padded.size, _free_memory()
+    needed, free = 4 * network.traits.features_per_voxel * padded.size, _free_memory()
     if free is not None and needed > free:
         raise VesselSegError(
             f"torch eager needs {needed / 1e9:.0f} GB for the whole scan, {free / 1e9:.0f} GB are free",

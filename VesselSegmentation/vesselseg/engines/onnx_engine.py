@@ -47,7 +47,7 @@ class OnnxEngine:
         import onnxruntime
 
         self.traits = graph_traits(architecture, options)
-        self.block_voxels = int(CPU_BYTES / (self.traits.held * 4))
+        self.block_voxels = int(CPU_BYTES / (self.traits.features_per_voxel * 4))
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3
         limit = os.environ.get("OMP_NUM_THREADS", "")

@@ -92,7 +92,7 @@ class OpenVinoEngine:
         self._model = model
         self._takes_parts = model.input().partial_shape[1] == bfloat16.PARTS * traits.in_slices
         floats = rest if precision == "int8" else precision
-        bytes_per_voxel = traits.held * _HELD * (4 if floats == "f32" else 2)
+        bytes_per_voxel = traits.features_per_voxel * _HELD * (4 if floats == "f32" else 2)
         self.block_voxels = int(CPU_BYTES / bytes_per_voxel)
         threads = _threads()
         # In single precision two cores share a slice: as fast as a slice each, and half as much is held. Features of 16

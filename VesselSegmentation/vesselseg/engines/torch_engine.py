@@ -83,7 +83,7 @@ class TorchEngine:
         self.device, self.precision = device, precision
         self.traits: Traits = network.traits
         self.batch = _BATCH[_kind(device)]
-        held = self.traits.held * (4 if precision == "f32" else 2)
+        held = self.traits.features_per_voxel * (4 if precision == "f32" else 2)
         with self._trouble("not even the network fits into the memory of the device"):
             self._network = in_channels_last(network.to(device).eval(), device)
             self.block_voxels = int(_block_bytes(device) / held)

@@ -18,7 +18,7 @@ class Traits:
         The sides of the input must be multiples of it.
     overlap : int
         How far, in voxels, the input matters to an output.
-    held : int
+    features_per_voxel : int
         Numbers per voxel of the input that are held at once while it is computed and nothing is kept for training.
     in_slices : int
         Neighbouring slices that a two-dimensional network takes as channels, odd.
@@ -27,7 +27,7 @@ class Traits:
     dimensions: int
     divisor: int
     overlap: int
-    held: int
+    features_per_voxel: int
     in_slices: int = 1
 
 

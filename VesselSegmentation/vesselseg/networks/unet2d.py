@@ -73,8 +73,6 @@ class UNet2d(nn.Module):
         if norm not in ("none", "batch"):
             raise ValueError("norm must be 'none' or 'batch'")
         self.traits = unet2d_traits(channels, in_slices)
-        # Of these training asks.
-        self.dimensions, self.divisor, self.in_slices = 2, self.traits.divisor, in_slices
         inputs = [in_slices, *channels[:-1]]
         self.encoder = nn.ModuleList(ConvBlock(i, o, dropout, norm) for i, o in zip(inputs, channels))
         self.pool = nn.MaxPool2d(2)

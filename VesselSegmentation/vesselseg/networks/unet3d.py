@@ -50,8 +50,6 @@ class UNet3d(nn.Module):
         if len(channels) < 2 or min(channels) < 1:
             raise ValueError("channels needs at least two positive numbers")
         self.traits = unet3d_traits(channels)
-        # Of these training asks.
-        self.dimensions, self.divisor = 3, self.traits.divisor
         self.encoder = nn.ModuleList(ResidualBlock(i, o) for i, o in zip([1, *channels[:-1]], channels))
         self.pool = nn.MaxPool3d(2)
         self.narrow = nn.ModuleList(nn.Conv3d(o, i, 1) for i, o in zip(channels[-2::-1], channels[:0:-1]))

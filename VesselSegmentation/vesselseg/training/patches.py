@@ -94,7 +94,7 @@ def _leave_quietly(worker: int) -> None:
 
 def sampler_options(config: TrainingConfig, network: Any) -> dict[str, Any]:
     """Return the arguments of a `PatchSampler` for a configuration and a network."""
-    slices, labelled = (config.depth, config.depth) if network.dimensions == 3 else (network.in_slices, 1)
+    slices, labelled = (config.depth, config.depth) if network.traits.dimensions == 3 else (network.traits.in_slices, 1)
     return {
         "slices": slices,
         "labelled": labelled,

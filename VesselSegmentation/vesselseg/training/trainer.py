@@ -390,14 +390,15 @@ def _initial_network(config: TrainingConfig) -> torch.nn.Module:
 
 
 def _check_patches(config: TrainingConfig, network: Any) -> None:
-    sides = {"patch_size": config.patch_size, **({"depth": config.depth} if network.dimensions == 3 else {})}
+    sides = {"patch_size": config.patch_size, **({"depth": config.depth} if network.traits.dimensions == 3 else {})}
     for name, side in sides.items():
-        if side % network.divisor:
+        if side % network.traits.divisor:
             raise VesselSegError(
-                f"{name} is {side}, and the poolings of the network need a multiple of {network.divisor}", "correct it"
+                f"{name} is {side}, and the poolings of the network need a multiple of {network.traits.divisor}",
+                "correct it",
             )
     if any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in network.modules()):
-        deepest = config.batch_size * math.prod(side // network.divisor for side in sides.values())
+        deepest = config.batch_size * math.prod(side // network.traits.divisor for side in sides.values())
         if deepest < 2:  # of one value there is no spread
             raise VesselSegError("the deepest level of the network sees one voxel only", "take larger or more patches")
 

@@ -34,11 +34,11 @@ def forward(network: Any, images: torch.Tensor, labels: torch.Tensor, device: to
     logits, target, valid : tensor, shape (N, 1, Y, X) or (N, 1, Z, Y, X), float32
         As losses take them.
     """
-    if network.dimensions == 3:
+    if network.traits.dimensions == 3:
         images, labels = images[:, None], labels[:, None]
     # MPS may copy from memory that was given back meanwhile.
     at_once = device.type == "cuda"
-    layout = channels_last_format(network.dimensions, device.type)
+    layout = channels_last_format(network.traits.dimensions, device.type)
     images = images.to(device, memory_format=layout, non_blocking=at_once)
     labels = labels.to(device, non_blocking=at_once)
     return network(images).float(), (labels == 1).float(), (labels != UNSURE).float()
