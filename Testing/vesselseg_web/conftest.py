@@ -147,7 +147,7 @@ def desk(page, case):
     desk = Desk(page, case, oblique_geometry())
     yield desk
     for view in (desk.axial, desk.solid):
-        views_of_scenes.close(page._slicer_app, view)
+        views_of_scenes.close(page.application, view)
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_next_process_waits_ahead(python, clock):
 @pytest.mark.parametrize(
     "error", [VesselSegError("no memory"), OSError(28, "No space left on device")], ids=["process", "folder"]
 )
-def test_visits_go_on_where_no_process_can_be_started_for_the_next(python, clock, caplog, error):
+def test_visits_go_on_where_no_process_can_be_started_for_the_next(python, clock, caplog, monkeypatch, error):
     def start(*arguments):
         starts.append(clock.now)
         if len(starts) == 2:
@@ -136,7 +136,7 @@ def test_visits_go_on_where_no_process_can_be_started_for_the_next(python, clock
         return Visit(*arguments)
 
     async def visit():
-        visits = Visits(most=2, python=python(_SCRIPT), start=start)
+        visits = Visits(most=2, python=python(_SCRIPT))
         key, first = await visits.begin()
         for seconds in (10, 1, 30):
             clock.now += seconds
@@ -147,6 +147,7 @@ def test_visits_go_on_where_no_process_can_be_started_for_the_next(python, clock
         await visits.close()
 
     starts = []
+    monkeypatch.setattr(module, "Visit", start)
     run(visit())
     assert f"no process waits for the next visitor: {error}" in caplog.text
 

@@ -22,20 +22,17 @@ class Presence:
     ----------
     secret : str
         Any program of this machine can connect to the port; this is what only the reception knows.
-    clock : callable
-        Returns seconds.
     """
 
-    def __init__(self, secret: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, secret: str) -> None:
         self._secret = secret
-        self._clock = clock
         self._pages = 0
         self._seen_at: float | None = None
 
     @property
     def seconds_away(self) -> float:
         """For how long the visitor has had no page open; 0 while there is one, and before there was one."""
-        return 0.0 if self._pages or self._seen_at is None else self._clock() - self._seen_at
+        return 0.0 if self._pages or self._seen_at is None else time.monotonic() - self._seen_at
 
     def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
         """Return what has to stand before every handler of the server."""
@@ -50,6 +47,6 @@ class Presence:
                 return await handler(request)
             finally:
                 self._pages -= is_page
-                self._seen_at = self._clock()
+                self._seen_at = time.monotonic()
 
         return guard

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vesselseg.errors import VesselSegError
@@ -146,8 +146,6 @@ class Visits:
         How many visitors there can be.
     python : PythonCommand, optional
         How to start Python for their processes.
-    start : callable, optional
-        Returns the `Visit` that files and Python make.
     """
 
     def __init__(
@@ -156,12 +154,10 @@ class Visits:
         *,
         most: int = MOST_VISITORS,
         python: PythonCommand | None = None,
-        start: Callable[[Sequence[str], PythonCommand], Visit] = Visit,
     ) -> None:
         self._files = [str(Path(name).absolute()) for name in files]
         self._most = most
         self._python = python or PythonCommand()
-        self._start = start
         self._visits: dict[str, Visit] = {}
         self._next: Visit | None = None
         self._next_at = 0.0
@@ -182,7 +178,7 @@ class Visits:
     async def prepare(self) -> None:
         """Start a process for whoever comes next, and wait until it answers; raises as `Visit.ready`."""
         if self._next is None:
-            self._next = self._start(self._files, self._python)
+            self._next = Visit(self._files, self._python)
         try:
             await self._next.ready()
         except VesselSegError:
@@ -238,7 +234,7 @@ class Visits:
                 self._next, self._next_at = None, time.monotonic() + _AFTER_FAILURE_SECONDS
         elif not self._lock.locked() and len(self._visits) < self._most and time.monotonic() > self._next_at:
             try:
-                self._next = self._start(self._files, self._python)
+                self._next = Visit(self._files, self._python)
             except (VesselSegError, OSError) as error:
                 # Memory, disk or file handles are short: no reason to end the visits that there are.
                 logger.warning("no process waits for the next visitor: %s", error)

@@ -12,6 +12,7 @@ from vesselseg_web.logic.layers import REFERENCE, VESSELS, KindLayer, Layer, Seg
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import CompareState, DisplayState
 from vesselseg_web.viewing.scan_rendering import ScanRendering
+from vesselseg_web.workspace.wording import LOAD_FIRST
 from VesselSegmentationLib.reviewing.error_map_display import set_outlined
 from VesselSegmentationLib.scene.scan_display import Slabs
 
@@ -94,7 +95,7 @@ class DisplayLogic(SectionLogic[DisplayState]):
         self._rendering.hide()
         self._views.limit_3d(False)
         data = self.data
-        data.why_not = "" if scan is not None else "Load a scan first."
+        data.why_not = "" if scan is not None else LOAD_FIRST
         data.slab, data.rendering, data.rendering_opacity = fresh.slab, fresh.rendering, fresh.rendering_opacity
         data.outlined = fresh.outlined
         if scan is not None:

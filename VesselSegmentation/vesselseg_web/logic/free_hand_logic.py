@@ -53,7 +53,7 @@ class FreeHandLogic(SectionLogic[FreeHandState]):
 
     def __init__(self, page: PageLogic, case: Case) -> None:
         super().__init__(page, case, FreeHandState)
-        application = page._slicer_app
+        application = page.application
         effects = [SegmentationEffectNoTool, *_EFFECTS.values()]
         self._editor = FreeHandEditor(
             application.scene, application.segmentations_logic, application.view_manager, builtin_effects=effects

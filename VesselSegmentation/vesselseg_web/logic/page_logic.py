@@ -37,10 +37,15 @@ class PageLogic(BaseLogic[PageState]):
     server : Server
     application : SlicerApp
     views : Views
+
+    Attributes
+    ----------
+    application : SlicerApp
     """
 
     def __init__(self, server: Any, application: Any, views: Views) -> None:
         super().__init__(server, application, PageState)
+        self.application = application
         self.data.layouts = views.layouts
         self.data.layout = views.layout
         #: Of what fails each time that it is done: how it failed last, by what it is.
@@ -138,7 +143,7 @@ class SectionLogic(BaseLogic[T]):
     """
 
     def __init__(self, page: PageLogic, case: Case, state_type: type[T]) -> None:
-        super().__init__(page.server, page._slicer_app, state_type)
+        super().__init__(page.server, page.application, state_type)
         self.page = page
         self.case = case
 

@@ -16,6 +16,7 @@ from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import SaveState
 from vesselseg_web.uploads.upload_checks import shown_name
 from vesselseg_web.workspace.session import write_session
+from vesselseg_web.workspace.wording import LOAD_FIRST
 from VesselSegmentationLib.correcting.edit_log import export_log
 from VesselSegmentationLib.jobs.stages import stage_text
 from VesselSegmentationLib.jobs.worker_job import FAILED, RUNNING, WorkerJob
@@ -78,7 +79,7 @@ class SaveLogic(SectionLogic[SaveState]):
 
     def update(self) -> None:
         """Say what can be saved."""
-        scan = "" if self.case.scan is not None else "Load a scan first."
+        scan = "" if self.case.scan is not None else LOAD_FIRST
         vessels = scan or ("" if self.case.has_vessels else "Segment the scan first.")
         probability = vessels or ("" if self.case.probability_node is not None else "There is no probability map.")
         compared = self.case.review.error_map is not None

@@ -18,7 +18,7 @@ from vesselseg_web.logic.segment_logic import NO_PROBABILITY
 from vesselseg_web.logic.states import SegmentState, ToolsState
 from vesselseg_web.logic.tool_list import DECISIONS, TOOLS, Tool, items, tool_named
 from vesselseg_web.viewing.view_clicks import ViewClicks
-from vesselseg_web.workspace.wording import counted
+from vesselseg_web.workspace.wording import SEGMENT_FIRST, WAIT, counted
 from VesselSegmentationLib.correcting.setting_choices import change_choices, extent_choices, vessel_choices
 from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
 from VesselSegmentationLib.scene.scan_display import slab_thickness
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 #: How long a slider must rest before the preview follows it.
 _REST_SECONDS = 0.1
-_NO_VESSELS = "Segment a scan first."
 _IN_THE_MIDDLE = "The slab is on: clicks in a slice act in its middle."
 _NOT_SHOWN = "Nothing is shown that could be applied: choose a tool and click."
-_RUNNING = "Wait until the segmentation is done, or cancel it."
 
 
 class ToolsLogic(SectionLogic[ToolsState]):
@@ -51,7 +49,7 @@ class ToolsLogic(SectionLogic[ToolsState]):
         super().__init__(page, case, ToolsState)
         self._free_hand, self._done = free_hand, done
         self._segment = TypedState(self.state, SegmentState).data
-        self._clicks = ViewClicks(page.scene, page._slicer_app.view_manager, self._on_clicks, self._on_missed)
+        self._clicks = ViewClicks(page.scene, page.application.view_manager, self._on_clicks, self._on_missed)
         self._chosen: Tool | None = None
         self._hand = ToolInHand(
             case.edits, case.review, self._clicks,
@@ -197,8 +195,8 @@ class ToolsLogic(SectionLogic[ToolsState]):
     def why_no_edit(self) -> str:
         """Return why the vessels cannot be edited at present; empty if they can."""
         if self._segment.running:
-            return _RUNNING
-        return "" if self.case.edits.target is not None else _NO_VESSELS
+            return WAIT
+        return "" if self.case.edits.target is not None else SEGMENT_FIRST
 
     def _why_not(self, tool: Tool) -> str:
         reason = self.why_no_edit()

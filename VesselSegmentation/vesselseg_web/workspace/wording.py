@@ -9,6 +9,10 @@ from VesselSegmentationLib.correcting.edit_steps import EditStep, TagChange
 from VesselSegmentationLib.reviewing.component_marks import DECISION_WORDS
 from VesselSegmentationLib.scene.run_record import MIN_COMPONENT_TAG, THRESHOLD_TAG
 
+#: Why something cannot be done yet.
+LOAD_FIRST = "Load a scan first."
+SEGMENT_FIRST = "Segment a scan first."
+WAIT = "Wait until the segmentation is done, or cancel it."
 _MARK = "mark "
 
 
