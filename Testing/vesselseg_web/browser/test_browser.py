@@ -172,7 +172,7 @@ def test_files_of_the_visitor_and_nobody_elses(chromium, tmp_path):
         first.see(".vs-cancel-button")
         assert served.descendants(" segment ")
         first.click(".vs-leave")
-        assert "forgotten" in first.see("body").inner_text()
+        assert "deleted" in first.see("body").inner_text()
         assert served.descendants(" segment ") == []
         second.click(".vs-phantom")
         second.see(".vs-scan-name")

@@ -231,7 +231,7 @@ def test_correcting(chromium, tmp_path):
         reader.download("session", tmp_path / "session.mrb")
         reader.open_section("scan")
         reader.send("scan", tmp_path / "session.mrb")
-        reader.see(".vs-status:has-text('goes on')")
+        reader.see(".vs-status:has-text('is restored')")
         np.testing.assert_array_equal(reader.label(), corrected)
         assert reader.mistakes == []
         assert "Traceback" not in served.text

@@ -57,7 +57,7 @@ def test_dicom_segmented_saved_and_gone_on_with_elsewhere(chromium, tmp_path):
         assert first.download("figure", tmp_path / "figure.png") == "TOF_3D figure.png"
         first.keep("8-save")
         first.click(".vs-leave")
-        assert "forgotten" in first.see("body").inner_text()
+        assert "deleted" in first.see("body").inner_text()
 
         second = Visit(chromium, served.address)
         second.see(".vs-phantom")

@@ -65,7 +65,7 @@ def test_corrections_are_not_lost_unasked(tmp_path):
                     lambda: visit.send("scan", tmp_path / "patient-8.nii.gz"),
                     "'patient-8' takes the place of everything",
                 ),
-                (lambda: visit.click(".vs-leave"), "Ending forgets them"),
+                (lambda: visit.click(".vs-leave"), "Ending deletes them"),
             )
         ):
             lose()
@@ -96,7 +96,7 @@ def test_corrections_are_not_lost_unasked(tmp_path):
         visit.page.wait_for_function("!window.trame.state.get('CorrectState__unsaved')", polling=100)
         visit.open_section("scan")
         visit.send("scan", tmp_path / "session.mrb")
-        visit.see(".vs-status:has-text('goes on')")
+        visit.see(".vs-status:has-text('is restored')")
         visit.open_section("save")
         np.testing.assert_array_equal(label(), corrected)
 
@@ -113,7 +113,7 @@ def test_corrections_are_not_lost_unasked(tmp_path):
         visit.page.wait_for_selector(".vs-question", state="hidden")
         assert visit.page.query_selector(".vs-step") is None
         visit.click(".vs-leave")
-        assert "forgotten" in visit.see("body").inner_text()
+        assert "deleted" in visit.see("body").inner_text()
         assert visit.mistakes == []
         assert closing == ["beforeunload"]
         assert "Traceback" not in served.text
@@ -133,6 +133,6 @@ def test_end_goes_on_if_the_visitor_agrees(tmp_path):
         visit.click(".vs-leave")
         visit.see(".vs-question:visible")
         visit.click(".vs-go-on")
-        assert "forgotten" in visit.see("body:has-text('forgotten')").inner_text()
+        assert "deleted" in visit.see("body:has-text('deleted')").inner_text()
         assert closing == []
         assert visit.mistakes == []

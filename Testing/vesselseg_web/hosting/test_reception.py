@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -186,7 +187,7 @@ async def test_each_visitor_has_a_process_of_their_own():
         assert "All places are taken" in await page.text()
         assert (await third.post("/upload/scan")).status == 403
         page = await first.post("/leave")
-        assert "forgotten" in await page.text()
+        assert "deleted" in await page.text()
         assert (await first.get("/ws")).status == 403
         assert list(visits.visits) == ["key 2"]
 
@@ -387,18 +388,21 @@ async def test_whoever_has_left_begins_anew():
         assert (await visitor.get("/index.html")).status == 200
 
 
-@in_loop
-async def test_presence_knows_how_long_the_visitor_is_away():
-    seconds = [0.0]
-    visit = PretendedVisit(1)
-    visit.presence._clock = lambda: seconds[0]
-    await visit.start()
-    assert visit.presence.seconds_away == 0
-    async with aiohttp.ClientSession() as session:
-        async with session.ws_connect(f"{visit.address}/ws", headers=visit.headers):
-            seconds[0] = 500.0
-            assert visit.presence.seconds_away == 0
-        await until(lambda: visit.presence._pages == 0)
-        seconds[0] = 530.0
-        assert visit.presence.seconds_away == pytest.approx(30)
-    await visit.server.close()
+def test_presence_knows_how_long_the_visitor_is_away(monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("vesselseg_web.hosting.presence.time", clock)
+
+    async def come_and_go():
+        visit = PretendedVisit(1)
+        await visit.start()
+        assert visit.presence.seconds_away == 0
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"{visit.address}/ws", headers=visit.headers):
+                clock.now = 500.0
+                assert visit.presence.seconds_away == 0
+            await until(lambda: visit.presence._pages == 0)
+            clock.now = 530.0
+            assert visit.presence.seconds_away == pytest.approx(30)
+        await visit.server.close()
+
+    asyncio.run(come_and_go())

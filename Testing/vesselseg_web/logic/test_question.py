@@ -187,7 +187,7 @@ def test_ending(corrected, question, correct):
     assert correct.data.unsaved
     question.ask_to_end()
     assert question.data.ends
-    assert "Ending forgets them" in question.data.text
+    assert "Ending deletes them" in question.data.text
     assert question.data.go_on == "End and lose them"
     before = everything(corrected)
     question.decline()

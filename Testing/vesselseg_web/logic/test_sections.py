@@ -12,7 +12,7 @@ from vesselseg_web.logic.compare_logic import CompareLogic
 from vesselseg_web.logic.correct_logic import CorrectLogic
 from vesselseg_web.logic.error_list_logic import ErrorListLogic
 from vesselseg_web.logic.save_logic import SaveLogic
-from vesselseg_web.logic.segment_logic import SegmentLogic
+from vesselseg_web.logic.segment_logic import NO_PROBABILITY, SegmentLogic
 from VesselSegmentationLib.reviewing import review_listing
 from VesselSegmentationLib.scene.run_record import record_summary, recorded_summary, recorded_threshold
 
@@ -112,7 +112,7 @@ def test_another_scan_stops_the_run(case, scan, segment_section, python):
 def test_vessels_without_probability_say_so_at_the_sliders(segmented, case):
     case.scene.RemoveNode(case.probability_node)
     segmented.update()
-    assert segmented.data.why_no_threshold == ("The probability of these vessels is not there: segment the scan again.")
+    assert segmented.data.why_no_threshold == NO_PROBABILITY
 
 
 def test_devices(segment_section, case, python):
@@ -274,7 +274,7 @@ def test_one_is_told_as_one(page, case, scan, segmented, compare_section, errors
     compare_section.start()
     assert compare_section.data.legend[2]["text"] == "1 voxel, 0.00 ml"
     poll(compare_section, lambda: "of" in errors_section.data.note)
-    assert errors_section.data.note == "1 of 1 error."
+    assert errors_section.data.note == "1 of 1 error shown."
     errors_section.next()
     assert errors_section.data.details.startswith("1 voxel, ")
 
@@ -343,7 +343,7 @@ def test_undo_of_a_run_is_told_everywhere(page, segmented, case):
     section.poll()
     section.undo()
     assert segmented.data.message == ""  # it said what the other model had found
-    assert segmented.data.why_no_threshold == "The probability of these vessels is not there: segment the scan again."
+    assert segmented.data.why_no_threshold == NO_PROBABILITY
     assert save.data.why_not["probability"] == "There is no probability map."
     segmented.data.threshold = 0.7
     segmented.apply_threshold()

@@ -321,7 +321,7 @@ def test_upload_of_a_session(page, views, question, worked, tmp_path):
     (tmp_path / "session.mrb").rename(folder / "00000")
     assert asyncio.run(section.take_upload(folder, "Monday.mrb", SCAN))
     assert page.data.error == ""
-    assert page.data.status == "The session Monday goes on."
+    assert page.data.status == "Session Monday is restored."
     assert restored == ["truth (2)"]
     np.testing.assert_array_equal(worked.label().array, expected)
     assert not folder.exists()

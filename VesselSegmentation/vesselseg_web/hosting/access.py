@@ -92,11 +92,13 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.update(_HEADERS)
 
 
-def plain_page(status: int, text: str) -> web.Response:
-    """Return a page that says one thing."""
+def plain_page(status: int, text: str, *, start_again: bool = False) -> web.Response:
+    """Return a page that says one thing, and perhaps leads to the beginning."""
+    link = "<p><a href=/>Start again</a>" if start_again else ""
     page = (
-        "<!doctype html><meta charset=utf-8><title>Vessel Segmentation</title><link rel=icon href=data:,>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<title>Vessel Segmentation</title><link rel=icon href=data:,>"
         "<style>body{font:18px/1.5 sans-serif;background:#15181c;color:#e6e6e6;margin:15vh auto;max-width:36em;"
-        f"padding:0 1em}}</style><p>{html.escape(text)}"
+        f"padding:0 1em}}a{{color:#8ab4f8}}</style><p>{html.escape(text)}{link}"
     )
     return web.Response(status=status, text=page, content_type="text/html", headers={"Cache-Control": "no-store"})

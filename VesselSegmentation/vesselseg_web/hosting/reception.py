@@ -19,12 +19,12 @@ logger = logging.getLogger("vesselseg")
 
 _PAGE = "/index.html"
 _FULL = "All places are taken. Try again in a minute: a place is free soon after somebody closes the page."
-_FORGOTTEN = "Everything has been forgotten. To begin again, open the address of this server."
+_DELETED = "Everything has been deleted. Open the address of this server to start again."
 _OVER = (
     "Your visit has ended: the program behind it has stopped, or nothing was heard of the page for long. What was not "
-    "saved is lost. To begin anew, open the address of this server."
+    "saved is lost. Open the address of this server to start again."
 )
-_GONE = "The program behind this page has ended. Load the page again to begin anew."
+_GONE = "The program behind this page has ended. Load the page again to start again."
 
 
 class Reception:
@@ -63,12 +63,12 @@ class Reception:
         visit = self._visits.find(key)
         if visit is None and key and request.path == _PAGE:
             # Whoever loads the page again expects their work there, rather than an empty page without a word.
-            return _without_cookie(request, plain_page(410, _OVER))
+            return _without_cookie(request, self._last_page(410, _OVER))
         if visit is None:
             return await self._welcome(request)
         if request.path == "/leave" and request.method == "POST":
             await self._visits.end(key)
-            return _without_cookie(request, plain_page(200, _FORGOTTEN))
+            return _without_cookie(request, self._last_page(200, _DELETED))
         if "token" in request.query:
             # The token does not stay in the address bar, nor in the browser's history of the page.
             return _to_page()
@@ -101,7 +101,11 @@ class Reception:
                 return await passing
             return await self._answer(request, visit, passing)
         except (aiohttp.ClientError, ConnectionError):
-            return plain_page(502, _GONE)
+            return self._last_page(502, _GONE)
+
+    def _last_page(self, status: int, text: str) -> web.Response:
+        """Return a page that ends a visit. With a token, only the whole address leads back: no page shows that."""
+        return plain_page(status, text, start_again=not self._access.needs_token)
 
     async def _answer(
         self, request: web.Request, visit: Visit, passing: Awaitable[web.StreamResponse]

@@ -9,7 +9,7 @@ from vesselseg.review.error_kinds import Colour
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import CompareState
 from vesselseg_web.workspace.case import given_notes
-from vesselseg_web.workspace.wording import as_sentences, counted
+from vesselseg_web.workspace.wording import SEGMENT_FIRST, as_sentences, counted
 from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS
 from VesselSegmentationLib.reviewing.review_tables import shown_metrics
@@ -98,7 +98,7 @@ class CompareLogic(SectionLogic[CompareState]):
             data.reference = names[0] if names else ""
         data.why_not = ""
         if not self.case.has_vessels:
-            data.why_not = "Segment a scan first."
+            data.why_not = SEGMENT_FIRST
         elif not names:
             data.why_not = "Open a reference first."
         self._show()

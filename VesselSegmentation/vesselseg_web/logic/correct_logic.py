@@ -12,7 +12,7 @@ from vesselseg_web.logic.free_hand_logic import FreeHandLogic
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import CorrectState, SegmentState
 from vesselseg_web.logic.tools_logic import ToolsLogic
-from vesselseg_web.workspace.wording import step_text
+from vesselseg_web.workspace.wording import SEGMENT_FIRST, step_text
 from VesselSegmentationLib.correcting.edit_history import AUTOMATIC
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, DECISIONS, REJECTED
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS
@@ -85,7 +85,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
 
     def redo(self) -> None:
         """Do the last undone step again."""
-        self._step("redo", lambda: self.case.edits.can_redo, self.case.edits.redo, "Done again")
+        self._step("redo", lambda: self.case.edits.can_redo, self.case.edits.redo, "Redone")
 
     def poll(self) -> None:
         """Notice steps that others have made, such as a threshold."""
@@ -103,7 +103,7 @@ class CorrectLogic(SectionLogic[CorrectState]):
     def update(self) -> None:
         """Say what can be done."""
         compared = self.case.review.error_map is not None
-        self.data.why_not = "" if self.case.edits.target is not None else "Segment a scan first."
+        self.data.why_not = "" if self.case.edits.target is not None else SEGMENT_FIRST
         # What is decided while a segmentation runs would be lost with the history when it ends.
         self.data.why_no_decision = self.tools.why_no_edit() or ("" if compared else NOT_COMPARED)
         self._show_steps()

@@ -97,9 +97,9 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
             elif listing.failed:
                 self.data.note = "The errors could not be listed; the next correction starts a new attempt."
             else:
-                self.data.note = f"{len(shown):,} of {counted(listing.count, 'error')}" + (
-                    f", the first {_ROWS} are listed." if len(shown) > _ROWS else "."
-                )
+                first = f", the first {_ROWS}" if len(shown) > _ROWS else ""
+                hidden = " (edge errors hidden)" if navigator.hide_boundary and len(shown) < listing.count else ""
+                self.data.note = f"{len(shown):,} of {counted(listing.count, 'error')}{first} shown{hidden}."
         self._show_chosen()
 
     def _show_chosen(self) -> None:

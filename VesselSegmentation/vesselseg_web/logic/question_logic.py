@@ -58,7 +58,7 @@ _NOT_SAVED = "Your corrections of '{scan}' are not saved. "
 _SAVE_FIRST = " for good. To keep them, download the session first, in the section Save."
 ENDING = Loss(
     "End without your corrections?",
-    f"{_NOT_SAVED}Ending forgets them, with everything else on this page,{_SAVE_FIRST}",
+    f"{_NOT_SAVED}Ending deletes them, with everything else on this page,{_SAVE_FIRST}",
     "End and lose them",
     ends=True,
 )

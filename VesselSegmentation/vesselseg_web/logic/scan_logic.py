@@ -168,7 +168,7 @@ class ScanLogic(SectionLogic[ScanState]):
             reference = restore_session(self.case, description)
             if self._restored is not None:
                 self._restored(reference)
-            self.page.say(f"The session {name} goes on.")
+            self.page.say(f"Session {name} is restored.")
             return True
         if arrival.clear_series is not None:
             return await self._take_series(arrival.clear_series, name)

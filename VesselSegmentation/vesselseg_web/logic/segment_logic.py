@@ -10,6 +10,7 @@ from vesselseg.models import list_models
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.question_logic import SEGMENTING, THRESHOLD, QuestionLogic
 from vesselseg_web.logic.states import SegmentState
+from vesselseg_web.workspace.wording import LOAD_FIRST, SEGMENT_FIRST, WAIT
 from VesselSegmentationLib.jobs.stages import stage_text
 from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
 from VesselSegmentationLib.scene.run_record import recorded_summary, recorded_threshold
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
 #: How long a slider must rest before the vessels follow it.
 _REST_SECONDS = 0.2
 _SAME = 1e-6
-_MASKS = {"auto": "Find the brain", "none": "None: whole scan"}
+_MASKS = {"auto": "Automatic", "none": "None (whole scan)"}
 _GIVEN_MASK = "given"
-NO_PROBABILITY = "The probability of these vessels is not there: segment the scan again."
-_WAIT = "Wait until the segmentation is done, or cancel it."
+NO_PROBABILITY = "The probability map of these vessels is missing: segment the scan again."
 _AUTOMATIC_DEVICE = {"title": "Automatic", "value": "auto"}
 
 
@@ -174,13 +174,13 @@ class SegmentLogic(SectionLogic[SegmentState]):
         elif not data.models:
             data.why_not = "No model is installed."
         elif self.case.scan is None:
-            data.why_not = "Load a scan first."
-        data.why_no_mask = "Load a scan first." if self.case.scan is None else _WAIT if running else ""
+            data.why_not = LOAD_FIRST
+        data.why_no_mask = LOAD_FIRST if self.case.scan is None else WAIT if running else ""
         data.why_no_threshold = ""
         if running:
-            data.why_no_threshold = _WAIT
+            data.why_no_threshold = WAIT
         elif self.case.probability_node is None:
-            data.why_no_threshold = NO_PROBABILITY if self.case.has_vessels else "Segment a scan first."
+            data.why_no_threshold = NO_PROBABILITY if self.case.has_vessels else SEGMENT_FIRST
         self._show_masks()
 
     def _on_scan(self) -> None:

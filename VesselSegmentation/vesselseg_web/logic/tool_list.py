@@ -108,8 +108,8 @@ TOOLS = (
 
 #: What can be said of an error.
 DECISIONS: Choices = (
-    ("Accept: correct this error", page_tools.ACCEPTED),
-    ("Reject: the reference is wrong", page_tools.REJECTED),
+    ("Accept: the segmentation is wrong here", page_tools.ACCEPTED),
+    ("Reject: the reference is wrong here", page_tools.REJECTED),
 )
 
 

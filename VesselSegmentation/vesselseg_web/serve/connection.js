@@ -7,7 +7,7 @@
     "position: fixed; inset: 0; z-index: 9999; display: flex; flex-direction: column; align-items: center; gap: 16px;" +
     "justify-content: center; background: #121212; color: #fff; font: 18px Roboto, sans-serif; text-align: center;";
   const BUTTON =
-    "padding: 8px 20px; border: 0; border-radius: 4px; background: #2196f3; color: #fff; font: inherit; cursor: pointer";
+    "padding: 8px 20px; border: 0; border-radius: 4px; background: #2196f3; color: #000; font: inherit; cursor: pointer";
   const show = (text, action) => {
     if (document.querySelector(".vs-lost")) return;
     const cover = document.createElement("div");
@@ -20,6 +20,7 @@
     reload.onclick = () => window.location.reload();
     cover.append(text, reload);
     document.body.append(cover);
+    reload.focus();
   };
   const watch = async () => {
     const { client, state } = window.trame ?? {};

@@ -14,6 +14,8 @@ from vesselseg_web.ui.section_ui import SectionUI, action, names_of
 from vesselseg_web.ui.tools_ui import ToolsUI
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED, REVIEWED
 
+_SMALL = "text-caption text-medium-emphasis"
+
 
 class CorrectUI(SectionUI):
     """Tools, decisions about the chosen error, and the steps made.
@@ -32,15 +34,18 @@ class CorrectUI(SectionUI):
         with self.body:
             self.tools = ToolsUI(server)
             with html.Div(style="max-height: 40px; overflow-y: auto"):
-                html.Div(
-                    "{{ step }}", v_for=f"step in {name.steps}", classes="text-caption text-medium-emphasis vs-step"
-                )
+                html.Div("{{ step }}", v_for=f"step in {name.steps}", classes=f"{_SMALL} vs-step")
             VDivider(classes="my-2")
-            html.Div("The chosen error: Accept corrects the vessels there", classes="text-caption text-medium-emphasis")
+            html.Div("Accept: the segmentation is wrong. Reject: the reference is.", classes=_SMALL)
             with html.Div(classes="d-flex ga-2"):
                 for text, decision, title, options in (
-                    ("Accept", ACCEPTED, "Correct this error (A)", {"color": "primary", "variant": "flat"}),
-                    ("Reject", REJECTED, "The reference is wrong: the vessels stay as they are (X)", {}),
+                    (
+                        "Accept",
+                        ACCEPTED,
+                        "The segmentation is wrong here, correct it (A)",
+                        {"color": "primary", "variant": "flat"},
+                    ),
+                    ("Reject", REJECTED, "The reference is wrong here, leave the vessels (X)", {}),
                     ("Seen", REVIEWED, "Only note that it was seen (S)", {}),
                 ):
                     with html.Div(classes="flex-1-1-0"):
@@ -52,7 +57,7 @@ class CorrectUI(SectionUI):
                             classes=f"vs-{decision}",
                             **options,
                         )
-            with html.Div(title="Stands in the list of edits beside each of yours.", classes="mt-2"):
+            with html.Div(title="Your name; saved with each of your edits.", classes="mt-2"):
                 VTextField(
                     v_model=(name.reader,), label="Reader", density="compact", variant="outlined", hide_details=True
                 )

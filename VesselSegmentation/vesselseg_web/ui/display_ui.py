@@ -64,6 +64,7 @@ class DisplayUI(SectionUI):
             max=(name.highest,),
             step=(name.step,),
             strict=True,
+            aria_label="Window limits",
             disabled=(f"!!{name.why_not}",),
             **_SLIDER,
         )
@@ -101,8 +102,8 @@ class DisplayUI(SectionUI):
                 disabled=(f"!!{name.why_not}",),
                 classes="vs-rendering",
             ):
-                for text, value in (("Off", ""), ("MIP", PROJECTION), ("Vessels", BRIGHT_VESSELS)):
-                    VBtn(text, value=value, size="small", classes="text-none")
+                for text, value in (("Off", ""), ("MIP", PROJECTION), ("Bright vessels", BRIGHT_VESSELS)):
+                    VBtn(text, value=value, size="small")
         VSlider(
             v_if=(name.rendering,),
             v_model=(name.rendering_opacity,),

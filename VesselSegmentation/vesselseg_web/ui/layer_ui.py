@@ -27,7 +27,7 @@ def draw_layer(server: Any, name: str, title: str) -> None:
             ("2D", "slices", names.slices, names.slices_opacity),
             ("3D", "3D", names.three_d, names.three_d_opacity),
         ):
-            _draw_switch(text, shown, f"Show or hide {title} in {where}")
+            _draw_switch(text, shown, title, where)
             VSlider(
                 v_model=(opacity,),
                 min=0,
@@ -53,10 +53,10 @@ def draw_switches(server: Any, name: str, title: str, *, disabled: str) -> None:
     names = layer_state(server.state, name).name
     with html.Div(classes=f"d-flex align-center vs-layer vs-layer-{_css(name)}"):
         for text, where, shown in (("2D", "slices", names.slices), ("3D", "3D", names.three_d)):
-            _draw_switch(text, shown, f"Show or hide {title} in {where}", disabled=(disabled,))
+            _draw_switch(text, shown, title, where, disabled=(disabled,))
 
 
-def _draw_switch(text: str, shown: str, title: str, **options: Any) -> None:
+def _draw_switch(text: str, shown: str, title: str, where: str, **options: Any) -> None:
     VBtn(
         text,
         size="small",
@@ -65,8 +65,11 @@ def _draw_switch(text: str, shown: str, title: str, **options: Any) -> None:
         prepend_icon=(f"{shown} ? 'mdi-eye' : 'mdi-eye-off'",),
         variant=(f"{shown} ? 'tonal' : 'text'",),
         click=f"{shown} = !{shown}",
-        title=title,
-        classes=f"px-1 text-none vs-show-{text.lower()}",
+        title=f"Show or hide {title} in {where}",
+        # There are many of the same text; that it is pressed says that they are shown.
+        aria_label=f"{text}: {title}",
+        aria_pressed=(shown,),
+        classes=f"px-1 vs-show-{text.lower()}",
         **options,
     )
 

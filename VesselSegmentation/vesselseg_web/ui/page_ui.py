@@ -40,6 +40,7 @@ _TITLE = "Vessel Segmentation"
 _DRAWER_WIDTH = 380
 _STYLE = """
 html { overflow: hidden; }
+.v-btn { text-transform: none; letter-spacing: normal; }
 .vs-drawer .v-expansion-panel-text__wrapper { padding: 2px 16px 12px; }
 .vs-drawer .v-expansion-panel-title { min-height: 36px !important; padding: 8px 16px;
   font-weight: 600; }
@@ -49,7 +50,7 @@ html { overflow: hidden; }
 .v-btn--disabled.v-btn--variant-flat { background: rgba(var(--v-theme-on-surface), 0.1) !important; }
 .v-btn--disabled.v-btn--variant-flat { color: rgba(var(--v-theme-on-surface), 0.3) !important; }
 .vs-swatch { display: inline-block; width: 12px; height: 12px; border-radius: 2px; flex: none; }
-.vs-scroll { max-height: max(130px, calc(100vh - 590px)); overflow-y: auto; }
+.vs-scroll { max-height: max(108px, calc(100vh - 612px)); overflow-y: auto; }
 .vs-layer { gap: 6px; }
 .vs-layer .v-btn__prepend { margin-inline: 0 4px; }
 .vs-device { width: 132px; }
@@ -74,6 +75,8 @@ _ICON = (
     "<path d='M8 15V9M8 9C8 6 3 6 3 2M8 9c0-3 5-3 5-7' stroke='%23d8654f' stroke-width='2.4' fill='none' "
     "stroke-linecap='round'/></svg>"
 )
+#: White on the blue of Vuetify's dark theme, and its red on the drawer, have too little contrast to be read.
+_THEMES = {"dark": {"colors": {"on-primary": "#000000", "error": "#DB7587", "on-error": "#000000"}}}
 #: Name of the template of the views.
 _VIEWS = "views"
 
@@ -95,7 +98,7 @@ class PageUI:
         # then clicks and what is being typed would be lost.
         with DivLayout(server, template_name=_VIEWS, style="height: 100%") as views_layout:
             views.draw(views_layout)
-        with VAppLayout(server, template_name="main") as self.layout:
+        with VAppLayout(server, vuetify_config={"theme": {"themes": _THEMES}}) as self.layout:
             self.layout.root.theme = (f"{name.dark} ? 'dark' : 'light'",)
             client.Style(_STYLE + view_ui.STYLE)
             with VAppBar(density="compact", flat=True, border="b"):
@@ -125,7 +128,7 @@ class PageUI:
                     html.Form(action="leave", method="post", id=END_FORM),
                     VBtn(
                         icon=True,
-                        title="End: forget the scan and everything else",
+                        title="End session: delete the scan and all results",
                         raw_attrs=[f""":type="{unsaved} ? 'button' : 'submit'\""""],
                         click=f"{unsaved} && {_press('end')}",
                         classes="vs-leave",
@@ -195,8 +198,9 @@ class PageUI:
                 variant=(f"{shown} ? 'tonal' : 'text'",),
                 disabled=(f"!({there})",),
                 title=title,
+                aria_pressed=(shown,),
                 click=_press(action),
-                classes=f"mr-2 text-none vs-toggle-{action}",
+                classes=f"mr-2 vs-toggle-{action}",
             )
 
 

@@ -29,7 +29,7 @@ class QuestionUI:
         name = names_of(server, QuestionState)
         with (
             # Persistent: it has to be answered, and not by a click beside it.
-            VDialog(model_value=(f"!!{name.title}",), persistent=True, max_width=480),
+            VDialog(model_value=(f"!!{name.title}",), persistent=True, max_width=480, aria_label=(name.title,)),
             VCard(title=(name.title,), classes="vs-question"),
         ):
             VCardText(f"{{{{ {name.text} }}}}")

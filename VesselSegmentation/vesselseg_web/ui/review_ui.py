@@ -14,6 +14,7 @@ from vesselseg_web.logic.scan_logic import REFERENCE
 from vesselseg_web.logic.states import CompareState, ErrorListState, ScanState
 from vesselseg_web.ui.layer_ui import draw_switches
 from vesselseg_web.ui.section_ui import SectionUI, action, names_of, upload_button
+from vesselseg_web.workspace.wording import LOAD_FIRST
 
 _SMALL = "text-caption text-medium-emphasis"
 _NEAREST = "{ block: 'nearest' }"
@@ -41,7 +42,7 @@ class ReviewUI(SectionUI):
         name = self._compare
         with self.body:
             reference = (server, "Open a reference", REFERENCE, scan.upload_percent)
-            why_no_reference = f"({scan.name} ? '' : 'Load a scan first.')"
+            why_no_reference = f"({scan.name} ? '' : '{LOAD_FIRST}')"
             with html.Div(v_if=(f"!{name.references}.length",)):
                 upload_button(*reference, why_not=why_no_reference)
             with html.Div(v_else=True, classes="d-flex align-center ga-2 mt-1 mb-2"):
@@ -66,7 +67,12 @@ class ReviewUI(SectionUI):
                         classes="vs-compare-button",
                     )
                 with html.Div(v_if=(name.compared,)):
-                    action("Stop", self.stop_clicked, title="Compare no more, and show the vessels again")
+                    action(
+                        "Stop comparing",
+                        self.stop_clicked,
+                        title="Stop comparing and show the vessels again",
+                        classes="vs-stop-button",
+                    )
             with html.Div(v_if=(name.compared,)):
                 html.Div(f"{{{{ {name.notes} }}}}", v_if=(name.notes,), classes=_SMALL)
                 self._draw_legend()
@@ -98,14 +104,15 @@ class ReviewUI(SectionUI):
         name = self._errors
         with html.Div(classes="d-flex align-center"):
             html.Span(f"{{{{ {name.note} }}}}", classes=f"{_SMALL} flex-grow-1 vs-errors-note")
-            with html.Div(title="Errors that are rims one voxel thick are left out of the list, or listed, too"):
+            with html.Div(title="Show or hide errors that are only one voxel thick along a vessel"):
                 VBtn(
-                    "Rims",
+                    "Edge errors",
                     size="small",
                     prepend_icon=(f"{name.hide_boundary} ? 'mdi-eye-off' : 'mdi-eye'",),
                     variant="text",
+                    aria_pressed=(f"!{name.hide_boundary}",),
                     click=f"{name.hide_boundary} = !{name.hide_boundary}",
-                    classes="text-none px-2 vs-rims",
+                    classes="px-2 vs-rims",
                 )
             for icon, title, click in (
                 ("mdi-chevron-left", "Previous error (P)", self.previous_clicked),

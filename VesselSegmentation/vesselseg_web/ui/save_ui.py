@@ -69,11 +69,12 @@ class SaveUI(SectionUI):
             for index, suffix in enumerate(DOWNLOADS[what]):
                 VBtn(
                     suffix[1:],
+                    aria_label=f"{title}: download as {suffix[1:]}",
                     size="small",
                     variant="tonal",
                     href=f"download/{what}?format={suffix}",
                     raw_attrs=["download"],
                     disabled=(f"!!{why_not}",),
-                    classes=f"text-none px-2 vs-download-{what}" + (suffix.replace(".", "-") if index else ""),
+                    classes=f"px-2 vs-download-{what}" + (suffix.replace(".", "-") if index else ""),
                     style="min-width: 0",
                 )

@@ -22,6 +22,8 @@ from vesselseg_web.logic.scan_logic import SCAN
 from vesselseg_web.logic.states import PageState, ScanState
 from vesselseg_web.ui.section_ui import SectionUI, action, names_of, upload_button
 
+_WHICH_SERIES = "Which series is the scan?"
+
 
 class ScanUI(SectionUI):
     """Loading a scan."""
@@ -56,7 +58,7 @@ class ScanUI(SectionUI):
             html.Div(f"{{{{ {name.grid} }}}}", v_if=(name.name,), classes="text-body-2 text-medium-emphasis mt-1")
             html.Div(
                 "NIfTI, NRRD, MHA, a zip of one of them or of DICOM files, or a saved session (.mrb). "
-                "Nothing is kept when you end.",
+                "Everything is deleted when you end the session.",
                 v_else=True,
                 classes="text-caption text-medium-emphasis mt-1",
             )
@@ -68,10 +70,11 @@ class ScanUI(SectionUI):
                 model_value=(f"{name.series}.length > 0",),
                 max_width=560,
                 persistent=True,
+                aria_label=_WHICH_SERIES,
             ),
             VCard(classes="vs-series"),
         ):
-            VCardTitle("Which series is the scan?")
+            VCardTitle(_WHICH_SERIES)
             with VCardText(), VList(density="compact"):
                 VListItem(
                     v_for=f"each in {name.series}",
@@ -81,4 +84,4 @@ class ScanUI(SectionUI):
                 )
             with VCardActions():
                 VSpacer()
-                VBtn("None of them", click=self.series_dismissed)
+                VBtn("None of them", click=self.series_dismissed, classes="vs-keep")

@@ -40,7 +40,7 @@ class SegmentUI(SectionUI):
                 )
             with html.Div(v_if=(f"!{name.running}",)):
                 action(
-                    "Segment",
+                    "Segment vessels",
                     self.start_clicked,
                     why_not=name.why_not,
                     variant="flat",
@@ -65,8 +65,20 @@ class SegmentUI(SectionUI):
             with html.Details(v_if=(f"{name.log}.length",), classes="text-caption text-medium-emphasis vs-log"):
                 html.Summary("Log")
                 html.Div("{{ line }}", v_for=f"line in {name.log}")
-            self._draw_slider("Threshold", name.threshold, name.why_no_threshold, (0.02, 1.0, 0.01), "")
-            self._draw_slider("Smallest piece", name.min_component, name.why_no_threshold, (0.0, 50.0, 0.5), " mm³")
+            self._draw_slider(
+                "Threshold",
+                name.threshold,
+                (0.01, 1.0, 0.01),
+                "",
+                "Voxels with at least this probability belong to the vessels.",
+            )
+            self._draw_slider(
+                "Smallest piece kept",
+                name.min_component,
+                (0.0, 100.0, 0.5),
+                " mm³",
+                "Connected pieces below this volume are removed; 0 keeps all.",
+            )
 
     def _draw_choice(self, label: str, value: str, items: str, classes: str) -> None:
         # What is too long for the field stands in full where the pointer rests.
@@ -81,9 +93,10 @@ class SegmentUI(SectionUI):
                 **_SELECT,
             )
 
-    def _draw_slider(self, title: str, value: str, why_not: str, limits: tuple[float, float, float], unit: str) -> None:
+    def _draw_slider(self, title: str, value: str, limits: tuple[float, float, float], unit: str, tip: str) -> None:
         low, high, step = limits
-        with html.Div(classes="mt-2", title=(why_not,)):
+        why_not = names_of(self._server, SegmentState).why_no_threshold
+        with html.Div(classes="mt-2", title=(f"{why_not} || '{tip}'",)):
             with html.Div(classes="d-flex justify-space-between text-body-2"):
                 html.Span(title)
                 html.Span(f"{{{{ Number({value}).toFixed({2 if step < 0.1 else 1}) }}}}{unit}")

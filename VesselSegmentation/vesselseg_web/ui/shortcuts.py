@@ -47,7 +47,7 @@ class Shortcut:
 SHORTCUTS = (
     Shortcut("n", "Next error", "next", repeats=True),
     Shortcut("p", "Previous error", "previous", repeats=True),
-    Shortcut("a", "Accept: correct the chosen error", "accept"),
+    Shortcut("a", "Accept: the segmentation is wrong", "accept"),
     Shortcut("x", "Reject: the reference is wrong", "reject"),
     Shortcut("s", "Seen: only note it", "seen"),
     Shortcut("enter", "Apply what a tool shows", "apply", "Return"),
@@ -66,6 +66,7 @@ SHORTCUTS = (
 )
 #: Layouts that have a key.
 LAYOUT_KEYS = 4
+_HELP = "Keys and mouse"
 #: What a mouse does in the views.
 _MOUSE = (
     ("Left drag", "Slice: window, level; 3D: turn"),
@@ -125,8 +126,8 @@ def draw_help(server: Any) -> None:
     """Draw the sheet."""
     name = names_of(server, ShortcutState)
     with (
-        VDialog(v_model=(name.help_shown,), max_width=980, scrollable=True),
-        VCard(title="Keys and mouse", classes="vs-help"),
+        VDialog(v_model=(name.help_shown,), max_width=980, scrollable=True, aria_label=_HELP),
+        VCard(title=_HELP, classes="vs-help"),
     ):
         with html.Div(classes="vs-help-close"):
             VBtn(icon="mdi-close", variant="text", title="Close (Esc)", click=f"{name.help_shown} = false")

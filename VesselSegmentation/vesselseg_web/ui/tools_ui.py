@@ -72,6 +72,7 @@ class ToolsUI:
 
     def _draw_buttons(self, group: str) -> None:
         name = self._name
+        # Three in a row: all tools and what belongs to one are in sight together.
         with html.Div(style="display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px"), html.Div(
             v_for=f"tool in {name.tools}.filter((tool) => tool.group === '{group}')",
             key=("tool.name",),
@@ -81,9 +82,7 @@ class ToolsUI:
         ), VBtn(
             block=True,
             size="small",
-            classes=("`text-none px-1 vs-tool vs-tool-${tool.name}`",),
-            # Three in a row: all tools and what belongs to one are in sight together.
-            style="letter-spacing: 0",
+            classes=("`px-1 vs-tool vs-tool-${tool.name}`",),
             variant=(f"tool.name === {name.tool} ? 'flat' : 'tonal'",),
             color=(f"tool.name === {name.tool} ? 'primary' : undefined",),
             disabled=("!!tool.why_not",),
@@ -97,15 +96,15 @@ class ToolsUI:
         name, hand = self._name, self._free_hand
         for setting, label, value, items in (
             ("vessel", "Vessel", name.vessel, name.vessels),
-            ("extent", "Takes", name.extent, name.extents),
-            ("change", "Does", name.change, name.changes),
+            ("extent", "Extent", name.extent, name.extents),
+            ("change", "Action", name.change, name.changes),
             ("decision", "Decision", name.decision, name.decisions),
             ("cut", "Scissors", hand.cut, hand.cuts),
         ):
             VSelect(v_if=(self._has(setting),), label=label, v_model=(value,), items=(items,), **_SELECT)
         for setting, title, value, limits, unit, tip in (
             (
-                "threshold", "Probability", name.threshold, (LOWEST_PROBABILITY, 1.0, 0.005), "",
+                "threshold", "Threshold", name.threshold, (LOWEST_PROBABILITY, 1.0, 0.005), "",
                 "Voxels with at least this probability belong to the vessel.",
             ),
             (

@@ -32,7 +32,7 @@ def draw_slice_view(server: Any, view_id: str, view: Any) -> None:
     with html.Div(classes="vs-overlay"):
         with html.Div(classes="vs-tools"):
             _button("mdi-fit-to-page-outline", "Show the whole slice", view.reset_view)
-            _button("mdi-video-3d", "Show this slice in 3D, or no more", view.toggle_visible_in_3d)
+            _button("mdi-video-3d", "Show or hide this slice in 3D", view.toggle_visible_in_3d)
             html.Span(orientation)
         for direction, place in zip(_DIRECTIONS.get(orientation, ""), _PLACES):
             html.Span(direction, classes=place)
