@@ -97,6 +97,14 @@ def test_looking_at_a_scan(tmp_path):
         visit.see(".v-app-bar .v-select:has-text('3D and slices')")
         assert not visit.page.is_visible(".vs-help")
 
+        # What the dark theme is changed in, and what it keeps.
+        colours = {"on-primary": "0,0,0", "error": "219,117,135", "on-error": "0,0,0", "primary": "33,150,243"}
+        style = "getComputedStyle(document.querySelector('.v-application'))"
+        found = visit.page.evaluate(
+            f"names => names.map(name => {style}.getPropertyValue(`--v-theme-${{name}}`))", [*colours]
+        )
+        assert found == list(colours.values())
+
         # Nothing is cut where the page is small.
         assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         rights = "[...document.querySelectorAll('.v-app-bar .v-btn')].map(e => e.getBoundingClientRect().right)"
@@ -105,4 +113,5 @@ def test_looking_at_a_scan(tmp_path):
 
         served.stop()
         assert "connection to the server is lost" in visit.see(".vs-lost").inner_text()
+        assert visit.page.evaluate("document.activeElement.textContent") == "Reload the page"
         visit.keep("view-4-lost")

@@ -187,7 +187,9 @@ async def test_each_visitor_has_a_process_of_their_own():
         assert "All places are taken" in await page.text()
         assert (await third.post("/upload/scan")).status == 403
         page = await first.post("/leave")
-        assert "deleted" in await page.text()
+        text = await page.text()
+        assert "deleted" in text
+        assert "<a href=/>Start again</a>" in text
         assert (await first.get("/ws")).status == 403
         assert list(visits.visits) == ["key 2"]
 
@@ -377,6 +379,16 @@ async def test_visit_that_has_ended_begins_anew_at_the_address_of_the_server():
         await visitor.get("/")
         visits.places[0].runs = False
         assert await (await visitor.get("/")).text() == "scan of 2"
+
+
+@in_loop
+async def test_no_link_leads_past_the_token():
+    async with serving("secret") as (_visits, browser):
+        visitor = await browser()
+        await visitor.get("/?token=secret")
+        text = await (await visitor.post("/leave")).text()
+        assert "deleted" in text
+        assert "Start again" not in text
 
 
 @in_loop
