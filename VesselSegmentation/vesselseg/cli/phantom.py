@@ -27,11 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Draw the phantom."""
+    from vesselseg.case_folder import LABEL, SCAN
     from vesselseg.image_io import write_image
     from vesselseg.output_files import atomic_outputs, check_output_folder, check_outputs, make_output_folder
     from vesselseg.phantom import make_phantom
 
-    outputs = scan_path, label_path = args.output / "tof.nii.gz", args.output / "label.nii.gz"
+    outputs = scan_path, label_path = args.output / SCAN, args.output / LABEL
     check_output_folder(args.output)
     if args.output.is_dir():
         check_outputs(outputs, overwrite=args.overwrite)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vesselseg.case_folder import LABEL, RADIUS, SCAN
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_label, read_volume, write_image
@@ -39,7 +40,7 @@ from vesselseg.synthesis.variation import with_extra_branches, with_flow, with_m
 from vesselseg.volume import Volume
 
 #: The files of a drawn scan, the last of them the first to take its place.
-DRAWN_FILES = ("description.json", "tof.nii.gz", "label.nii.gz", "radius.nii.gz", "artery.nii.gz")
+DRAWN_FILES = ("description.json", SCAN, LABEL, RADIUS, "artery.nii.gz")
 #: Simulated heads are made to fit into this many voxels: drawing one takes about 100 bytes for each.
 _MOST_VOXELS = 40e6
 
