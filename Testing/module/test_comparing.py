@@ -103,8 +103,10 @@ def test_map_legend_metrics_and_list_are_shown(comparing: Any, reference: Any) -
     assert map_node.GetDisplayNode().GetVisibility()
     assert not reference.GetDisplayNode().GetSegmentVisibility(reference.GetSegmentation().GetNthSegmentID(0))
     assert legend(comparing)["false negative"].startswith("10 voxels, ")
-    assert metric(comparing, "precision") == "1.000"
+    assert metric(comparing, "precision (PPV)") == "1.000"
     assert 0 < float(metric(comparing, "Dice")) < 1
+    for row in range(ui.metricsTable.rowCount):
+        assert ui.metricsTable.item(row, 0).toolTip().endswith(".")
     assert float(metric(comparing, "95 % Hausdorff distance")) >= 0
     assert [row[0] for row in rows(ui.errorsTable)] == ["false negative", "false negative"]
 
@@ -116,7 +118,7 @@ def test_an_edit_is_followed_without_a_press(comparing: Any) -> None:
     assert host.wait_for(lambda: ui.errorsTable.rowCount == 3, 2)
     assert host.wait_for(lambda: not comparing.logic.review.pending)
     rest(0.3)
-    assert metric(comparing, "precision") != "1.000"
+    assert metric(comparing, "precision (PPV)") != "1.000"
 
 
 def test_errors_are_walked_through_and_marked(comparing: Any) -> None:

@@ -282,7 +282,7 @@ def test_tools_ask_for_the_packages_that_they_need(
     ui.growToolButton.click()
     assert asked == [False]
     assert not ui.growToolButton.isChecked()
-    assert ui.toolHintLabel.text == "scikit-image is not installed: agree to install it"
+    assert ui.toolHintLabel.text == "Scikit-image is not installed. Agree to install it."
     assert not placing()
     slicer_host.dialogs.answer = True
     ui.growToolButton.click()

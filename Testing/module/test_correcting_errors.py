@@ -60,8 +60,9 @@ def test_nothing_is_decided_while_a_segmentation_runs(comparing: Any, pretend: C
 def test_buttons_tell_whether_the_vessels_are_corrected(comparing: Any) -> None:
     ui = comparing.ui
     settle(comparing)
-    assert "correct it" in ui.acceptButton.toolTip
+    assert "match the reference" in ui.acceptButton.toolTip
     assert "reference is wrong" in ui.rejectButton.toolTip
+    assert "stay as they are" in ui.reviewedButton.toolTip
     ui.referenceIsTruthCheckBox.click()
     ui.compareButton.click()
     settle(comparing)
@@ -111,7 +112,7 @@ def test_many_errors_at_once(comparing: Any) -> None:
     ui = comparing.ui
     ui.batchVolumeSlider.value = 30.0  # mm³: the loose piece has 23, the missed vessel 78
     ui.previewBatchButton.click()
-    assert "1 false positives to remove, 0 false negatives" in ui.toolHintLabel.text
+    assert "1 false positive to remove, 0 false negatives" in ui.toolHintLabel.text
     ui.batchVolumeSlider.value = 0.0
     ui.previewBatchButton.click()
     np.testing.assert_array_equal(label(comparing), drawn()[0])
@@ -150,14 +151,14 @@ def test_many_errors_by_size_and_rims(comparing: Any) -> None:
     ui.batchVolumeSlider.value = 0.0
     ui.batchLeastSlider.value = 30.0  # mm³: the loose piece has 23, the missed vessel 78
     ui.previewBatchButton.click()
-    assert "0 false positives to remove, 1 false negatives" in ui.toolHintLabel.text
+    assert "0 false positives to remove, 1 false negative to add" in ui.toolHintLabel.text
     ui.batchLeastSlider.value = 0.0
     ui.batchRimsComboBox.currentIndex = 1
     ui.previewBatchButton.click()
     assert ui.toolHintLabel.text == "There are no such errors."
     ui.batchRimsComboBox.currentIndex = 2
     ui.previewBatchButton.click()
-    assert "1 false positives to remove, 1 false negatives" in ui.toolHintLabel.text
+    assert "1 false positive to remove, 1 false negative to add" in ui.toolHintLabel.text
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_a_threshold_is_a_step_but_no_edit(correcting: Any, slicer_host: host.Ho
     press(correcting, "Ctrl+Z")
     np.testing.assert_array_equal(label(correcting), drawn()[0])
     assert ui.thresholdSlider.value == 0.5
-    press(correcting, "Ctrl+Shift+Z")
+    press(correcting, "Ctrl+Y")
     assert ui.thresholdSlider.value == 0.3
     rest(0.4)
     assert label(correcting)[18, 8, 24]
@@ -289,7 +289,7 @@ def test_edits_that_cannot_be_kept_do_not_hold_up_the_panel(
     correcting._parameterNode.inputVolume = add_scan("second")
     (said,) = slicer_host.dialogs.shown
     assert "disk full" in said
-    assert "save the scene now" in said
+    assert "Save the scene now." in said
     assert "\n" not in said
     assert not correcting.ui.undoButton.isEnabled()
     slicer_host.dialogs.answer = False

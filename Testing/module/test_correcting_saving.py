@@ -202,8 +202,8 @@ def test_a_label_that_cannot_be_written_leaves_the_edits_and_no_file(
     edited = label(correcting)
     save(correcting, slicer_host, tmp_path / "signed.nii.gz")
     wait_until_saved(correcting)
-    assert "the disk is full" in str(errors.pop())
-    assert "Not saved: the disk is full" in correcting.ui.savingStatusLabel.text
+    assert str(errors.pop()) == "The disk is full. Make room."
+    assert "Not saved. The disk is full." in correcting.ui.savingStatusLabel.text
     assert list(tmp_path.iterdir()) == []
     np.testing.assert_array_equal(label(correcting), edited)
     assert correcting.logic.edits.unsaved_edits

@@ -152,7 +152,7 @@ def test_a_comparison_that_cannot_go_on_shows_the_vessels(
     monkeypatch.setattr(code, "missing_requirements", lambda path: ["scikit-image"])
     save_and_load()
     assert seen(comparing) == [False, True, True]
-    assert "does not go on: packages that it needs are not installed" in comparing.ui.compareStatusLabel.text
+    assert "could not be resumed. Packages that it needs are not installed" in comparing.ui.compareStatusLabel.text
     assert not comparing.ui.stopCompareButton.isEnabled()
     assert slicer_host.dialogs.shown == []  # loading is no reason to ask anything
 

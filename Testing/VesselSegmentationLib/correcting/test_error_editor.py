@@ -65,7 +65,7 @@ def test_error_at_a_click(scan, vessels, logic, review):
 def test_many_errors_at_once(scene, scan, vessels, logic, review, truth):
     before = voxels(vessels, scan)
     batch = logic.errors.preview_batch(below_mm3=1.0)
-    assert batch.text.startswith("0 false positives to remove, 1 false negatives to add")
+    assert batch.text.startswith("0 false positives to remove, 1 false negative to add")
     np.testing.assert_array_equal(voxels(vessels, scan), before)
     with pytest.raises(VesselSegError, match="no brain mask"):
         logic.errors.preview_batch(outside_brain=True)

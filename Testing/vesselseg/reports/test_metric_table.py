@@ -9,7 +9,7 @@ import numpy as np
 
 from vesselseg.geometry import Geometry
 from vesselseg.metrics import evaluate
-from vesselseg.reports.metric_table import METRICS, metrics_csv, metrics_json, metrics_text
+from vesselseg.reports.metric_table import EXPLANATIONS, METRICS, MetricInfo, metrics_csv, metrics_json, metrics_text
 from vesselseg.volume import Volume
 
 
@@ -27,6 +27,27 @@ def test_every_metric_has_a_title_and_there_is_none_too_many() -> None:
     assert all(info.title for info in METRICS)
     with_units = {info.key: info.unit for info in METRICS if info.unit}
     assert all(key.endswith(unit) for key, unit in with_units.items() if "positives" not in key and "neg" not in key)
+
+
+def test_every_metric_is_explained_in_a_sentence() -> None:
+    assert list(EXPLANATIONS) == [info.key for info in METRICS]
+    assert all(info.explanation.endswith(".") and len(info.explanation) < 100 for info in METRICS)
+    assert MetricInfo("seconds", "time").explanation == ""
+
+
+def test_only_tables_on_a_screen_tell_the_other_name_of_precision() -> None:
+    assert {info.title: info.table_title for info in METRICS if info.title != info.table_title} == {
+        "precision": "precision (PPV)"
+    }
+    assert "PPV" not in metrics_csv({"whole volume": values(3)}) + metrics_text({"whole volume": values(3)})
+
+
+def test_text_gives_millimetres_to_hundredths_and_files_give_every_digit() -> None:
+    distance = next(info for info in METRICS if info.unit == "mm")
+    assert (distance.text(1 / 3), METRICS[0].text(1 / 3), distance.text(math.inf)) == ("0.33", "0.333", "-")
+    exact = {**values(3), distance.key: 1 / 3}
+    assert repr(1 / 3) in metrics_csv({"whole volume": exact})
+    assert json.loads(metrics_json(exact))[distance.key] == 1 / 3
 
 
 def test_csv_holds_every_value_by_region() -> None:

@@ -76,7 +76,8 @@ class BatchPreview:
         positives = sum(component.kind == ErrorKind.FALSE_POSITIVE for component in self.components)
         volume = sum(component.volume_mm3 for component in self.components)
         negatives = len(self.components) - positives
-        return f"{positives} false positives to remove, {negatives} false negatives to add, {volume:.1f} mm³"
+        remove, add = _counted(positives, "false positive"), _counted(negatives, "false negative")
+        return f"{remove} to remove, {add} to add, {volume:.1f} mm³"
 
 
 class ErrorEditor:
@@ -313,6 +314,10 @@ class ErrorEditor:
             if component.component_id == component_id:
                 return component
         raise VesselSegError(f"there is no component '{component_id}' any more", "choose one from the list")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _same_voxels(one: Edit, other: Edit) -> bool:

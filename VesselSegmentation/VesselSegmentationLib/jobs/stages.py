@@ -1,6 +1,10 @@
-"""What workers do, in the words of a user."""
+"""What workers do, how long it takes, and what went wrong, in the words of a user."""
 
 from __future__ import annotations
+
+import math
+
+from vesselseg.errors import VesselSegError
 
 #: Stages of workers.
 _STAGES = {
@@ -18,9 +22,11 @@ _STAGES = {
 }
 _PART = "part "
 _PREVIEW_SHOWN = "preview shown; "
+#: Before this nobody can tell how long the rest takes.
+_LEAST_SECONDS, _LEAST_PERCENT = 5.0, 10.0
 
 
-def stage_text(message: str, *, preview: bool = False) -> str:
+def stage_text(message: str, *, preview: bool = False, left: str = "") -> str:
     """Say what a worker does.
 
     Parameters
@@ -29,6 +35,8 @@ def stage_text(message: str, *, preview: bool = False) -> str:
         Of its job.
     preview : bool
         Whether the job shows a preview.
+    left : str
+        How long it still takes, as `time_left` says it.
 
     Examples
     --------
@@ -37,5 +45,46 @@ def stage_text(message: str, *, preview: bool = False) -> str:
     """
     stage = message.removeprefix(_PREVIEW_SHOWN)
     text = f"Finding the vessels, {stage}" if stage.startswith(_PART) else _STAGES.get(stage, stage)
-    text = text[:1].upper() + text[1:]
+    text = ", ".join(part for part in (text[:1].upper() + text[1:], left) if part)
     return f"{text}. The preview is coarse." if preview else text
+
+
+def time_left(seconds: float, percent: float) -> str:
+    """Say about how long work still takes; empty where that cannot be told yet, or nothing is left.
+
+    Parameters
+    ----------
+    seconds : float
+        Since it has begun.
+    percent : float
+        How far it is, 0 to 100.
+
+    Examples
+    --------
+    >>> time_left(20, 40)
+    'about 30 s left'
+    """
+    if seconds < _LEAST_SECONDS or not _LEAST_PERCENT <= percent < 100:
+        return ""
+    left = seconds * (100 - percent) / percent
+    # In steps: more digits than are known would only flicker.
+    return f"about {5 * math.ceil(left / 5)} s left" if left <= 60 else f"about {math.ceil(left / 60)} min left"
+
+
+def sentence(error: VesselSegError) -> str:
+    """Return an error and what to do about it in whole sentences, on one line.
+
+    What a crashed worker has said, the lines of the message after the first, is left out: it is for details and logs.
+
+    Examples
+    --------
+    >>> sentence(VesselSegError("the scan has no contrast", "export it again"))
+    'The scan has no contrast. Export it again.'
+    """
+    parts = (" ".join(part.split()) for part in (error.message.partition("\n")[0], error.advice))
+    return " ".join(map(_as_sentence, filter(None, parts)))
+
+
+def _as_sentence(text: str) -> str:
+    is_word = text.split(" ")[0].rstrip(",:;").replace("-", "").isalpha()  # and not the name of a file
+    return (text[:1].upper() + text[1:] if is_word else text) + ("" if text.endswith((".", "?", "!")) else ".")

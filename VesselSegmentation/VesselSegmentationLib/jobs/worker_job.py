@@ -89,6 +89,7 @@ class WorkerJob:
         folder: str | os.PathLike[str] | None = None,
         python: PythonCommand | None = None,
     ) -> None:
+        self._began = time.monotonic()
         self.state = RUNNING
         self.percent = 0.0
         self.message = "starting"
@@ -119,6 +120,11 @@ class WorkerJob:
         if self._worker.finished:
             self._take_end()
         return self.state
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._began
 
     def wait(self, timeout: float | None = None) -> str:
         """Poll until the job has ended.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.review.error_kinds import ErrorKind
-from VesselSegmentationLib.panel.panel_section import PanelSection, allow, say
+from VesselSegmentationLib.panel.panel_section import PanelSection, allow, errors_shown, say
 
 
 class BatchSection(PanelSection):
@@ -32,7 +31,7 @@ class BatchSection(PanelSection):
         for text in (_("Of both kinds"), _("False positives"), _("False negatives")):
             ui.batchKindComboBox.addItem(text)
         self._rims = (None, True, False)
-        for text in (_("Rims along vessels, too"), _("Only rims along vessels"), _("No rims along vessels")):
+        for text in (_("Including edge errors"), _("Only edge errors"), _("Without edge errors")):
             ui.batchRimsComboBox.addItem(text)
         ui.previewBatchButton.connect("clicked(bool)", self.preview)
 
@@ -57,7 +56,7 @@ class BatchSection(PanelSection):
     def preview(self) -> None:
         """Show what correcting the errors would do."""
         ui, errors = self.ui, self.logic.edits.errors
-        with slicer.util.tryWithErrorDisplay(_("The errors could not be shown."), waitCursor=True):
+        with errors_shown(_("The errors could not be shown."), wait_cursor=True):
             batch = errors.preview_batch(
                 kind=self._kinds[ui.batchKindComboBox.currentIndex],
                 below_mm3=ui.batchVolumeSlider.value or None,

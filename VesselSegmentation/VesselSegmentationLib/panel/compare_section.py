@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, allow, make_timer, say
+from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, allow, errors_shown, make_timer, say
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS
 from VesselSegmentationLib.scene.label_source import segment_names
 
@@ -65,7 +65,7 @@ class CompareSection(PanelSection):
         """Compare what was chosen; if that is refused, what was compared before still is."""
         former = self._review.error_map
         try:
-            with slicer.util.tryWithErrorDisplay(_("The labels could not be compared."), waitCursor=True):
+            with errors_shown(_("The labels could not be compared."), wait_cursor=True):
                 self.logic.startReview(self.parameters)
                 self._timer.start()
         finally:
@@ -80,8 +80,8 @@ class CompareSection(PanelSection):
         try:
             self.logic.resumeReview(node)
         except VesselSegError as error:
-            text = _("The comparison that the scene was saved with does not go on: {reason}. What to do: {advice}.")
-            say(self.ui.compareStatusLabel, text.format(reason=error.message, advice=error.advice))
+            text = _("The saved comparison could not be resumed. {error}")
+            say(self.ui.compareStatusLabel, text.format(error=sentence(error)))
             return
         self._timer.start()
         self._tell()
@@ -90,7 +90,7 @@ class CompareSection(PanelSection):
         """Compare no more, and show the vessels again; the map stays in the scene."""
         try:
             if self._review.error_map is not None:
-                with slicer.util.tryWithErrorDisplay(_("The vessels could not be shown again.")):
+                with errors_shown(_("The vessels could not be shown again.")):
                     self._review.show_map(False)
         finally:
             self._end()
@@ -113,7 +113,7 @@ class CompareSection(PanelSection):
         """Follow the edits."""
         failed = True
         try:
-            with slicer.util.tryWithErrorDisplay(_("The comparison cannot follow the labels.")):
+            with errors_shown(_("The comparison cannot follow the labels.")):
                 changed = self._review.poll()
                 failed = False
                 if changed:
@@ -132,7 +132,7 @@ class CompareSection(PanelSection):
 
     def _allow_stop(self) -> None:
         reason = "" if self._review.error_map is not None else _("Nothing is compared.")
-        allow(self.ui.stopCompareButton, reason, _("Compare no more; the map stays in the scene."))
+        allow(self.ui.stopCompareButton, reason, _("Stop comparing; the error map stays in the scene."))
 
     def _choose_compared(self, node: Any) -> None:
         if self.parameters is None:

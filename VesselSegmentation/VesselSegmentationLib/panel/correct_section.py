@@ -14,8 +14,9 @@ from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting.edit_clicks import EditClicks
 from VesselSegmentationLib.correcting.edit_history import AUTOMATIC
 from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
+from VesselSegmentationLib.jobs.stages import sentence
 from VesselSegmentationLib.panel.chosen_to_edit import chosen_to_edit, places_of
-from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, allow, make_timer, say
+from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, allow, errors_shown, make_timer, say
 from VesselSegmentationLib.panel.tool_choices import ToolChoice
 from VesselSegmentationLib.panel.tool_widgets import ToolWidgets
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS
@@ -64,8 +65,8 @@ class CorrectSection(PanelSection):
             timer.setSingleShot(True)
         panel = ui.correctCollapsibleButton.parent()
         # Not the buttons' own shortcuts: undoing must work while the section is closed, too.
-        self._shortcuts = [qt.QShortcut(qt.QKeySequence(keys), panel) for keys in ("Ctrl+Z", "Ctrl+Shift+Z")]
-        for shortcut, slot in zip(self._shortcuts, (self.undo, self.redo)):
+        self._shortcuts = [qt.QShortcut(qt.QKeySequence(keys), panel) for keys in ("Ctrl+Z", "Ctrl+Shift+Z", "Ctrl+Y")]
+        for shortcut, slot in zip(self._shortcuts, (self.undo, self.redo, self.redo)):
             shortcut.connect("activated()", slot)
         ui.applyButton.connect("clicked(bool)", self.apply)
         ui.cancelToolButton.connect("clicked(bool)", self.cancel)
@@ -87,7 +88,7 @@ class CorrectSection(PanelSection):
         """Measure edits against what the vessels are compared with; take back what was shown of a former comparison."""
         self._catch_up()
         if ANOTHER in changed and self._edits.target is not None:
-            with slicer.util.tryWithErrorDisplay(_("The edits cannot be measured against the reference.")):
+            with errors_shown(_("The edits cannot be measured against the reference.")):
                 self._edits.measure_against(self._edits.compared_reference)
         self._show()
 
@@ -128,7 +129,7 @@ class CorrectSection(PanelSection):
                 return
             self._edits.poll()
         except VesselSegError as error:
-            say(self.ui.toolHintLabel, _in_a_line(error))
+            say(self.ui.toolHintLabel, sentence(error))
         changed = self._edits.errors.take_changes() if self._edits.errors is not None else set()
         if changed:
             self._tell(changed)
@@ -180,7 +181,7 @@ class CorrectSection(PanelSection):
             return
         self._withdraw()
         done = False
-        with slicer.util.tryWithErrorDisplay(_("The edit could not be made."), waitCursor=True):
+        with errors_shown(_("The edit could not be made."), wait_cursor=True):
             offer.commit()
             done = True
         self._again(_("Done: {text}").format(text=offer.text) if done else "")
@@ -199,7 +200,7 @@ class CorrectSection(PanelSection):
 
     def redo(self) -> None:
         """Do the last undone step again."""
-        self._step(self._edits.can_redo, self._edits.redo, _("Done again: {text}"))
+        self._step(self._edits.can_redo, self._edits.redo, _("Redone: {text}"))
 
     def take_clicks(self) -> None:
         """Look at what was clicked since the last time."""
@@ -212,11 +213,11 @@ class CorrectSection(PanelSection):
 
     def _refusal(self) -> str:
         """Ask for the packages that the tools need where they are missing; say why no tool can be used, if so."""
-        with slicer.util.tryWithErrorDisplay(_("The tool cannot be used.")):
+        with errors_shown(_("The tool cannot be used.")):
             try:
                 self.logic.ensureRequirements()
             except VesselSegError as error:
-                return _in_a_line(error)
+                return sentence(error)
         # The panel was alive while packages were installed: nothing need be as it was.
         return "" if self._edits.target is not None and not self._running else _("There is nothing to edit now.")
 
@@ -229,11 +230,11 @@ class CorrectSection(PanelSection):
         if hand.lacks_clicks:
             self._hint(_("Click the next place along the vessel.") if hand.points else choice.hint)
             return
-        with slicer.util.tryWithErrorDisplay(_("The tool failed."), waitCursor=True):
+        with errors_shown(_("The tool failed."), wait_cursor=True):
             try:
                 preview = hand.preview()
             except VesselSegError as error:
-                self._hint(_in_a_line(error))  # a click beside a vessel happens all the time: no dialogue
+                self._hint(sentence(error))  # a click beside a vessel happens all the time: no dialogue
                 return
             edit, text = preview.edit, preview.text
             if edit.is_empty:
@@ -274,7 +275,7 @@ class CorrectSection(PanelSection):
             return
         self._withdraw()
         said = ""
-        with slicer.util.tryWithErrorDisplay(_("The step could not be undone or done again."), waitCursor=True):
+        with errors_shown(_("The step could not be undone or done again."), wait_cursor=True):
             done = step()
             said = text.format(text=done.description)
             if done.tool == AUTOMATIC:
@@ -305,7 +306,7 @@ class CorrectSection(PanelSection):
             self._edits.start(node, parameters.inputVolume, segment_id=segment_id, review=self._review)
             self.comparison_changed({ANOTHER})
         except VesselSegError as error:
-            self._reason = _in_a_line(error)
+            self._reason = sentence(error)
             self._refused_at = places_of(node, parameters.inputVolume)
 
     def _stop(self, stop: Callable[[], None]) -> None:
@@ -316,7 +317,7 @@ class CorrectSection(PanelSection):
             stop()
         except VesselSegError as error:
             # Not raised: the scene is closed, or the next segmentation chosen, all the same.
-            slicer.util.errorDisplay(_in_a_line(error))
+            slicer.util.errorDisplay(sentence(error))
         finally:
             self._stopping = False
         self._started, self._reason, self._state = (), "", None
@@ -357,7 +358,3 @@ class CorrectSection(PanelSection):
     def _on_setting(self, value: Any) -> None:
         if self._hand.follows_settings:
             self._rest_timer.start()
-
-
-def _in_a_line(error: VesselSegError) -> str:
-    return f"{error.message}: {error.advice}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.review.error_components import ErrorComponent
@@ -14,6 +13,7 @@ from VesselSegmentationLib.panel.panel_section import (
     ANOTHER,
     PanelSection,
     allow,
+    errors_shown,
     fit_columns,
     make_timer,
     say,
@@ -68,19 +68,19 @@ class ErrorListSection(PanelSection):
         # What is decided while a segmentation runs would be lost with the history when it ends.
         decide = _("Wait until the segmentation is done, or cancel it.") if running else walk
         accept = _("Note it as accepted; the vessels stay as they are (key A).")
-        reject = _("Note it as rejected (key X).")
+        reject = _("Note it as rejected; the vessels stay as they are (key X).")
         again = " " + _("Once more takes it back.")
         if walk == "" and self._is_truth():
-            reject = _("It is none: the reference is wrong (key X).")
+            reject = _("The reference is wrong here: leave the vessels as they are (key X).")
             if self._corrects():
-                accept = _("It is an error of the segmentation: correct it (key A).")
+                accept = _("The segmentation is wrong here: change the vessels to match the reference (key A).")
                 again = ""  # undo does
         for widget, why, tool_tip in (
-            (self.ui.hideBoundaryCheckBox, reason, _("Hide rims one voxel thick along vessels that both have.")),
+            (self.ui.hideBoundaryCheckBox, reason, _("Hide those one voxel thick along vessels that both have.")),
             (self.ui.hideMarkedCheckBox, reason, _("Hide what was marked.")),
             (self.ui.previousErrorButton, walk, _("Go to the one before (key P).")),
             (self.ui.nextErrorButton, walk, _("Go to the next one (key N).")),
-            (self.ui.reviewedButton, decide, _("Seen (key S).") + again),
+            (self.ui.reviewedButton, decide, _("Mark as seen; the vessels stay as they are (key S).") + again),
             (self.ui.acceptButton, decide, accept + again),
             (self.ui.rejectButton, decide, reject + again),
         ):
@@ -118,7 +118,7 @@ class ErrorListSection(PanelSection):
         navigator = self._review.navigator
         if self._running or navigator is None or navigator.current is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("The mark could not be made."), waitCursor=True):
+        with errors_shown(_("The mark could not be made."), wait_cursor=True):
             errors, reader = self.logic.edits.errors, self.ui.readerLineEdit.text
             component_id = navigator.current.component_id
             if errors is not None and self._corrects():
@@ -155,7 +155,7 @@ class ErrorListSection(PanelSection):
     def _go(self, step: Callable[[], Any]) -> None:
         if self._review.navigator is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("The error could not be shown.")):
+        with errors_shown(_("The error could not be shown.")):
             component = step()
             if component is not None:
                 self._select(component)
@@ -200,12 +200,14 @@ class ErrorListSection(PanelSection):
         if listing is None:
             return ""
         if listing.flooded and listing.pending:
-            text = _("{voxels:,} voxels differ: the list is made in the background and follows in a while.")
+            text = _("{voxels:,} voxels differ; the list is still being made.")
             return text.format(voxels=listing.flooded)
         if listing.failed:
-            return _("The errors could not be listed. It is tried again after the next edit.")
+            return _("The errors could not be listed. The next edit starts a new attempt.")
         total = len(self._review.navigator.components)
-        text = _("{shown:,} of {total:,} in the list, {marked:,} marked.")
+        text = _("{shown:,} of {total:,} errors shown, {marked:,} marked.")
+        if not self._is_truth():
+            text = _("{shown:,} of {total:,} differences shown, {marked:,} marked.")
         text = text.format(shown=shown, total=total, marked=marked)
         if listing.count > total:
             more = _("{voxels:,} voxels differ: of {count:,} pieces only those that matter most are listed.")
@@ -218,7 +220,7 @@ class ErrorListSection(PanelSection):
         parts = [
             _("{voxels:,} voxels").format(voxels=component.voxels),
             _("largest radius {radius:.1f} mm").format(radius=component.radius_mm),
-            _("skeleton {length:.1f} mm").format(length=component.length_mm),
+            _("centreline {length:.1f} mm").format(length=component.length_mm),
             _("at {place} mm").format(place=_place(self._review.navigator.position_of(component))),
         ]
         if component.mean_probability is not None:

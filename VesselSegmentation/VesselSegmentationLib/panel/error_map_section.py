@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.review.error_kinds import PALETTES, ErrorKind
-from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection
+from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, errors_shown
 from VesselSegmentationLib.reviewing.error_map_display import (
     kind_display,
     set_kind_opacity,
@@ -76,6 +75,7 @@ class ErrorMapSection(PanelSection):
             self._show_outlines(ui.outlineCheckBox.checked)
             set_palette(self._review.error_map.node, ui.paletteComboBox.itemData(ui.paletteComboBox.currentIndex))
             self._show_display()
+            self._describe_display()
         if MAP in changed:
             self._show_legend()
 
@@ -91,6 +91,18 @@ class ErrorMapSection(PanelSection):
             text = _("{voxels:,} voxels, {volume:.2f} ml").format(voxels=entry.voxels, volume=entry.volume_mm3 / 1000)
             legend = f'<span style="color:#{color}">&#9632;</span> <b>{entry.title}</b><br>{text}'
             self._widget(entry.kind, "Label").text = legend
+
+    def _describe_display(self) -> None:
+        """Say what the boxes without a text are for, to those who point at them and to screen readers."""
+        for kind in ErrorKind:
+            title = self._review.error_map.wording.title(kind)
+            for view, show, opacity in (
+                ("Slices", _("Show {kind} in slices"), _("Opacity of {kind} in slices")),
+                ("ThreeD", _("Show {kind} in 3D"), _("Opacity of {kind} in 3D")),
+            ):
+                for widget, text in ((f"{view}CheckBox", show), (f"{view}SpinBox", opacity)):
+                    each = self._widget(kind, widget)
+                    each.toolTip = each.accessibleName = text.format(kind=title)
 
     def _show_display(self) -> None:
         for kind in ErrorKind:
@@ -116,12 +128,12 @@ class ErrorMapSection(PanelSection):
 
     def _show_map(self, shown: bool) -> None:
         if self._review.error_map is not None:
-            with slicer.util.tryWithErrorDisplay(_("The error map could not be shown."), waitCursor=True):
+            with errors_shown(_("The error map could not be shown."), wait_cursor=True):
                 self._review.show_map(shown, three_d=self.parameters.show3D)
 
     def _follow_3d(self, shown: bool) -> None:
         if self.ui.showMapButton.isChecked() and self._review.error_map is not None:
-            with slicer.util.tryWithErrorDisplay(_("The error map could not be shown."), waitCursor=True):
+            with errors_shown(_("The error map could not be shown."), wait_cursor=True):
                 self._review.show_map(True, three_d=shown)
 
     def _show_outlines(self, outlined: bool) -> None:

@@ -10,7 +10,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from VesselSegmentationLib.correcting.free_hand import editor_node, mask_for_effect, prepare_free_hand
-from VesselSegmentationLib.panel.panel_section import PanelSection
+from VesselSegmentationLib.panel.panel_section import PanelSection, errors_shown
 
 #: What corrects vessels by hand; the other effects are in the module Segment Editor.
 _EFFECTS = ("Paint", "Erase", "Draw", "Scissors", "Islands", "Threshold")
@@ -87,15 +87,15 @@ class FreeHandSection(PanelSection):
         self._observe(node)
         editor.setMRMLSegmentEditorNode(node)
         if target is not self._target:
-            with slicer.util.tryWithErrorDisplay(_("The editor could not be prepared."), waitCursor=True):
+            with errors_shown(_("The editor could not be prepared."), wait_cursor=True):
                 editor.setSegmentationNode(target.node)
                 editor.setSourceVolumeNode(target.volume_node)
                 editor.setCurrentSegmentID(target.segment_id)
                 low, high = prepare_free_hand(node, target)
                 self._target = target
                 text = _(
-                    "Paints where the scan is as bright as its vessels ({low:.4g} to {high:.4g}), erases "
-                    "everywhere; see Masking below. Undo is above."
+                    "Paint affects only voxels as bright as vessels ({low:.4g} to {high:.4g}); Erase affects all. "
+                    "Change this under Masking; use Undo above."
                 )
                 self.ui.freeHandLabel.text = text.format(low=low, high=high)
         editor.setupViewObservations()

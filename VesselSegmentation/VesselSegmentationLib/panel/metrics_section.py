@@ -17,6 +17,7 @@ from VesselSegmentationLib.panel.panel_section import (
     ANOTHER,
     PanelSection,
     allow,
+    errors_shown,
     fit_columns,
     make_timer,
     say,
@@ -82,7 +83,7 @@ class MetricsSection(PanelSection):
         allow(ui.analyseThresholdsButton, reason, _("Plot the metrics at every threshold, and the calibration."))
         if not reason and self._review.error_map.sources[0].node is not self.parameters.outputSegmentation:
             reason = _("Only the vessels found above have a threshold.")
-        allow(ui.bestThresholdButton, reason, _("Take the threshold at which the vessels agree best."))
+        allow(ui.bestThresholdButton, reason, _("Use the threshold at which they agree best with the reference."))
 
     def comparison_changed(self, changed: set[str]) -> None:
         """Show the metrics."""
@@ -102,7 +103,7 @@ class MetricsSection(PanelSection):
 
     def make_table(self) -> None:
         """Write the metrics into a table of the scene, and show it."""
-        with slicer.util.tryWithErrorDisplay(_("The table could not be made.")):
+        with errors_shown(_("The table could not be made.")):
             table = self._review.metrics_table()
             show_table(table)
             self._table = table
@@ -133,7 +134,7 @@ class MetricsSection(PanelSection):
         self.halt()
         say(self.ui.bestThresholdLabel, "")
         try:
-            with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
+            with errors_shown(_("The thresholds could not be analysed."), wait_cursor=True):
                 if job.state != DONE:
                     raise job.error or VesselSegError(job.message, _("try again"))
                 self._show_analysis(job.analysis)
@@ -147,7 +148,7 @@ class MetricsSection(PanelSection):
         say(self.ui.bestThresholdLabel, _("Stopped, as what was measured is replaced.") if stopped else "")
 
     def _start_analysis(self, take: bool) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The thresholds could not be analysed."), waitCursor=True):
+        with errors_shown(_("The thresholds could not be analysed."), wait_cursor=True):
             self._job, self._take = start_threshold_analysis(self._review), take
             say(self.ui.bestThresholdLabel, _("Measuring at every threshold..."))
             self._timer.start()
@@ -175,7 +176,7 @@ class MetricsSection(PanelSection):
             return
         self.parameters.reviewMaskNode = node
         if self._review.error_map is not None:
-            with slicer.util.tryWithErrorDisplay(_("The mask could not be used.")):
+            with errors_shown(_("The mask could not be used.")):
                 self._review.use_mask(self.logic.reviewMask(self.parameters))
                 self._forget_analysis()
                 self._show()
@@ -206,13 +207,14 @@ class MetricsSection(PanelSection):
         for row, info in enumerate(infos):
             values = [self._review.metrics.get(region, {}).get(info.key) for region, _title in columns]
             texts = ("..." if value is None else info.text(value) for value in values)
-            set_row(table, row, (info.title, *texts, info.unit))
+            set_row(table, row, (info.table_title, *texts, info.unit))
+            table.item(row, 0).setToolTip(info.explanation)
             for column, (region, _title) in enumerate(columns, start=1):
                 if not current and (region == INSIDE_MASK or info.key not in _AT_ONCE):
                     table.item(row, column).setForeground(qt.QBrush(qt.QColor(128, 128, 128)))
         fit_columns(table)
         table.resizeRowsToContents()
-        note = "" if current else _("What is grey follows when the edits pause.")
+        note = "" if current else _("Grey values are out of date; they are updated when you stop editing.")
         if self._review.metrics_failed:
-            note = _("What is grey could not be measured. It is tried again after the next edit, or with another mask.")
+            note = _("Grey values could not be measured. The next edit, or another mask, starts a new attempt.")
         say(ui.metricsNoteLabel, note)

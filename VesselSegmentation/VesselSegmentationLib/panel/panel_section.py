@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
+
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.jobs.stages import sentence
 
 #: Beside what `ReviewLogic.poll` says: another comparison has begun, or the last one has ended.
 ANOTHER = "another"
@@ -97,6 +101,44 @@ def end_all(sections: Sequence[PanelSection], method: str) -> None:
                 getattr(section, step)()
             except Exception:  # the user has seen it already, where there is anything to see
                 logging.exception("%s could not let go", type(section).__name__)
+
+
+class _Said(VesselSegError):
+    """An error as the panel shows it."""
+
+    def __str__(self) -> str:
+        return sentence(self)
+
+
+@contextlib.contextmanager
+def errors_shown(text: str, *, wait_cursor: bool = False) -> Iterator[None]:
+    """Do something; what goes wrong is shown in a dialogue, in whole sentences, and raised.
+
+    Parameters
+    ----------
+    text : str
+        What could not be done then, as a sentence.
+    wait_cursor : bool
+        Whether it may take a moment.
+    """
+    with slicer.util.tryWithErrorDisplay(text, waitCursor=wait_cursor):
+        try:
+            yield
+        except VesselSegError as error:
+            raise _Said(error.message, error.advice) from error
+
+
+def show_failure(text: str, error: VesselSegError) -> None:
+    """Show in a dialogue how a job has failed; what a crashed worker has said is in its details.
+
+    Parameters
+    ----------
+    text : str
+        What could not be done, as a sentence.
+    error : VesselSegError
+    """
+    details = error.message.partition("\n")[2]
+    slicer.util.errorDisplay(f"{text}\n\n{sentence(error)}", detailedText=details or sentence(error))
 
 
 def make_timer(milliseconds: int, slot: Callable[[], None]) -> Any:

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from VesselSegmentationLib.correcting.autosave import Recoverable, discard, find_recoverable, restore
 from VesselSegmentationLib.correcting.edit_logic import scan_of
-from VesselSegmentationLib.panel.panel_section import PanelSection, say
+from VesselSegmentationLib.panel.panel_section import PanelSection, errors_shown, say
 
 
 class RecoverySection(PanelSection):
@@ -49,7 +49,7 @@ class RecoverySection(PanelSection):
         if all(scan.GetName() != offer.scan for scan in scans):
             slicer.util.infoDisplay(_("Load the scan '{name}' first: the edits belong to it.").format(name=offer.scan))
             return
-        with slicer.util.tryWithErrorDisplay(_("The edits could not be restored."), waitCursor=True):
+        with errors_shown(_("The edits could not be restored."), wait_cursor=True):
             node = restore(slicer.mrmlScene, offer)
             self._next()
             # An error if no scan of that name has the right grid; then the file stays, to be offered again.

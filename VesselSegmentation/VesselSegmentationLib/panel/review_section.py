@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
-from VesselSegmentationLib.panel.panel_section import PanelSection, allow
+from VesselSegmentationLib.panel.panel_section import PanelSection, allow, errors_shown
 from VesselSegmentationLib.scene.segmentation_nodes import surface_shown
 
 #: How long a slider must rest before the vessels follow it.
@@ -51,7 +50,7 @@ class ReviewSection(PanelSection):
         if not reason and self.logic.probabilityOf(segmentation_node) is None:
             reason = _("The probability of these vessels is not in the scene: segment the scan again.")
         allow(self.ui.thresholdSlider, reason, _("Voxels with at least this probability belong to the vessels."))
-        allow(self.ui.minimumComponentSlider, reason, _("Smaller connected pieces are removed."))
+        allow(self.ui.minimumComponentSlider, reason, _("Connected pieces below this volume are removed; 0 keeps all."))
 
     def show_threshold(self, threshold: float, minimum_component: float) -> None:
         """Move the sliders, as far as they go, without acting on the vessels."""
@@ -89,7 +88,7 @@ class ReviewSection(PanelSection):
         if same or self.logic.probabilityOf(node) is None:
             return
         if self.may_replace_vessels():
-            with slicer.util.tryWithErrorDisplay(_("The threshold could not be applied."), waitCursor=True):
+            with errors_shown(_("The threshold could not be applied."), wait_cursor=True):
                 self.logic.applyThreshold(node, *wanted)
         elif applied is not None:
             self.show_threshold(*applied)
@@ -104,5 +103,5 @@ class ReviewSection(PanelSection):
     def _on_show_3d(self, shown: bool) -> None:
         node = self.parameters.outputSegmentation if self.parameters is not None else None
         if self.logic.hasVessels(node):
-            with slicer.util.tryWithErrorDisplay(_("The vessels could not be shown in 3D."), waitCursor=True):
+            with errors_shown(_("The vessels could not be shown in 3D."), wait_cursor=True):
                 self.logic.setSurfaceShown(node, shown)

@@ -7,6 +7,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from VesselSegmentationLib.panel.panel_section import errors_shown
+
 
 def register_sample_data(homepage: str, thumbnail: str) -> None:
     """Offer the synthetic scan in the module Sample Data. It is made on this machine; nothing is downloaded.
@@ -36,7 +38,7 @@ def add_phantom_scan(source: Any = None) -> Any:
     """Add the synthetic scan and its exact vessels to the scene, and show the scan; returns its node."""
     from VesselSegmentationLib.scene.phantom_nodes import add_phantom
 
-    with slicer.util.tryWithErrorDisplay(_("The phantom could not be made."), waitCursor=True):
+    with errors_shown(_("The phantom could not be made."), wait_cursor=True):
         volume_node, _truth = add_phantom(slicer.mrmlScene)
         selection_node = slicer.app.applicationLogic().GetSelectionNode()
         selection_node.SetActiveVolumeID(volume_node.GetID())

@@ -12,8 +12,17 @@ from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
 from vesselseg.output_files import portable_name
+from VesselSegmentationLib.jobs.stages import sentence, stage_text, time_left
 from VesselSegmentationLib.jobs.worker_job import DONE, FAILED, RUNNING
-from VesselSegmentationLib.panel.panel_section import PanelSection, allow, ask_for_file, make_timer, say
+from VesselSegmentationLib.panel.panel_section import (
+    PanelSection,
+    allow,
+    ask_for_file,
+    errors_shown,
+    make_timer,
+    say,
+    show_failure,
+)
 from VesselSegmentationLib.saving.review_export import export_components, export_metrics
 from VesselSegmentationLib.saving.review_files import METHODS, FigureSettings, start_figure, start_report
 from VesselSegmentationLib.scene.label_source import LabelSource
@@ -50,12 +59,12 @@ class SaveSection(PanelSection):
             ui.figureKindComboBox.addItem(text, kind)
             ui.figureKindComboBox.setItemData(ui.figureKindComboBox.count - 1, tool_tip, qt.Qt.ToolTipRole)
         for text, view in (
-            (_("Front"), "anterior"),
-            (_("Behind"), "posterior"),
+            (_("Anterior"), "anterior"),
+            (_("Posterior"), "posterior"),
             (_("Left"), "left"),
             (_("Right"), "right"),
-            (_("Above"), "superior"),
-            (_("Below"), "inferior"),
+            (_("Superior"), "superior"),
+            (_("Inferior"), "inferior"),
             (_("As in the 3D view"), _LIKE_3D_VIEW),
         ):
             ui.figureViewComboBox.addItem(text, view)
@@ -124,7 +133,7 @@ class SaveSection(PanelSection):
         """Save the list of errors."""
         path = self._ask(_("Save errors"), ".csv", _("Tables (*.csv *.json)"), "errors")
         if path:
-            with slicer.util.tryWithErrorDisplay(_("The list could not be saved."), waitCursor=True):
+            with errors_shown(_("The list could not be saved."), wait_cursor=True):
                 wording = self._review.error_map.wording
                 count = self._review.listing.count
                 export_components(self._review.navigator, path, wording, count=count, overwrite=True)
@@ -139,7 +148,7 @@ class SaveSection(PanelSection):
             return
         path = self._ask(_("Save metrics"), ".csv", _("Tables (*.csv *.json)"), "metrics")
         if path:
-            with slicer.util.tryWithErrorDisplay(_("The metrics could not be saved.")):
+            with errors_shown(_("The metrics could not be saved.")):
                 export_metrics(self._review, path, overwrite=True)
                 self._say_saved(path)
 
@@ -157,7 +166,7 @@ class SaveSection(PanelSection):
             return
         state = job.poll()
         self.ui.savingProgressBar.value = int(job.percent)
-        say(self.ui.savingStatusLabel, job.message)
+        say(self.ui.savingStatusLabel, stage_text(job.message, left=time_left(job.elapsed, job.percent)))
         if state == RUNNING:
             return
         self._timer.stop()
@@ -178,7 +187,7 @@ class SaveSection(PanelSection):
         refused: VesselSegError | None = None
         try:
             self.update(False)
-            with slicer.util.tryWithErrorDisplay(_("The file could not be saved."), waitCursor=True):
+            with errors_shown(_("The file could not be saved."), wait_cursor=True):
                 try:
                     self.logic.ensureRequirements()
                     self._job, self._path = start(), path
@@ -195,10 +204,8 @@ class SaveSection(PanelSection):
         self._timer.start()
 
     def _show_failure(self, error: Any) -> None:
-        what, _newline, details = error.message.partition("\n")
-        say(self.ui.savingStatusLabel, _("Not saved: {error}.").format(error=what))
-        text = _("The file could not be saved: {error}.\n\nWhat to do: {advice}.")
-        slicer.util.errorDisplay(text.format(error=what, advice=error.advice), detailedText=details or error.advice)
+        say(self.ui.savingStatusLabel, _("Not saved. {error}").format(error=sentence(error)))
+        show_failure(_("The file could not be saved."), error)
 
     def _ask(self, title: str, ending: str, kinds: str, what: str) -> str:
         if self._review.error_map is None:

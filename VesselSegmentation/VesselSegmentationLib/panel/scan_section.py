@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from VesselSegmentationLib.panel.panel_section import PanelSection, allow
+from VesselSegmentationLib.panel.panel_section import PanelSection, allow, errors_shown
 from VesselSegmentationLib.scene.scan_display import (
     PROJECTION,
     VESSELS,
@@ -71,14 +71,14 @@ class ScanSection(PanelSection):
         if former is not None:  # it may have been deleted while another module was open
             style = shown_style(former)
             hide_volume_rendering(slicer.mrmlScene, former)
-        with slicer.util.tryWithErrorDisplay(_("The scan could not be shown.")):
+        with errors_shown(_("The scan could not be shown.")):
             if scan is not None and style is not None:
                 self._render(scan, style)
 
     def _choose_style(self, index: int) -> None:
         style = self.ui.scanDisplayComboBox.itemData(index)
         try:
-            with slicer.util.tryWithErrorDisplay(_("The scan could not be shown in 3D."), waitCursor=True):
+            with errors_shown(_("The scan could not be shown in 3D."), wait_cursor=True):
                 if style:
                     self._render(self._scan, style)
                 else:
@@ -89,11 +89,11 @@ class ScanSection(PanelSection):
     def _show_scan(self, value: float) -> None:
         style = shown_style(self._scan) if self._scan is not None else None
         if style is not None:
-            with slicer.util.tryWithErrorDisplay(_("The scan could not be shown in 3D.")):
+            with errors_shown(_("The scan could not be shown in 3D.")):
                 self._render(self._scan, style)
 
     def _show_slab(self, value: float) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The slab could not be shown.")):
+        with errors_shown(_("The slab could not be shown.")):
             self._slabs.set_thickness(value)
 
     def _render(self, scan: Any, style: str) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
+from vesselseg.errors import VesselSegError
+from VesselSegmentationLib.jobs.stages import sentence, stage_text, time_left
 from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
-from VesselSegmentationLib.panel.panel_section import PanelSection, allow, show_choice
+from VesselSegmentationLib.panel.panel_section import PanelSection, allow, errors_shown, show_choice, show_failure
 
 _POLL_MILLISECONDS = 100
+#: As many characters of a title as a narrow panel shows: Qt cuts those of a combo box off without a word.
+_TITLE_LENGTH = 38
 
 
 class SegmentSection(PanelSection):
@@ -58,14 +62,17 @@ class SegmentSection(PanelSection):
         combo_box.clear()
         self._models = {manifest.name: manifest.title for manifest in self.logic.models()}
         for name, title in self._models.items():
-            combo_box.addItem(name, name)
-            combo_box.setItemData(combo_box.count - 1, title, qt.Qt.ToolTipRole)
+            combo_box.addItem(textwrap.shorten(title.split(",")[0], _TITLE_LENGTH, placeholder="…"), name)
+            combo_box.setItemData(combo_box.count - 1, self._describe(name), qt.Qt.ToolTipRole)
+
+    def _describe(self, model: str) -> str:
+        return f"{model}: {self._models[model]}" if model in self._models else model
 
     def update(self, running: bool) -> None:
         """Bring the widgets up to date."""
         ui, parameters = self.ui, self.parameters
         show_choice(ui.modelComboBox, parameters.model, _("{name} (not installed here)"))
-        ui.modelComboBox.toolTip = self._models.get(parameters.model, "")
+        ui.modelComboBox.toolTip = self._describe(parameters.model)
         show_choice(ui.deviceComboBox, parameters.device, _("{name} (not seen on this machine)"))
         ui.brainMaskSelector.setCurrentNode(parameters.brainMaskNode)
         from_node = self.logic.needsMaskNode(parameters.brainMask)
@@ -91,12 +98,12 @@ class SegmentSection(PanelSection):
 
     def _start(self) -> None:
         failed = _("The segmentation could not be started.")
-        with slicer.util.tryWithErrorDisplay(failed):
+        with errors_shown(failed):
             self.logic.ensureRequirements()
             # The panel was alive while packages were installed: nothing need be as it was.
             if self.parameters is None or self._obstacle(False) or not self.may_replace_vessels():
                 return
-        with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
+        with errors_shown(failed, wait_cursor=True):
             recommended = self.logic.madeByAnotherModel(self.parameters)
             self._job = self.logic.startSegmentation(self.parameters, recommended=recommended)
         self.ui.logTextEdit.clear()
@@ -140,7 +147,7 @@ class SegmentSection(PanelSection):
     def poll(self) -> None:
         """Show how far the work in other processes is."""
         try:
-            with slicer.util.tryWithErrorDisplay(_("The result could not be taken over.")):
+            with errors_shown(_("The result could not be taken over.")):
                 self._poll_device_query()
                 self._poll_job()
         finally:
@@ -167,22 +174,18 @@ class SegmentSection(PanelSection):
         elif state == CANCELLED:
             self.ui.statusLabel.text = _("Stopped: {reason}.").format(reason=job.message)
         elif state == FAILED:
-            self._show_failure(job.error)
+            self.ui.statusLabel.text = _("Failed. {error}").format(error=sentence(job.error))
+            show_failure(_("The segmentation failed."), job.error)
 
     def _show_progress(self, job: Any) -> None:
         for line in job.log[self._logged_lines :]:
             self.ui.logTextEdit.appendPlainText(line)
         self._logged_lines = len(job.log)
         self.ui.progressBar.value = 0 if job.state in (CANCELLED, FAILED) else int(job.percent)
-        self.ui.statusLabel.text = job.message
+        left = time_left(job.elapsed, job.percent)
+        self.ui.statusLabel.text = stage_text(job.message, preview=job.preview.shown, left=left)
         if job.state != RUNNING:
             self.ui.logTextEdit.appendPlainText(job.message)
-
-    def _show_failure(self, error: Any) -> None:
-        what, _newline, details = error.message.partition("\n")
-        self.ui.statusLabel.text = _("Failed: {error}.").format(error=what)
-        text = _("The segmentation failed: {error}.\n\nWhat to do: {advice}.").format(error=what, advice=error.advice)
-        slicer.util.errorDisplay(text, detailedText=details or "\n".join([what, error.advice]))
 
     def _last_run(self) -> str:
         """Return model, device, precision and seconds of the run that made the vessels; empty if none did."""
@@ -202,7 +205,7 @@ class SegmentSection(PanelSection):
     def _on_advanced(self, shown: bool) -> None:
         # Asked for only now: it takes a process, which imports torch where there may be a GPU.
         if shown and self._device_query is None and self.ui.deviceComboBox.findData("cpu") < 0:
-            with slicer.util.tryWithErrorDisplay(_("The devices could not be listed.")):
+            with errors_shown(_("The devices could not be listed.")):
                 self._device_query = self.logic.startDeviceQuery()
                 self._timer.start()
 
@@ -214,8 +217,9 @@ class SegmentSection(PanelSection):
         if query.state == DONE:
             self._show_devices(query.devices)
         else:
-            tool_tip = _("The devices could not be listed; automatic works all the same: {reason}.")
-            self.ui.deviceComboBox.toolTip = tool_tip.format(reason=query.message)
+            error = query.error or VesselSegError(query.message)
+            tool_tip = _("The devices could not be listed; Automatic works all the same. {error}")
+            self.ui.deviceComboBox.toolTip = tool_tip.format(error=sentence(error))
 
     def _show_devices(self, devices: list[dict[str, Any]]) -> None:
         combo_box = self.ui.deviceComboBox

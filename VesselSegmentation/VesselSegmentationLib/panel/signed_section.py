@@ -10,8 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.output_files import portable_name
+from VesselSegmentationLib.jobs.stages import sentence
 from VesselSegmentationLib.jobs.worker_job import RUNNING
-from VesselSegmentationLib.panel.panel_section import PanelSection, allow, ask_for_file, make_timer, say
+from VesselSegmentationLib.panel.panel_section import PanelSection, allow, ask_for_file, errors_shown, make_timer, say
 from VesselSegmentationLib.saving.edit_export import SignedJob, files_beside, signed_segments
 
 _SEGMENTATION, _SURFACE = ".seg.nrrd", ".stl"
@@ -56,7 +57,7 @@ class SignedSection(PanelSection):
             reason = _("Wait until the segmentation is done, or cancel it.")
         elif self.logic.edits.target is None:
             reason = _("There are no vessels yet: segment a scan first.")
-        tool_tip = _("Save the corrected label in the reader's name, with the log of its edits and the first result.")
+        tool_tip = _("Save the corrected label with the reader's name, the log of edits and the automatic result.")
         allow(self.ui.saveSignedButton, reason, tool_tip)
 
     def save(self) -> None:
@@ -87,7 +88,7 @@ class SignedSection(PanelSection):
         if job is None:
             self._timer.stop()
             return
-        with slicer.util.tryWithErrorDisplay(_("The label could not be saved.")):
+        with errors_shown(_("The label could not be saved.")):
             try:
                 if job.poll() == RUNNING:
                     return
@@ -107,7 +108,7 @@ class SignedSection(PanelSection):
             self.poll()
 
     def _start(self, target: Any, paths: list[str]) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The label could not be saved."), waitCursor=True):
+        with errors_shown(_("The label could not be saved."), wait_cursor=True):
             reader = self.ui.readerLineEdit.text
             self._job = SignedJob(target, paths, reader=reader, overwrite=True, file_of=_file_of_instance())
             self._saving = (target, self.logic.edits.state)
@@ -124,7 +125,7 @@ class SignedSection(PanelSection):
         self._job = None
         edits, output = self.logic.edits, job.output
         if job.error is not None:
-            say(self.ui.savingStatusLabel, _("Not saved: {error}.").format(error=job.message))
+            say(self.ui.savingStatusLabel, _("Not saved. {error}").format(error=sentence(job.error)))
         else:
             if self._holds_all and self._saving == (edits.target, edits.state):
                 edits.mark_saved()

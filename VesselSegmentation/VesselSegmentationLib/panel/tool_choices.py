@@ -38,7 +38,7 @@ def tool_choices() -> tuple[ToolChoice, ...]:
         ToolChoice("removePiece", edit_tools.RemovePiece, _("Remove a connected piece (key 1)."), click),
         ToolChoice("removeBranch", edit_tools.RemoveBranch, _("Remove a branch, such as a vein (key 2)."), click),
         ToolChoice(
-            "grow", edit_tools.Grow, _("Add what hangs together with a click (key 3)."),
+            "grow", edit_tools.Grow, _("Add the vessel connected to the click (key 3)."),
             _("Click on the vessel that is missing, then move the slider."),
         ),
         ToolChoice(

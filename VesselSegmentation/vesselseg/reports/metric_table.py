@@ -40,7 +40,19 @@ class MetricInfo:
         """Return a value as it is shown, without its unit; a dash where it is infinite or not defined."""
         if not math.isfinite(value):
             return "-"
-        return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+        if not isinstance(value, float):
+            return f"{value:,}"
+        return f"{value:.2f}" if self.unit == "mm" else f"{value:.3f}"
+
+    @property
+    def table_title(self) -> str:
+        """Title for a table on a screen; those in files stay as they are."""
+        return "precision (PPV)" if self.key == "precision" else self.title
+
+    @property
+    def explanation(self) -> str:
+        """What it says, in a sentence, for whoever points at its title; empty if there is nothing to add."""
+        return EXPLANATIONS.get(self.key, "")
 
 
 #: All metrics of `vesselseg.metrics.evaluate`, in the order in which they are shown.
@@ -60,13 +72,38 @@ METRICS = (
     MetricInfo("balanced_avd_mm", "balanced average Hausdorff distance", "mm", is_main=False),
     MetricInfo("taha_hd95_voxels", "95 % Hausdorff distance of all voxels", "voxels", is_main=False),
     MetricInfo("taha_avd_voxels", "average distance of all voxels", "voxels", is_main=False),
-    MetricInfo("betti0_error", "difference in pieces"),
+    MetricInfo("betti0_error", "difference in number of pieces"),
     MetricInfo("true_positives", "true positives", "voxels", is_main=False),
     MetricInfo("false_positives", "false positives", "voxels", is_main=False),
     MetricInfo("false_negatives", "false negatives", "voxels", is_main=False),
     MetricInfo("segmentation_ml", "volume of the segmentation", "ml", is_main=False),
     MetricInfo("reference_ml", "volume of the reference", "ml", is_main=False),
 )
+
+#: What the metrics say, in a sentence each.
+EXPLANATIONS = {
+    "dice": "Overlap of the two labels, voxel by voxel: 0 is none, 1 is complete.",
+    "precision": "Share of the voxels found that are vessel in the reference, too.",
+    "sensitivity": "Share of the reference's vessel voxels that were found.",
+    "cldice": "Overlap of centrelines: how well the vessels stay connected.",
+    "topology_precision": "Share of the segmentation's centreline that lies in the reference.",
+    "topology_sensitivity": "Share of the reference's centreline that lies in the segmentation.",
+    "sensitivity_small": "Share of the centreline of the reference's small vessels that was found.",
+    "sensitivity_medium": "Share of the centreline of the reference's medium vessels that was found.",
+    "sensitivity_large": "Share of the centreline of the reference's large vessels that was found.",
+    "hd95_mm": "95 % of each surface lies within this distance of the other one.",
+    "assd_mm": "Mean distance of both surfaces from each other.",
+    "nsd": "Share of both surfaces that lie within a tolerance of the other one, 0.5 mm unless it was set.",
+    "balanced_avd_mm": "Mean distance of the voxels of both labels, each sum divided by the size of the reference.",
+    "taha_hd95_voxels": "95 % of all voxels of each label, not of its surface, lie within this distance of the other.",
+    "taha_avd_voxels": "Mean distance of all voxels of a label, not of its surface; the larger of both directions.",
+    "betti0_error": "By how many connected pieces the two labels differ; 0 is best.",
+    "true_positives": "Vessel voxels that both labels have.",
+    "false_positives": "Vessel voxels that only the segmentation has.",
+    "false_negatives": "Vessel voxels that only the reference has.",
+    "segmentation_ml": "Volume of all voxels of the segmentation.",
+    "reference_ml": "Volume of all voxels of the reference.",
+}
 
 #: Metrics that say the same whichever label is called the reference: those for two results without one.
 SYMMETRIC_METRICS = ("dice", "cldice", "hd95_mm", "assd_mm", "nsd", "betti0_error")
