@@ -26,6 +26,9 @@ from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_fro
 
 FOUND, TRUTH = two_labels()
 
+#: For what has nothing to do with how a scan lies.
+one_grid = pytest.mark.parametrize("ijk_to_ras", [np.diag([0.5, 0.6, 0.7, 1.0])])
+
 
 @pytest.fixture
 def scan(add_scan, ijk_to_ras):
@@ -228,6 +231,7 @@ def test_what_cannot_be_read_is_left_out(tmp_path, caplog):
     assert find_recoverable(tmp_path / "nowhere") == []
 
 
+@one_grid
 def test_another_application_that_starts_leaves_a_session_alone_that_is_being_made(
     scan, vessels, tmp_path, monkeypatch
 ):
@@ -246,6 +250,7 @@ def test_another_application_that_starts_leaves_a_session_alone_that_is_being_ma
     history.close()
 
 
+@one_grid
 @pytest.mark.skipif(sys.platform == "win32", reason="removes no open file")
 @pytest.mark.parametrize("ended", ["by itself", "by a crash"])
 def test_a_session_is_removed_before_another_can_lock_it(saver, tmp_path, monkeypatch, ended):
@@ -267,6 +272,7 @@ def test_a_session_is_removed_before_another_can_lock_it(saver, tmp_path, monkey
     assert not saver.folder.exists()
 
 
+@one_grid
 @pytest.mark.skipif(sys.platform == "win32", reason="removes no open file")
 @pytest.mark.parametrize("removed", ["folder", "lock"])
 def test_what_a_cleaner_of_temporary_files_removes_is_made_again(scan, vessels, saver, tmp_path, removed):
