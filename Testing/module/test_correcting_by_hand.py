@@ -96,7 +96,7 @@ def test_the_editor_is_opened_on_vessels_that_were_deleted(correcting: Any, slic
     ui.undoButton.click()
     for collapsed in (True, False):
         ui.freeHandGroupBox.collapsed = collapsed
-    assert "Paints where" in ui.freeHandLabel.text
+    assert "Paint affects only voxels" in ui.freeHandLabel.text
 
 
 def test_the_editor_rests_while_another_module_is_open(correcting: Any, editor: Any, slicer_host: host.Host) -> None:
