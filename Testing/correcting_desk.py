@@ -36,7 +36,7 @@ class Desk:
 
     def __init__(self, page, case, geometry):
         self.page, self.case, self.geometry = page, case, geometry
-        manager = page._slicer_app.view_manager
+        manager = page.application.view_manager
         manager.register_factory(DirectViewFactory(True))
         self.axial, self.solid = (
             manager.create_view(each)

@@ -173,7 +173,7 @@ class EditLogic(VesselEdits):
 
     def show_preview(self, edit: Edit, *, kept: bool = False) -> None:
         """Show what an edit would do, or what it would keep; `commit`, `undo`, `redo` and `preview.remove` end it."""
-        target = self._target()
+        target = self.needed_target()
         self.preview.show_edit(edit, target.geometry, target.volume_node, kept=kept)
 
     def commit(self, edit: Edit, *, segment_id: str | None = None) -> EditStep | None:
@@ -190,7 +190,7 @@ class EditLogic(VesselEdits):
         VesselSegError
             If the label has changed since the edit was made.
         """
-        target = self._target()
+        target = self.needed_target()
         self.preview.remove()
         target.check(edit, segment_id)
         return target.commit({segment_id or target.segment_id: edit}, edit)
@@ -198,12 +198,12 @@ class EditLogic(VesselEdits):
     def undo(self) -> EditStep:
         """Take the last step back, whoever made it; returns it. A `VesselSegError` if there is none."""
         self.preview.remove()
-        return self._target().history.undo()
+        return self.needed_target().history.undo()
 
     def redo(self) -> EditStep:
         """Do the last undone step again; returns it. A `VesselSegError` if there is none."""
         self.preview.remove()
-        return self._target().history.redo()
+        return self.needed_target().history.redo()
 
     @property
     def can_undo(self) -> bool:
@@ -266,7 +266,7 @@ class EditLogic(VesselEdits):
 
     def measure_against(self, reference: LabelSource | None) -> None:
         """Take another reference for the metrics in the log, or none, from the next step on; the history stays."""
-        target = self._target()
+        target = self.needed_target()
         target.reference = reference
         self._metrics = target.metrics()
 
@@ -311,7 +311,7 @@ class EditLogic(VesselEdits):
 
     def _describe_outside(self) -> tuple[str, str]:
         """Name the effect of Segment Editor that is active on the segmentation, if there is one."""
-        target = self._target()
+        target = self.needed_target()
         for node in nodes_of_class(self.scene, "vtkMRMLSegmentEditorNode"):
             if node.GetSegmentationNode() is target.node and node.GetActiveEffectName():
                 name = f"Segment Editor: {node.GetActiveEffectName()}"

@@ -63,7 +63,7 @@ class VesselEdits:
         segment_id : str, optional
             From a named vessel (see `ArteryEditor.segment_at`); from the segment that is edited unless given.
         """
-        target = self._target()
+        target = self.needed_target()
         return remove_piece(self._label_of(segment_id), target.geometry, target.voxel_of(point))
 
     def preview_remove_branch(
@@ -79,24 +79,24 @@ class VesselEdits:
         segment_id : str, optional
             As for `preview_remove_piece`.
         """
-        target = self._target()
+        target = self.needed_target()
         voxel, label = target.voxel_of(point), self._label_of(segment_id)
         return remove_branch(label, target.geometry, voxel, at_click=at_click, other_side=other_side)
 
     def prepare_growth(self, point: Place, *, length_mm: float = 20.0) -> Growth:
         """Return what can grow from a click, to be tried at one threshold after another with `Growth.edit`."""
-        target = self._target()
+        target = self.needed_target()
         probability = self._needed_probability()
         voxel = target.voxel_of(point)
-        return prepare_growth(self._all_vessels(), probability, target.geometry, voxel, length_mm=length_mm)
+        return prepare_growth(self.all_vessels(), probability, target.geometry, voxel, length_mm=length_mm)
 
     def trace_path(self, points: Sequence[Place]) -> TracedPath:
         """Return the path of least cost through clicks, to be drawn with `preview_path`."""
-        target = self._target()
+        target = self.needed_target()
         voxels = [target.voxel_of(point) for point in points]
         probability = self.probability()
         return trace_path(
-            self._all_vessels(),
+            self.all_vessels(),
             target.geometry,
             voxels,
             scan=volume_from_node(target.volume_node).array,
@@ -105,8 +105,8 @@ class VesselEdits:
 
     def preview_path(self, path: TracedPath, *, radius_mm: float | None = None) -> Edit:
         """Return the edit that draws a traced path; see `vesselseg.editing.draw_path`."""
-        target = self._target()
-        return draw_path(self._all_vessels(), target.geometry, path, radius_mm=radius_mm)
+        target = self.needed_target()
+        return draw_path(self.all_vessels(), target.geometry, path, radius_mm=radius_mm)
 
     def preview_threshold_brush(
         self,
@@ -128,15 +128,15 @@ class VesselEdits:
         segment_id : str, optional
             As for `preview_remove_piece`; what belongs to other segments stays theirs.
         """
-        target, probability = self._target(), self._needed_probability()
+        target, probability = self.needed_target(), self._needed_probability()
         options = {"threshold": threshold, "radius_mm": radius_mm}
-        voxel, vessels = target.voxel_of(point), self._all_vessels()
+        voxel, vessels = target.voxel_of(point), self.all_vessels()
         edit = rethreshold(vessels, probability, target.geometry, voxel, adds=adds, removes=removes, **options)
         return replace(edit, removed=edit.removed & (self._label_of(segment_id)[edit.box] != 0))
 
     def probability(self) -> Volume | None:
         """Return the stored probability on the grid of the scan; None if there is none."""
-        target = self._target()
+        target = self.needed_target()
         node = present_probability(self.scene, self._probability_node, target.node)
         if node is None or node.GetImageData() is None:
             return None
@@ -155,14 +155,22 @@ class VesselEdits:
         return probability.array
 
     def _label_of(self, segment_id: str | None) -> NDArray[np.uint8]:
-        target = self._target()
+        target = self.needed_target()
         return target.label() if segment_id is None else target.label_of(segment_id)
 
-    def _all_vessels(self) -> NDArray[np.uint8]:
-        target = self._target()
+    def all_vessels(self) -> NDArray[np.uint8]:
+        """Return what pieces are pieces of: a branch that hangs on a named vessel is no piece of its own."""
+        target = self.needed_target()
         return target.label() if self.arteries is None else self.arteries.all_vessels()
 
-    def _target(self) -> EditTarget:
+    def needed_target(self) -> EditTarget:
+        """Return what is edited.
+
+        Raises
+        ------
+        VesselSegError
+            If nothing is.
+        """
         if self.target is None:
             raise VesselSegError("nothing is edited", "choose a segmentation first")
         return self.target

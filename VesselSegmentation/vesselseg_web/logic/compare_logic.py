@@ -145,7 +145,8 @@ class CompareLogic(SectionLogic[CompareState]):
         values = review.metrics.get(WHOLE_VOLUME, {})
         data.metrics = [
             {
-                "title": info.title,
+                "title": info.table_title,
+                "explanation": info.explanation,
                 "value": info.text(values[info.key]) if info.key in values else "...",
                 "unit": info.unit,
                 "former": "" if review.metrics_current or info.key in _AT_ONCE else _FORMER,

@@ -14,6 +14,7 @@ from trame_slicer.app.logic.base_logic import BaseLogic
 
 from vesselseg.errors import VesselSegError
 from vesselseg_web.logic.states import PageState
+from VesselSegmentationLib.jobs.stages import sentence
 
 if TYPE_CHECKING:
     from vesselseg_web.viewing.views import Views
@@ -152,10 +153,3 @@ class SectionLogic(BaseLogic[T]):
 
     def stop(self) -> None:
         """Stop what runs: nobody is there any more who would want it."""
-
-
-def sentence(error: VesselSegError) -> str:
-    """Return an error in whole sentences, on one line; what a crashed worker has said is for the log."""
-    what = error.message.partition("\n")[0]
-    parts = (" ".join(part.split()) for part in (what, error.advice))
-    return " ".join(f"{part[:1].upper()}{part[1:].rstrip('.')}." for part in parts if part)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vesselseg.editing import Edit, edit_between, remove_piece
 from vesselseg.errors import VesselSegError
@@ -14,7 +13,6 @@ from vesselseg.postprocessing import min_component_voxels, remove_small_componen
 from vesselseg.review.error_components import ErrorComponent
 from vesselseg.review.error_kinds import ErrorKind
 from VesselSegmentationLib.correcting.edit_steps import EditStep
-from VesselSegmentationLib.correcting.edit_target import EditTarget
 from VesselSegmentationLib.correcting.edit_tools import CorrectError, EditTool, ToolSettings
 from VesselSegmentationLib.correcting.vessel_edits import Place
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, REJECTED
@@ -48,9 +46,9 @@ class KeepPiece(EditTool):
 
     def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
         """Return the edit that removes everything else."""
-        target = _target(self)
+        target = self.edits.needed_target()
         label = target.label()
-        piece = remove_piece(_all_vessels(self), target.geometry, target.voxel_of(points[-1]))
+        piece = remove_piece(self.edits.all_vessels(), target.geometry, target.voxel_of(points[-1]))
         kept = np.zeros(label.shape, bool)
         kept[piece.box] = piece.removed
         return edit_between(
@@ -66,9 +64,9 @@ class RemoveSmallPieces(EditTool):
 
     def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
         """Return the edit that removes them."""
-        target = _target(self)
+        target = self.edits.needed_target()
         smallest = _page_settings(settings).volume_mm3
-        found, label = _all_vessels(self) != 0, target.label() != 0
+        found, label = self.edits.all_vessels() != 0, target.label() != 0
         box = bounding_box(found) or (slice(0, 1), slice(0, 1), slice(0, 1))
         least = min_component_voxels(smallest, target.geometry)
         return edit_between(
@@ -119,15 +117,3 @@ def _kind(edit: Edit) -> ErrorKind:
 
 def _page_settings(settings: ToolSettings) -> PageToolSettings:
     return settings if isinstance(settings, PageToolSettings) else PageToolSettings()
-
-
-def _all_vessels(tool: EditTool) -> NDArray[np.uint8]:
-    """Return what pieces are pieces of: a branch that hangs on a named vessel is no piece of its own."""
-    arteries = tool.edits.arteries
-    return _target(tool).label() if arteries is None else arteries.all_vessels()
-
-
-def _target(tool: EditTool) -> EditTarget:
-    if tool.edits.target is None:
-        raise VesselSegError("nothing is edited", "segment a scan first")
-    return tool.edits.target

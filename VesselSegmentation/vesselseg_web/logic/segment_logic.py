@@ -11,7 +11,7 @@ from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.question_logic import SEGMENTING, THRESHOLD, QuestionLogic
 from vesselseg_web.logic.states import SegmentState
 from vesselseg_web.workspace.wording import LOAD_FIRST, SEGMENT_FIRST, WAIT
-from VesselSegmentationLib.jobs.stages import stage_text
+from VesselSegmentationLib.jobs.stages import stage_text, time_left
 from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
 from VesselSegmentationLib.scene.run_record import recorded_summary, recorded_threshold
 from VesselSegmentationLib.scene.segmentation_nodes import set_surface_shown
@@ -224,7 +224,8 @@ class SegmentLogic(SectionLogic[SegmentState]):
             return
         state = job.poll()
         self.data.percent, self.data.log = job.percent, list(job.log)
-        self.data.message = stage_text(job.message, preview=job.preview.shown)
+        left = time_left(job.elapsed, job.percent)
+        self.data.message = stage_text(job.message, preview=job.preview.shown, left=left)
         if state == RUNNING:
             return
         self._job = None

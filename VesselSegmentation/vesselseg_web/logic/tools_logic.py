@@ -12,7 +12,7 @@ from vesselseg.editing.growing import LOWEST_PROBABILITY
 from vesselseg.errors import VesselSegError
 from vesselseg_web.logic.compare_logic import NOT_COMPARED
 from vesselseg_web.logic.free_hand_logic import FreeHandLogic
-from vesselseg_web.logic.page_logic import PageLogic, SectionLogic, sentence
+from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.page_tools import DecideError, PageToolSettings
 from vesselseg_web.logic.segment_logic import NO_PROBABILITY
 from vesselseg_web.logic.states import SegmentState, ToolsState
@@ -21,6 +21,7 @@ from vesselseg_web.viewing.view_clicks import ViewClicks
 from vesselseg_web.workspace.wording import SEGMENT_FIRST, WAIT, counted
 from VesselSegmentationLib.correcting.setting_choices import change_choices, extent_choices, vessel_choices
 from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
+from VesselSegmentationLib.jobs.stages import sentence
 from VesselSegmentationLib.scene.scan_display import slab_thickness
 
 if TYPE_CHECKING:

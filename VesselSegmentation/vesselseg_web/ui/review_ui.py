@@ -157,7 +157,7 @@ class ReviewUI(SectionUI):
 
 def _draw_values(rows: str) -> None:
     with html.Div(v_for=f"row in {rows}", classes="d-flex ga-1 vs-metric"):
-        html.Span("{{ row.title }}", classes="flex-grow-1 text-medium-emphasis")
+        html.Span("{{ row.title }}", title=("row.explanation",), classes="flex-grow-1 text-medium-emphasis")
         html.Span(
             "{{ row.value }} {{ row.unit }}",
             classes=("'text-no-wrap' + (row.former ? ' text-medium-emphasis font-italic' : '')",),
