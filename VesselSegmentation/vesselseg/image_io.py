@@ -348,7 +348,12 @@ def image_suffix(path: str | os.PathLike[str]) -> str:
 
 
 def write_volume(
-    volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = False, compress: bool = True
+    volume: Volume,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    compress: bool = True,
+    durable: bool = True,
 ) -> None:
     """Write an image, whole or not at all.
 
@@ -362,6 +367,8 @@ def write_volume(
         Whether an existing file may be replaced.
     compress : bool
         Whether formats that can be compressed are.
+    durable : bool
+        As for `atomic_output`.
 
     Raises
     ------
@@ -369,7 +376,7 @@ def write_volume(
         If the file cannot be written, or exists and may not be replaced.
     """
     image_suffix(path)
-    with atomic_output(path, overwrite=overwrite) as temporary:
+    with atomic_output(path, overwrite=overwrite, durable=durable) as temporary:
         write_image(volume, temporary, compress=compress)
 
 

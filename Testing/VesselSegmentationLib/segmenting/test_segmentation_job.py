@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -56,6 +57,14 @@ def state_of(scene):
     return sorted(
         (scene.GetNthNode(i).GetID(), scene.GetNthNode(i).GetMTime()) for i in range(scene.GetNumberOfNodes())
     )
+
+
+def test_front_end_waits_for_no_disk_when_it_starts(logic, add_scan, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    job = logic.start_segmentation(add_scan())
+    job.cancel()
+    assert flushed == []
 
 
 def test_result_comes_into_the_scene(scene, logic, add_scan, add_transform, ijk_to_ras):

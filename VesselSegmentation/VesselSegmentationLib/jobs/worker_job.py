@@ -43,7 +43,7 @@ def hand_over(volumes: Mapping[str, Volume | None], folder: Path) -> list[str]:
     for number, (name, volume) in enumerate(volumes.items()):
         if volume is not None:
             path = folder / f"{name}.nii"
-            write_volume(volume, path, compress=False)
+            write_volume(volume, path, compress=False, durable=False)  # read at once, and the front end waits
             arguments += [str(path)] if number < 2 else [f"--{name}", str(path)]
     return arguments
 

@@ -257,7 +257,7 @@ def _same_grid(one: Geometry, other: Geometry) -> bool:
 def _write_input(path: Path, volume: Volume) -> None:
     from vesselseg.image_io import write_volume
 
-    write_volume(volume, path, compress=False)
+    write_volume(volume, path, compress=False, durable=False)  # read at once, and the front end waits
 
 
 def _arguments(folder: Path, settings: SegmentationSettings, mask: str) -> list[str]:
