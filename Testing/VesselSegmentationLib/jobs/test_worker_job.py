@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import types
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume
 from vesselseg.volume import Volume
-from VesselSegmentationLib.jobs.worker_job import hand_over
+from VesselSegmentationLib.jobs import worker_job
+from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.worker import PythonCommand
+from VesselSegmentationLib.jobs.worker_job import WorkerJob, hand_over
 
 
 def test_front_end_waits_for_no_disk_when_it_hands_volumes_over(
@@ -22,3 +27,87 @@ def test_front_end_waits_for_no_disk_when_it_hands_volumes_over(
     assert flushed == []
     assert arguments == [str(tmp_path / "reference.nii"), "--mask", str(tmp_path / "mask.nii")]
     np.testing.assert_array_equal(read_volume(tmp_path / "mask.nii").array, volume.array)
+
+
+class _Worker:
+    """Reports what a test lets it report."""
+
+    def __init__(self, *_arguments: object, **_options: object) -> None:
+        self.events: list[dict[str, object]] = []
+        self.finished = False
+
+    def poll(self) -> list[dict[str, object]]:
+        events, self.events = self.events, []
+        return events
+
+    def close(self) -> None:
+        self.finished = True
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float | None]:
+    """Let time go on to a second at which the worker reports percents; return how many seconds are left then."""
+    now = 100.0
+    monkeypatch.setattr(worker_job, "Worker", _Worker)
+    monkeypatch.setattr(worker_job, "time", types.SimpleNamespace(monotonic=lambda: now))
+    job = WorkerJob([])
+
+    def report(second: float, *percents: float) -> float | None:
+        nonlocal now
+        now = 100.0 + second
+        job._worker.events += [{"event": "progress", "percent": percent} for percent in percents]
+        job.poll()
+        return job.left
+
+    return report
+
+
+def test_time_left_counts_down_between_events(left: Callable[..., float | None]) -> None:
+    assert left(0, 0) is None
+    assert left(30, 10) is None  # slow start: it says nothing of the speed
+    assert left(34, 50) is None  # too early
+    assert left(40, 60) == pytest.approx(8)
+    assert left(42) == pytest.approx(6)
+    assert left(42.5, 60, 20) == pytest.approx(5.5)  # nothing has moved
+    assert left(47.9) == pytest.approx(0.1)
+    assert left(48) is None  # the guess has run out
+    assert left(60, 70) == pytest.approx(15)
+    assert left(61, 100) is None
+
+
+def test_time_left_does_not_count_a_preview(left: Callable[..., float | None]) -> None:
+    left(0, 0)
+    left(1, 1)
+    left(10, 1)
+    left(20, 1)  # the preview is there
+    assert left(30, 11) == pytest.approx(89)
+    assert left(35) == pytest.approx(84)
+
+
+def test_time_left_waits_until_enough_is_done(left: Callable[..., float | None]) -> None:
+    left(0, 1)
+    assert left(60, 10.5) is None
+    assert left(61, 11) == pytest.approx(61 / 10 * 89)
+
+
+def test_nothing_is_left_of_a_job_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(worker_job, "Worker", _Worker)
+    monkeypatch.setattr(worker_job, "time", types.SimpleNamespace(monotonic=lambda: now))
+    job = WorkerJob([])
+    job._take({"event": "progress", "percent": 10})
+    now = 10.0
+    job._take({"event": "progress", "percent": 50})
+    assert job.left == pytest.approx(12.5)
+    job.cancel()
+    assert job.left is None
+
+
+def test_last_lines_of_a_crashed_worker_are_in_the_log(
+    python: Callable[[str], PythonCommand], caplog: pytest.LogCaptureFixture
+) -> None:
+    job = WorkerJob([], python=python("crash"))
+    assert job.wait(20) == "failed"
+    assert job.error is not None
+    assert sentence(job.error) == "The worker ended unexpectedly (exit status 1). The log has its last lines."
+    assert "libcudnn.so.9: cannot open shared object file" in caplog.text

@@ -15,6 +15,7 @@ from vesselseg.review.error_components import ErrorComponent
 from vesselseg.review.error_kinds import ErrorKind
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.correcting.edit_target import EditTarget
+from VesselSegmentationLib.jobs.stages import counted
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, DECISIONS, Mark, put_marks, read_marks, set_marks
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class BatchPreview:
         positives = sum(component.kind == ErrorKind.FALSE_POSITIVE for component in self.components)
         volume = sum(component.volume_mm3 for component in self.components)
         negatives = len(self.components) - positives
-        remove, add = _counted(positives, "false positive"), _counted(negatives, "false negative")
+        remove, add = counted(positives, "false positive"), counted(negatives, "false negative")
         return f"{remove} to remove, {add} to add, {volume:.1f} mm³"
 
 
@@ -314,10 +315,6 @@ class ErrorEditor:
             if component.component_id == component_id:
                 return component
         raise VesselSegError(f"there is no component '{component_id}' any more", "choose one from the list")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _same_voxels(one: Edit, other: Edit) -> bool:

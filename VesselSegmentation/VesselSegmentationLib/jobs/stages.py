@@ -1,4 +1,4 @@
-"""What workers do, how long it takes, and what went wrong, in the words of a user."""
+"""What workers do, how long it takes, how many there are, and what went wrong, in the words of a user."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ _STAGES = {
     "metrics": "Computing the metrics",
     "figures": "Drawing the figures",
     "report": "Writing the report",
+    "error map": "Making the error map",
+    "comparison": "Comparing the labels",
+    "figure": "Drawing the figure",
+    "done": "Done",
 }
-_PART = "part "
+_PART, _THRESHOLD = "part ", "threshold"
 _PREVIEW_SHOWN = "preview shown; "
-#: Before this nobody can tell how long the rest takes.
-_LEAST_SECONDS, _LEAST_PERCENT = 5.0, 10.0
 
 
 def stage_text(message: str, *, preview: bool = False, left: str = "") -> str:
@@ -44,31 +46,45 @@ def stage_text(message: str, *, preview: bool = False, left: str = "") -> str:
     'Finding the vessels, part 2 of 5. The preview is coarse.'
     """
     stage = message.removeprefix(_PREVIEW_SHOWN)
-    text = f"Finding the vessels, {stage}" if stage.startswith(_PART) else _STAGES.get(stage, stage)
+    if stage.startswith(_PART):
+        text = f"Finding the vessels, {stage}"
+    elif stage.startswith(_THRESHOLD) and stage not in _STAGES:
+        text = "Measuring thresholds"
+    else:
+        text = _STAGES.get(stage, stage)
     text = ", ".join(part for part in (text[:1].upper() + text[1:], left) if part)
     return f"{text}. The preview is coarse." if preview else text
 
 
-def time_left(seconds: float, percent: float) -> str:
-    """Say about how long work still takes; empty where that cannot be told yet, or nothing is left.
+def time_left(seconds: float | None) -> str:
+    """Say about how long work still takes; empty where that cannot be told.
 
     Parameters
     ----------
-    seconds : float
-        Since it has begun.
-    percent : float
-        How far it is, 0 to 100.
+    seconds : float or None
+        As `WorkerJob.left` gives them.
 
     Examples
     --------
-    >>> time_left(20, 40)
+    >>> time_left(28)
     'about 30 s left'
     """
-    if seconds < _LEAST_SECONDS or not _LEAST_PERCENT <= percent < 100:
+    if seconds is None:
         return ""
-    left = seconds * (100 - percent) / percent
     # In steps: more digits than are known would only flicker.
-    return f"about {5 * math.ceil(left / 5)} s left" if left <= 60 else f"about {math.ceil(left / 60)} min left"
+    about = f"{5 * math.ceil(seconds / 5)} s" if seconds <= 60 else f"{math.ceil(seconds / 60)} min"
+    return f"about {about} left"
+
+
+def counted(number: int, what: str) -> str:
+    """Say how many there are of something.
+
+    Examples
+    --------
+    >>> counted(1, "voxel"), counted(2000, "voxel")
+    ('1 voxel', '2,000 voxels')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def sentence(error: VesselSegError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -16,12 +17,16 @@ from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand, Worker
 
+logger = logging.getLogger("vesselseg")
+
 #: States of a job; it begins with the first and ends in one of the others.
 RUNNING, DONE, CANCELLED, FAILED = "running", "done", "cancelled", "failed"
 
 _CANCELLED_STATUS = 130
 _LAUNCHER_TELLS = "exit abnormally - Report the problem."
 _POLL_SECONDS = 0.05
+#: Before this nobody can tell how long the rest takes.
+_LEAST_SECONDS, _LEAST_PERCENT = 5.0, 10.0
 
 
 def hand_over(volumes: Mapping[str, Volume | None], folder: Path) -> list[str]:
@@ -89,12 +94,13 @@ class WorkerJob:
         folder: str | os.PathLike[str] | None = None,
         python: PythonCommand | None = None,
     ) -> None:
-        self._began = time.monotonic()
         self.state = RUNNING
         self.percent = 0.0
         self.message = "starting"
         self.log: list[str] = []
         self.error: VesselSegError | None = None
+        self._moved_from: tuple[float, float] | None = None
+        self._ready_at: float | None = None
         self._events: deque[dict[str, Any]] = deque()
         self._result: dict[str, Any] | None = None
         self._worker_error: VesselSegError | None = None
@@ -122,9 +128,12 @@ class WorkerJob:
         return self.state
 
     @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._began
+    def left(self) -> float | None:
+        """Seconds that the rest may take; None where that cannot be told yet, or where the guess has run out."""
+        if self.state != RUNNING or self._ready_at is None:
+            return None
+        left = self._ready_at - time.monotonic()
+        return left if left > 0 else None
 
     def wait(self, timeout: float | None = None) -> str:
         """Poll until the job has ended.
@@ -162,7 +171,7 @@ class WorkerJob:
         if kind == "progress":
             percent = event.get("percent")
             if isinstance(percent, (int, float)) and math.isfinite(percent):
-                self.percent = max(self.percent, min(float(percent), 100.0))
+                self._take_percent(min(float(percent), 100.0))
             self.message = text
         elif kind == "log":
             self.log.append(f"warning: {text}" if event.get("level") == "warning" else text)
@@ -170,6 +179,17 @@ class WorkerJob:
             self._worker_error = VesselSegError(text, str(event.get("advice", "")))
         elif kind == "result":
             self._result = event
+
+    def _take_percent(self, percent: float) -> None:
+        now, rises = time.monotonic(), percent > self.percent
+        self.percent = max(self.percent, percent)
+        if self._moved_from is None or self.percent == self._moved_from[1]:
+            # A preview may stand at the first percent for long: what follows goes at another speed.
+            self._moved_from = (now, self.percent) if self.percent > 0 else None
+        elif rises:  # between events time goes on and percent does not: it tells nothing of the speed then
+            seconds, done = now - self._moved_from[0], self.percent - self._moved_from[1]
+            known = seconds >= _LEAST_SECONDS and done >= _LEAST_PERCENT
+            self._ready_at = now + seconds * (100 - self.percent) / done if known else None
 
     def _take_end(self) -> None:
         status = self._worker.returncode
@@ -180,7 +200,10 @@ class WorkerJob:
             if self._worker_error is not None:
                 raise self._worker_error
             if status != 0:
-                raise _crash(status or 0, self._worker.last_error_lines())
+                lines = self._worker.last_error_lines()
+                # Not all front ends show more than a sentence of what went wrong.
+                logger.error("a worker ended with status %s:\n%s", status, "\n".join(lines))
+                raise _crash(status or 0, lines)
             if self._result is None:
                 raise VesselSegError("the worker ended without a result", "look into the log, and try again")
             self._use_result(self._result)
@@ -218,4 +241,4 @@ def _crash(status: int, last_lines: list[str]) -> VesselSegError:
         return VesselSegError(f"the worker was killed by signal {-status}{out_of_memory}\n{said}", advice)
     # Windows gives an exception's code as an unsigned number; it is known in its hexadecimal form.
     shown = f"0x{status:08X}" if status > 255 else str(status)
-    return VesselSegError(f"the worker ended unexpectedly (exit status {shown})\n{said}", "see the last lines above")
+    return VesselSegError(f"the worker ended unexpectedly (exit status {shown})\n{said}", "the log has its last lines")

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
 from vesselseg.output_files import portable_name
-from VesselSegmentationLib.jobs.stages import sentence, stage_text, time_left
+from VesselSegmentationLib.jobs.stages import sentence, stage_text
 from VesselSegmentationLib.jobs.worker_job import DONE, FAILED, RUNNING
 from VesselSegmentationLib.panel.panel_section import (
     PanelSection,
@@ -166,7 +166,7 @@ class SaveSection(PanelSection):
             return
         state = job.poll()
         self.ui.savingProgressBar.value = int(job.percent)
-        say(self.ui.savingStatusLabel, stage_text(job.message, left=time_left(job.elapsed, job.percent)))
+        say(self.ui.savingStatusLabel, stage_text(job.message))
         if state == RUNNING:
             return
         self._timer.stop()

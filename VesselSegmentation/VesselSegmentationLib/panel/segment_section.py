@@ -182,7 +182,7 @@ class SegmentSection(PanelSection):
             self.ui.logTextEdit.appendPlainText(line)
         self._logged_lines = len(job.log)
         self.ui.progressBar.value = 0 if job.state in (CANCELLED, FAILED) else int(job.percent)
-        left = time_left(job.elapsed, job.percent)
+        left = time_left(job.left)
         self.ui.statusLabel.text = stage_text(job.message, preview=job.preview.shown, left=left)
         if job.state != RUNNING:
             self.ui.logTextEdit.appendPlainText(job.message)

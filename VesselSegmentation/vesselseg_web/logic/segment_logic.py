@@ -224,7 +224,7 @@ class SegmentLogic(SectionLogic[SegmentState]):
             return
         state = job.poll()
         self.data.percent, self.data.log = job.percent, list(job.log)
-        left = time_left(job.elapsed, job.percent)
+        left = time_left(job.left)
         self.data.message = stage_text(job.message, preview=job.preview.shown, left=left)
         if state == RUNNING:
             return
