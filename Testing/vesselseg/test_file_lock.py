@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +33,64 @@ def test_what_is_locked_can_be_removed(tmp_path: Path, folder: bool) -> None:
     assert not is_lock_of(lock, place / "lock")
     assert place.exists() != folder
     assert list(tmp_path.rglob("lock")) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(errno.EACCES, BlockingIOError), (errno.EDEADLK, BlockingIOError), (errno.EINVAL, OSError)],
+)
+def test_on_windows_a_file_that_cannot_be_locked_is_not_taken_for_a_locked_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[OSError]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=refuse, LK_NBLCK=2))
+    with pytest.raises(OSError, match=os.strerror(number)) as refused:
+        lock_file(tmp_path / "lock")
+    assert refused.type is raised
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_on_windows_who_takes_the_lock_of_a_folder_that_is_removed_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    place = tmp_path / "place"
+    (place / "half").mkdir(parents=True)
+    (place / "half" / "copy").touch()
+    (place / "copy").touch()
+    lock = lock_file(place / "lock")
+    close, unlink = lock.close, os.unlink
+    found: list[list[str]] = []
+
+    def note_close() -> None:
+        if not lock.closed:
+            found.append([path.name for path in place.iterdir()])
+        close()
+
+    def unlink_unless_open(path: Any, **where: Any) -> None:
+        if Path(path).name == "lock" and (taken or not lock.closed):
+            raise PermissionError(errno.EACCES, "in use")
+        unlink(path, **where)
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(lock, "close", note_close)
+    monkeypatch.setattr(os, "unlink", unlink_unless_open)
+    remove_locked(place, lock)
+    assert found == [["lock"]]
+    assert [path.name for path in tmp_path.rglob("*")] == (["place", "lock"] if taken else [])
+
+
+def test_a_lock_that_is_lost_does_not_take_that_of_another_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lost = lock_file(path)
+    path.rename(tmp_path / "away")
+    lock = lock_file(path)
+    remove_locked(path, lost)
+    assert lost.closed
+    assert is_lock_of(lock, path)
+    lock.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="removes no open file")

@@ -41,7 +41,9 @@ def lock_file(path: Path) -> IO[bytes]:
             try:
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             except OSError as error:
-                raise BlockingIOError(*error.args) from error
+                if error.errno in (errno.EACCES, errno.EDEADLK):
+                    raise BlockingIOError(*error.args) from error
+                raise
         else:
             import fcntl
 
@@ -64,15 +66,40 @@ def is_lock_of(lock: IO[bytes], path: Path) -> bool:
 
 
 def remove_locked(path: Path, lock: IO[bytes]) -> None:
-    """Remove a locked file, or the folder that it lies in, and end the lock; nobody can take the lock in between."""
-    if sys.platform == "win32":
-        lock.close()  # it removes no open file: not this one, nor one that somebody else has locked since
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
-    lock.close()
+    """Remove a locked file, or the folder that it lies in, and end the lock.
+
+    Nobody can take the lock as long as anything but its file is there. On Windows somebody can just before that file
+    goes too: it and the folder are left then.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, or its folder. A file that is not the locked one any more is left: somebody else may have locked it.
+    lock : file object
+        As `lock_file` gives it.
+    """
+    own = Path(lock.name)
+    with contextlib.closing(lock), contextlib.suppress(OSError):
+        if path.is_dir():
+            _remove_all_but(own.name, path)
+        elif not is_lock_of(lock, path):
+            return
+        if sys.platform == "win32":
+            lock.close()  # it removes no open file: not this one, nor one that somebody else has locked since
+        own.unlink(missing_ok=True)
+        if path != own:
+            path.rmdir()
+
+
+def _remove_all_but(kept: str, folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name == kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _let_go() -> None:

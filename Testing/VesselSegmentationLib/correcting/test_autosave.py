@@ -255,20 +255,29 @@ def test_another_application_that_starts_leaves_a_session_alone_that_is_being_ma
 @pytest.mark.parametrize("ended", ["by itself", "by a crash"])
 def test_a_session_is_removed_before_another_can_lock_it(saver, tmp_path, monkeypatch, ended):
     refused = []
-    remove = shutil.rmtree
+    (saver.folder / ".vesselseg-00ff").mkdir()
+    remove, unlink = shutil.rmtree, Path.unlink
 
-    def look(path, **options):
+    def look():
         with pytest.raises(BlockingIOError):
-            lock_file(path / "lock")
-        refused.append(path)
+            lock_file(saver.folder / "lock")
+        refused.append(sorted(path.name for path in saver.folder.iterdir()))
+
+    def look_and_remove(path, **options):
+        look()
         remove(path, **options)
 
-    monkeypatch.setattr(shutil, "rmtree", look)
+    def look_and_unlink(path, **options):
+        look()
+        unlink(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", look_and_remove)
+    monkeypatch.setattr(Path, "unlink", look_and_unlink)
     saver.close(keep=ended == "by a crash")
     if ended == "by a crash":
         os.utime(saver.folder, (0, 0))
         assert find_recoverable(tmp_path) == []
-    assert refused == [saver.folder]
+    assert refused == [[".vesselseg-00ff", "lock"], ["lock"]]
     assert not saver.folder.exists()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import io
 import json
 import logging
 import platform
@@ -28,6 +28,8 @@ logger = logging.getLogger("vesselseg")
 
 #: Paths in the configuration, of which the manifest of a model holds the last part only.
 _PATH_ENTRIES = ("training_scans", "validation_scans", "initial_model", "data", "masks")
+#: What an operating system says where it can lock no file, or, read-only, write none, as will then be told.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EROFS)
 
 
 class RunFolder:
@@ -58,23 +60,18 @@ class RunFolder:
         Raises
         ------
         VesselSegError
-            If another training runs in it, or it cannot be made.
+            If another training runs in it, or it cannot be made, or not be locked though files there can be.
         """
         made = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
         make_output_folder(self.folder)
         path = self.folder / "training.lock"
+        lock = None
         try:
-            lock: IO[bytes] = lock_file(path)
-        except BlockingIOError as error:
-            raise VesselSegError(
-                f"another training runs in {self.folder}", "wait until it has ended, or choose another folder"
-            ) from error
-        except OSError:  # where no file can be locked, or written, as will then be told
-            lock = io.BytesIO()
-        try:
+            lock = _lock(path)
             yield
         finally:
-            remove_locked(path, lock)
+            if lock is not None:
+                remove_locked(path, lock)
             for each in made:
                 with contextlib.suppress(OSError):  # it is not empty
                     each.rmdir()
@@ -174,7 +171,8 @@ class RunFolder:
 
         What killed runs have left half-written is removed.
         """
-        remove_leftovers(self.folder)
+        for folder in (self.folder, *self.folder.glob("scans/*/*")):
+            remove_leftovers(folder)
         parts = {
             "config.json": self.config.to_dict(),
             "run.json": {"seed": self.config.seed, "versions": versions(), **description},
@@ -186,6 +184,25 @@ class RunFolder:
         """Write ``metrics.csv`` and ``curves.png``."""
         write_table(self.folder / "metrics.csv", rows)
         draw_curves(self.folder / "curves.png", rows, title=self.config.name, best_step=best_step)
+
+
+def _lock(path: Path) -> IO[bytes] | None:
+    """Lock a folder by a file in it; None where no file can be locked."""
+    was_there = path.exists()
+    try:
+        return lock_file(path)
+    except BlockingIOError as error:
+        raise VesselSegError(
+            f"another training runs in {path.parent}", "wait until it has ended, or choose another folder"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            # As to a file of another user, who may be training there.
+            raise VesselSegError(f"{path} cannot be locked: {error.strerror}", "choose another folder") from error
+        if not was_there:
+            with contextlib.suppress(OSError):  # read-only, so that it was not made either
+                path.unlink()
+        return None
 
 
 def versions() -> dict[str, str]:
