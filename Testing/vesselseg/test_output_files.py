@@ -126,6 +126,27 @@ def test_outputs_are_left_together_and_the_last_takes_its_place_first(tmp_path: 
     assert (first.read_text(), last.read_text()) == ("precious", "2")
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("full", ["first", "last"])
+def test_a_disk_that_is_full_when_one_of_several_is_flushed_leaves_all_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str, overwrite: bool
+) -> None:
+    def flush(descriptor: int) -> None:
+        if os.pread(descriptor, 100, 0) == full.encode():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", flush)
+    paths = [tmp_path / "first", tmp_path / "last"]
+    if overwrite:
+        for path in paths:
+            path.write_text("precious")
+    with pytest.raises(VesselSegError, match=f"{full} cannot be written: No space left"):
+        write_texts({path: path.name for path in paths}, overwrite=overwrite)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == (
+        {"first": "precious", "last": "precious"} if overwrite else {}
+    )
+
+
 def test_texts_that_are_not_asked_for_are_not_written(tmp_path: Path) -> None:
     write_texts({str(tmp_path / "a.csv"): "ä\n", None: "nothing"})
     assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["ä\n"]

@@ -201,26 +201,8 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False, dura
     VesselSegError
         As `check_output`; also if the file has appeared meanwhile and may not be replaced.
     """
-    path = Path(path)
-    check_output(path, overwrite=overwrite)
-    folder = None
-    try:
-        with _temporary_folder(path.parent) as folder:
-            # Some writers know only names in UTF-8, of moderate length: the real one comes with the rename.
-            suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
-            temporary = folder / f"output{suffix}"
-            yield temporary
-            if durable:
-                _flush(temporary)
-            _put(temporary, path, overwrite)
-        if durable and sys.platform != "win32":  # where folders cannot be flushed
-            with contextlib.suppress(OSError):  # nor can they on some network file systems
-                _flush(path.parent)
-    except OSError as error:
-        failed = Path(str(error.filename)).parent
-        if failed.name.startswith(_TEMPORARY) and failed != folder:
-            raise  # to the one of several outputs, written together, that it is about
-        raise _unwritable(path, error) from error
+    with atomic_outputs([path], overwrite=overwrite, durable=durable) as (temporary,):
+        yield temporary
 
 
 @contextlib.contextmanager
@@ -246,11 +228,42 @@ def atomic_outputs(
     VesselSegError
         As `atomic_output`.
     """
+    paths = list(paths)
     with contextlib.ExitStack() as stack:
-        yield [
-            path if path is None else stack.enter_context(atomic_output(path, overwrite=overwrite, durable=durable))
+        outputs: list[Any] = [
+            path if path is None else stack.enter_context(_put_at_the_end(Path(path), overwrite, durable))
             for path in paths
         ]
+        yield outputs
+        # A full disk may show only here: before the first of them takes its place.
+        for path, output in zip(paths, outputs):
+            if durable and path is not None:
+                try:
+                    _flush(output)
+                except OSError as error:
+                    raise _unwritable(Path(path), error) from error
+
+
+@contextlib.contextmanager
+def _put_at_the_end(path: Path, overwrite: bool, durable: bool) -> Iterator[Path]:
+    """Give a temporary name beside a file, which takes its place at the end; `durable` concerns its name only."""
+    check_output(path, overwrite=overwrite)
+    folder = None
+    try:
+        with _temporary_folder(path.parent) as folder:
+            # Some writers know only names in UTF-8, of moderate length: the real one comes with the rename.
+            suffix = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+            temporary = folder / f"output{suffix}"
+            yield temporary
+            _put(temporary, path, overwrite)
+        if durable and sys.platform != "win32":  # where folders cannot be flushed
+            with contextlib.suppress(OSError):  # nor can they on some network file systems
+                _flush(path.parent)
+    except OSError as error:
+        failed = Path(str(error.filename)).parent
+        if failed.name.startswith(_TEMPORARY) and failed != folder:
+            raise  # to the one of several outputs, written together, that it is about
+        raise _unwritable(path, error) from error
 
 
 def write_texts(texts: Mapping[Any, str], *, overwrite: bool = False) -> None:
