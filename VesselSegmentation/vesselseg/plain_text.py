@@ -24,14 +24,16 @@ def json_value(value: Any) -> Any:
     Parameters
     ----------
     value : Any
-        Of mappings the keys become text, arrays become lists.
+        Of mappings the keys become text; tuples and arrays become lists.
     """
     if isinstance(value, Mapping):
         return {str(key): json_value(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray):
-        return [json_value(each) for each in value.tolist()]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return json_value(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [json_value(each) for each in value]
     return None if _undefined(value) else value
 
 
 def _undefined(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+    return isinstance(value, (float, np.floating)) and not math.isfinite(value)

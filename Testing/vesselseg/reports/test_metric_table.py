@@ -73,6 +73,9 @@ def test_text_names_regions_only_where_there_are_several() -> None:
 
 def test_json_is_json_for_every_program() -> None:
     text = metrics_json({**values(0), "whole_volume": values(6)})
+    assert metrics_json({"a": math.nan, "b": {"c": 1, "d": 0.1}}) == (
+        '{\n  "a": null,\n  "b": {\n    "c": 1,\n    "d": 0.1\n  }\n}\n'
+    )
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vesselseg.morphology.calibre import CALIBRE_TITLES
+from vesselseg.plain_text import csv_text, json_value
 
 Metrics = Mapping[str, float]
 
@@ -139,22 +138,11 @@ def metrics_text(regions: Mapping[str, Metrics], *, everything: bool = False) ->
 
 def metrics_csv(regions: Mapping[str, Metrics], *, shown: Sequence[MetricInfo] = METRICS) -> str:
     """Return the text of a CSV file with one line a metric, and one column a region; undefined values stay empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", "title", "unit", *(name.replace(" ", "_") for name in regions)])
-    for info in shown:
-        values = (metrics[info.key] for metrics in regions.values())
-        writer.writerow([info.key, info.title, info.unit, *(v if math.isfinite(v) else "" for v in values)])
-    return text.getvalue()
+    titles = ["metric", "title", "unit", *(name.replace(" ", "_") for name in regions)]
+    lines = ([info.key, info.title, info.unit, *(metrics[info.key] for metrics in regions.values())] for info in shown)
+    return csv_text([titles, *lines])
 
 
 def metrics_json(values: Mapping[str, Any]) -> str:
     """Return metrics, or metrics by region, as the text of a JSON file; infinite and undefined values become null."""
-    return json.dumps(_finite(values), indent=2) + "\n"
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _finite(value) if isinstance(value, Mapping) else value if math.isfinite(value) else None
-        for key, value in values.items()
-    }
+    return json.dumps(json_value(values), indent=2) + "\n"
