@@ -59,8 +59,8 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
     Parameters
     ----------
     path : path-like
-        An image file (NIfTI, NRRD, MHA, a single DICOM file) or a folder with one DICOM series. Of several series a
-        TOF angiogram is taken, else the one with most slices, and said in the log.
+        An image file (NIfTI, NRRD, MHA, a single DICOM file) or a folder with one DICOM series. Of several series the
+        first one of `vesselseg.formats.dicom_io.find_dicom_series` is taken, and said in the log.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def read_reference(path: str | os.PathLike[str]) -> tuple[Volume, Volume | None]
 
 
 def _read_whole_numbers(path: Path) -> Volume:
-    volume = _read(path)
+    volume = _read(path, is_scan=False)
     values = volume.array
     if not np.issubdtype(values.dtype, np.integer) and not np.array_equal(values, np.round(values)):
         raise VesselSegError(
@@ -178,7 +178,7 @@ def read_series(series: DicomSeries, *, where: str) -> Volume:
     return _checked(where, read_dicom_series(series, where=where), np.float32)
 
 
-def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
+def _read(path: Path, dtype: DTypeLike | None = None, *, is_scan: bool = True) -> Volume:
     from vesselseg.formats.dicom_io import read_dicom_file, read_dicom_folder, warn_of_modality
 
     try:
@@ -193,7 +193,7 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
         reason = getattr(error, "strerror", None) or "its name is not one of a file"
         raise VesselSegError(f"{path!s} cannot be read: {reason}", "check its name and its permissions") from error
     if is_folder:
-        return _checked(path, read_dicom_folder(path), dtype)
+        return _checked(path, read_dicom_folder(path, is_scan=is_scan), dtype)
     if size == 0:
         raise VesselSegError(f"{path} is empty", "copy or export it again")
     if path.name.lower().endswith((".mha", ".mhd")) and not is_whole(path):
@@ -212,7 +212,7 @@ def _read(path: Path, dtype: DTypeLike | None = None) -> Volume:
             is_dicom = reader.GetImageIO() == DICOM_READER
             if not header or dimension == 4:
                 volume = _checked(path, read_dicom_file(name) if is_dicom else reader.Execute(), dtype)
-        if is_dicom and reader.HasMetaDataKey(_MODALITY):
+        if is_scan and is_dicom and reader.HasMetaDataKey(_MODALITY):
             warn_of_modality(reader.GetMetaData(_MODALITY).strip(), str(path))
         if header:
             # Not while ITK is kept quiet: nobody else in this process need be.

@@ -11,7 +11,7 @@ import pytest
 from inputs import rotation, write_dicom, write_enhanced_dicom
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import read_volume
+from vesselseg.image_io import read_label, read_volume
 from vesselseg.volume import Volume
 from VesselSegmentationLib.saving.dicom_seg import DicomSegment, find_source_files, write_dicom_seg
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume
@@ -81,6 +81,53 @@ def test_the_thickness_of_slices_may_be_unknown(change, make_scan, label, tmp_pa
     for path in (tmp_path / "images").iterdir():
         changed(path, change)
     assert written(tmp_path / "case.dcm", label, tmp_path / "images").NumberOfFrames == 6
+
+
+def _with_broken_elements(data):
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    item = Dataset()
+    for dataset in (data, item):
+        dataset.add_new(0x00189073, "LO", "abcdef")  # a duration, which is to be told as a number of 8 bytes
+    data.ReferencedImageSequence = Sequence([item])
+
+
+def test_broken_elements_that_are_not_needed_are_no_hindrance(scene, make_scan, label, tmp_path):
+    write_dicom(
+        make_scan(GRID),
+        tmp_path / "images",
+        **PATIENT | {"PatientName": "Müller^Zoë", "SpecificCharacterSet": "ISO_IR 100"},
+    )
+    for path in (tmp_path / "images").iterdir():
+        changed(path, _with_broken_elements)
+        assert path.read_bytes().count(b"\x18\0\x73\x90LO") == 2
+        path.write_bytes(path.read_bytes().replace(b"\x18\0\x73\x90LO", b"\x18\0\x73\x90FD"))
+    assert written(tmp_path / "case.dcm", label, tmp_path / "images").PatientName == "Müller^Zoë"
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
+    set_node_volume(node, make_scan(GRID))
+    assert len(find_source_files(node, folder=tmp_path / "images")) == 20
+
+
+def test_a_result_beside_the_scan_is_none_of_its_series(scene, make_scan, label, tmp_path):
+    write_dicom(make_scan(GRID), tmp_path / "images", **PATIENT)
+    full = label.with_array(np.ones_like(label.array))
+    written(tmp_path / "images" / "earlier.dcm", full, tmp_path / "images")
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
+    set_node_volume(node, make_scan(GRID))
+    files = find_source_files(node, folder=tmp_path / "images")
+    assert len(files) == 20
+    assert tmp_path / "images" / "earlier.dcm" not in files
+
+
+def test_what_is_written_is_read_as_a_label_without_a_word(make_scan, label, tmp_path, caplog):
+    write_dicom(make_scan(GRID), tmp_path / "images", **PATIENT)
+    full = label.with_array(np.ones_like(label.array))
+    (tmp_path / "results").mkdir()
+    written(tmp_path / "results" / "case.dcm", full, tmp_path / "images")
+    for path in (tmp_path / "results", tmp_path / "results" / "case.dcm"):
+        assert read_label(path).geometry.same_grid(GRID, 0.05)
+    assert "not MR" not in caplog.text
 
 
 def test_an_enhanced_object_is_referred_to(make_scan, label, tmp_path):

@@ -14,7 +14,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.formats.dicom_headers import SeriesKind
 from vesselseg.formats.dicom_io import find_dicom_series
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import read_volume
+from vesselseg.image_io import read_label, read_reference, read_volume
 from vesselseg.volume import Volume
 
 MakeScan = Callable[..., Volume]
@@ -40,6 +40,21 @@ def _write(make_scan: MakeScan, folder: Path, number: int, slices: int = 20, **t
         ("TOF W/O CONTRAST", SeriesKind.TOF),
         ("MRA HEAD WITHOUT CONTRAST", SeriesKind.ANGIOGRAM),
         ("MRA non-contrast", SeriesKind.ANGIOGRAM),
+        ("TOF W/O IV CONTRAST", SeriesKind.TOF),
+        ("TOF without IV contrast", SeriesKind.TOF),
+        ("TOF_WITHOUT_IV_CONTRAST", SeriesKind.TOF),
+        ("TOF pre contrast", SeriesKind.TOF),
+        ("TOF PC sat", SeriesKind.TOF),
+        ("TOF ven sat", SeriesKind.TOF),
+        ("TOF venous_saturation", SeriesKind.TOF),
+        ("MRA HEAD W/O  CONTRAST", SeriesKind.ANGIOGRAM),
+        ("MRA no Gd contrast", SeriesKind.ANGIOGRAM),
+        ("MRA noncontrast", SeriesKind.ANGIOGRAM),
+        ("MRA W/O AND WITH CONTRAST", SeriesKind.OTHER_ANGIOGRAM),
+        ("MRA WO/W CONTRAST", SeriesKind.OTHER_ANGIOGRAM),
+        ("MRA pre/post contrast", SeriesKind.OTHER_ANGIOGRAM),
+        ("TOF MRV without contrast", SeriesKind.OTHER_ANGIOGRAM),
+        ("TOF venous", SeriesKind.OTHER_ANGIOGRAM),
         ("Angio head", SeriesKind.ANGIOGRAM),
         ("2D TOF MRV cor", SeriesKind.OTHER_ANGIOGRAM),
         ("CE-MRA carotids", SeriesKind.OTHER_ANGIOGRAM),
@@ -107,6 +122,24 @@ def test_other_scans_are_said(make_scan: MakeScan, tmp_path: Path, caplog: pytes
     assert "if you mean another, give it alone (PC angio: MR, 30 slices of 18 x 16)" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("larger", "smaller", "said"),
+    [
+        ("2D TOF MRV", "T1", "its name tells of veins, the neck, contrast agent or phase contrast: if you mean"),
+        ("T1", "TOF tMIP", "none of those that are named as a TOF angiogram is a three-dimensional MR scan: if you"),
+        ("T1", "T2", "none of them is named as a TOF angiogram: if you mean another"),
+    ],
+)
+def test_a_tof_angiogram_that_is_there_is_not_said_to_be_missing(
+    larger: str, smaller: str, said: str, make_scan: MakeScan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _write(make_scan, tmp_path, 1, 30, SeriesDescription=larger)
+    _write(make_scan, tmp_path, 2, 20, SeriesDescription=smaller)
+    assert read_volume(tmp_path).geometry.size[2] == 30
+    assert said in caplog.text
+    assert ("none of them is named" in caplog.text) == (smaller == "T2")
+
+
 @pytest.mark.parametrize("where", ["folder", "file"])
 def test_a_scan_that_is_no_mr_is_said(
     where: str, make_scan: MakeScan, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -114,6 +147,19 @@ def test_a_scan_that_is_no_mr_is_said(
     write_dicom(make_scan(_grid()), tmp_path, Modality="CT")
     read_volume(tmp_path if where == "folder" else min(tmp_path.iterdir()))
     assert "is CT, not MR" in caplog.text
+
+
+@pytest.mark.parametrize("read", [read_label, read_reference])
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_a_label_need_not_be_mr(
+    where: str,
+    read: Callable[[Path], object],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_dicom(Volume(np.ones(_grid().shape, np.uint8), _grid()), tmp_path, Modality="SEG")
+    read(tmp_path if where == "folder" else min(tmp_path.iterdir()))
+    assert "not MR" not in caplog.text
 
 
 def test_results_beside_a_scan_are_not_taken(make_scan: MakeScan, tmp_path: Path) -> None:

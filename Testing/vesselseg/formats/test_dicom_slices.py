@@ -114,6 +114,24 @@ def test_a_series_may_be_several_enhanced_objects(make_scan: Callable[..., Volum
     np.testing.assert_array_equal(again.array, np.floor(scan.array))
 
 
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_slices_of_several_matrix_sizes_are_refused(
+    enhanced: bool, make_scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    for number, (columns, z) in enumerate([(18, 0.0), (24, 8.0)]):
+        part = make_scan(Geometry((columns, 16, 10), (0.5, 0.5, 0.8), (0.0, 0.0, z)))
+        if enhanced:
+            path = tmp_path / f"{number}.dcm"
+            write_enhanced_dicom(path, part)
+            _changed(path, lambda data, uid=f"1.2.3.{number}": setattr(data, "SOPInstanceUID", uid))
+        else:
+            write_dicom(part, tmp_path / str(number))
+            for path in (tmp_path / str(number)).iterdir():
+                _changed(path, lambda data, n=number: setattr(data, "SOPInstanceUID", f"{data.SOPInstanceUID}.{n}"))
+    with pytest.raises(VesselSegError, match="images or pixels of several sizes"):
+        read_volume(tmp_path)
+
+
 def test_slices_at_uneven_distances_are_refused(make_scan: Callable[..., Volume], tmp_path: Path) -> None:
     write_dicom(make_scan(Geometry((20, 20, 12), (0.5, 0.5, 0.8))), tmp_path)
     for path in sorted(tmp_path.iterdir())[6:]:

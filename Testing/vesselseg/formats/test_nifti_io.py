@@ -53,3 +53,30 @@ def test_only_headers_that_say_nothing_are_spoken_of(
     read_volume(tmp_path / "scan.nii")
     assert ("does not say how it lies in the patient" in caplog.text) == (codes == (0, 0))
     assert "two positions" not in caplog.text
+
+
+@pytest.mark.parametrize("turn", [0, 0.03, 0.06, 0.1])
+def test_rounded_quaternions_of_large_scans_are_no_second_position(
+    turn: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In RAS these are nearly half a turn, where what is left to a unit quaternion is the root of a rounding error."""
+    for tilt in range(-40, 41):
+        image = sitk.Image((1024, 3, 2), sitk.sitkUInt8)
+        image.SetSpacing((0.25, 0.25, 0.5))
+        image.SetDirection(rotation(tilt, 0, turn).ravel().tolist())
+        sitk.WriteImage(image, str(tmp_path / "scan.nii"))
+        read_volume(tmp_path / "scan.nii")
+        assert "two positions" not in caplog.text, tilt
+
+
+def test_a_small_turn_between_the_forms_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = sitk.Image((1024, 3, 2), sitk.sitkUInt8)
+    image.SetDirection(rotation(20, 0, 0).ravel().tolist())
+    sitk.WriteImage(image, str(tmp_path / "scan.nii"))
+    written = nibabel.load(tmp_path / "scan.nii")
+    turn = np.eye(4)
+    turn[:3, :3] = rotation(0, 0, 0.1)
+    written.set_qform(written.affine @ turn, 1)
+    nibabel.save(written, tmp_path / "turned.nii")
+    read_volume(tmp_path / "turned.nii")
+    assert "two positions" in caplog.text

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vesselseg import __version__
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.dicom_headers import NO_SCAN_MODALITY
 from vesselseg.formats.dicom_slices import frame_places, slice_order
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
@@ -196,14 +197,17 @@ def _person_name(name: str) -> str | None:
 
 
 def _series_in(folder: Path) -> dict[str, dict[str, Path]]:
-    """Return the files of each series in a folder, by their SOP instance UIDs."""
+    """Return the files of each series in a folder, by their SOP instance UIDs; without results of scans."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
+    tags = ["SOPInstanceUID", "SeriesInstanceUID", "Modality"]
     series: dict[str, dict[str, Path]] = {}
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):
         try:
-            image = dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "SeriesInstanceUID"])
+            image = dcmread(path, stop_before_pixels=True, specific_tags=tags)
+            if NO_SCAN_MODALITY.fullmatch(str(image.get("Modality") or "")):
+                continue
             series.setdefault(str(image.SeriesInstanceUID), {})[str(image.SOPInstanceUID)] = path
         except (InvalidDicomError, AttributeError, OSError):
             continue  # other files may lie beside them
@@ -236,6 +240,7 @@ def _sources(files: Iterable[str | os.PathLike[str]]) -> tuple[list[Any], NDArra
             raise VesselSegError("no DICOM images are given", "name the folder with the images of the scan")
         for image in images:
             # What is written takes it from them: it must have every letter, and be one that highdicom knows.
+            _remove_unreadable(image)
             image.decode()
             image.SpecificCharacterSet = "ISO_IR 192"
         first = images[0]
@@ -267,6 +272,19 @@ def _sources(files: Iterable[str | os.PathLike[str]]) -> tuple[list[Any], NDArra
         tuple(float(value) for value in np.stack([row, column, normal], axis=1).ravel()),
     )
     return images, order, grid
+
+
+def _remove_unreadable(dataset: Any) -> None:
+    """Remove elements that pydicom cannot read: most are of no use here, and those that are will be missed by name."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception:  # pydicom raises all kinds where an element is damaged
+            del dataset[tag]
+            continue
+        if element.VR == "SQ":
+            for item in element.value or []:
+                _remove_unreadable(item)
 
 
 def _permutation(grid: Geometry, slices: Geometry) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

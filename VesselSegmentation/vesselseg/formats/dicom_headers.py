@@ -25,11 +25,16 @@ _TAGS = (
 #: What operators and vendors call time-of-flight angiography; Philips' examples are named by the way of acquisition.
 _TOF_NAMES = re.compile(r"tof|time.?of.?flight|inflow|3di(?![a-z])|willis|(?<![a-z])cow(?![a-z])", re.IGNORECASE)
 _ANGIOGRAM_NAMES = re.compile(r"mra(?![a-z])|angio", re.IGNORECASE)
-#: Of angiograms: those of veins and of the neck, and those with contrast agent or by phase contrast. "Without contrast"
-#: is said of TOF.
+#: Of angiograms: those of veins and of the neck, and those with contrast agent or by phase contrast.
 _OTHER_NAMES = re.compile(
-    r"(?<![a-z])(?:mrv|ven(?:o|(?![a-z]))|carot|ce(?:mra)?(?![a-z])|twist|tricks|pca?(?![a-z])"
-    r"|(?<!non.)(?<!no.)(?<!wo.)(?<!/o.)(?<!out.)contrast)",
+    r"(?<![a-z])(?:mrv|ven(?:o|(?![a-z]))|carot|ce(?:mra)?(?![a-z])|twist|tricks|pca?(?![a-z])|contrast)",
+    re.IGNORECASE,
+)
+#: What is said of TOF as well: that it is without contrast agent ("without and with" tells of some), and where its
+#: saturation lies.
+_NOT_OTHER_NAMES = re.compile(
+    r"(?<![a-z])(?:(?:non?|w/?o|without|pre)(?:[\W_]+(?!(?:w|with|post)(?![a-z]))[a-z]+){0,2}[\W_]*contrast"
+    r"|(?:pc|ven[a-z]*)[\W_]*sat[a-z]*)",
     re.IGNORECASE,
 )
 #: Pictures made from a scan, which are no scan: maximum intensity projections, reformats, scouts, screen shots. Words
@@ -38,7 +43,7 @@ _NO_SCAN = re.compile(
     r"(?<![a-z])t?mip|(?:max|min)_?ip|projection|reformat|localizer|scout|screen|(?<![a-z])mpr(?!age)", re.IGNORECASE
 )
 #: Results and plans, which may lie beside the scan that they were made of.
-_NO_SCAN_MODALITY = re.compile("SEG|RT.*|SR|PR|KO|REG")
+NO_SCAN_MODALITY = re.compile("SEG|RT.*|SR|PR|KO|REG")
 FEWEST_SLICES = 16
 
 
@@ -124,6 +129,11 @@ class DicomHeader:
         return self.tags[_DESCRIPTION] or self.tags[_PROTOCOL]
 
     @property
+    def is_named_tof(self) -> bool:
+        """Whether its series is called time-of-flight."""
+        return _TOF_NAMES.search(self.description) is not None
+
+    @property
     def is_derived(self) -> bool:
         """Whether it says that it was made from other images."""
         return self.tags[_IMAGE_TYPE].upper().startswith("DERIVED")
@@ -137,7 +147,7 @@ class DicomHeader:
         """Tell what a series of such images is, if it has so many slices."""
         if (
             slices < FEWEST_SLICES
-            or _NO_SCAN_MODALITY.fullmatch(self.modality)
+            or NO_SCAN_MODALITY.fullmatch(self.modality)
             or _NO_SCAN.search(f"{self.tags[_IMAGE_TYPE]} {self.description}")
         ):
             return SeriesKind.NO_SCAN
@@ -149,7 +159,7 @@ class DicomHeader:
         is_tof = _TOF_NAMES.search(name) or self.tags[_TOF_CONTRAST] == "YES"
         if not (is_tof or _ANGIOGRAM_NAMES.search(name) or self.tags[_ANGIO_FLAG] == "Y"):
             return SeriesKind.SCAN
-        if _OTHER_NAMES.search(name):
+        if _OTHER_NAMES.search(_NOT_OTHER_NAMES.sub(" ", name)):
             return SeriesKind.OTHER_ANGIOGRAM
         return SeriesKind.TOF if is_tof else SeriesKind.ANGIOGRAM
 

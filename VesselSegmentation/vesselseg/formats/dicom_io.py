@@ -81,20 +81,27 @@ class DicomSeries:
         return self.kind >= SeriesKind.ANGIOGRAM
 
     @property
+    def is_named_tof(self) -> bool:
+        """Whether it is called time-of-flight, whatever it is."""
+        return bool(self.headers) and self.headers[0].is_named_tof
+
+    @property
     def text(self) -> str:
         """What it is, in a line for people."""
         name = self.description or "without a description"
         return f"{name}: {self.modality}, {self.slices} slices of {self.size[0]} x {self.size[1]}"
 
 
-def read_dicom_folder(folder: Path) -> SimpleITK.Image:
+def read_dicom_folder(folder: Path, *, is_scan: bool = True) -> SimpleITK.Image:
     """Read the DICOM series in a folder and the folders in it.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Of several series a time-of-flight angiogram is taken, else the one with most slices, which is said in the log.
-        A series may be spread over several folders.
+        Of several series the first one of `find_dicom_series` is taken, which is said in the log. A series may be
+        spread over several folders.
+    is_scan : bool
+        Whether it is to be a scan, rather than a label.
 
     Returns
     -------
@@ -115,10 +122,15 @@ def read_dicom_folder(folder: Path) -> SimpleITK.Image:
         logger.warning("%d DICOM series in %s: taking %s", len(series), folder, taken.text)
         left = "; ".join(each.text for each in others if each.is_scan or not taken.is_tof)
         if not taken.is_tof:
-            logger.warning("none of them is named as a TOF angiogram: if you mean another, give it alone (%s)", left)
+            why = "none of them is named as a TOF angiogram"
+            if taken.kind == SeriesKind.OTHER_ANGIOGRAM:
+                why = "its name tells of veins, the neck, contrast agent or phase contrast"
+            elif any(each.is_named_tof for each in series):
+                why = "none of those that are named as a TOF angiogram is a three-dimensional MR scan"
+            logger.warning("%s: if you mean another, give it alone (%s)", why, left)
         elif left:
             logger.warning("if you mean another, give it alone (%s)", left)
-    return read_dicom_series(taken, where=str(folder))
+    return read_dicom_series(taken, where=str(folder), is_scan=is_scan)
 
 
 def find_dicom_series(folder: Path) -> list[DicomSeries]:
@@ -140,7 +152,7 @@ def find_dicom_series(folder: Path) -> list[DicomSeries]:
     return sorted(series, key=lambda each: (each.kind, each.is_scan and each.is_original, each.slices), reverse=True)
 
 
-def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
+def read_dicom_series(series: DicomSeries, *, where: str, is_scan: bool = True) -> SimpleITK.Image:
     """Read the voxels of a series.
 
     Parameters
@@ -148,6 +160,8 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
     series : DicomSeries
     where : str
         Name of its folder, for messages.
+    is_scan : bool
+        Whether it is to be a scan, rather than a label: what is no MR is said of scans only.
 
     Returns
     -------
@@ -173,7 +187,8 @@ def read_dicom_series(series: DicomSeries, *, where: str) -> SimpleITK.Image:
             series.left_out,
             where,
         )
-    warn_of_modality(series.modality, where)
+    if is_scan:
+        warn_of_modality(series.modality, where)
     headers = series.headers
     try:
         with quiet_itk():
@@ -288,9 +303,10 @@ def _series(files: list[str], damaged: list[str]) -> DicomSeries:
 
 
 def _scan_among(headers: list[DicomHeader]) -> list[DicomHeader]:
-    """Return the largest stack of images, without projections of it and stacks too small for a scan.
+    """Return the only stack of images that is large enough for a scan, without projections of it.
 
-    Where there are several that could be the scan, all are returned: such a series is refused.
+    Where there is none of at least `FEWEST_SLICES`, or several, all images are returned: those that do not lie alike
+    are refused later.
     """
     images = [each for each in headers if not each.is_projection] or headers
     places = np.array([[*each.size, *each.plane] for each in images])
@@ -308,6 +324,6 @@ def _by_position(where: str, headers: Sequence[DicomHeader]) -> list[str]:
     """Return the files of single slices, sorted along their normal."""
     for header in headers:
         header.check(where)
-    check_planes([header.plane for header in headers], where=where)
+    check_planes([np.array([*header.plane, *header.size]) for header in headers], where=where)
     order, _step = slice_order(np.array([header.position for header in headers]), headers[-1].normal, where=where)
     return [headers[index].path for index in order]

@@ -98,7 +98,8 @@ def check_planes(planes: Sequence[NDArray[np.float64]], *, where: str) -> None:
     Parameters
     ----------
     planes : sequence of ndarray
-        Of each slice the directions of rows and columns, and the distances between them in mm.
+        Of each slice the directions of rows and columns, and the distances between them in mm; of slices from several
+        files, also the numbers of rows and columns.
     where : str
         What the slices belong to, for messages.
 
@@ -109,7 +110,8 @@ def check_planes(planes: Sequence[NDArray[np.float64]], *, where: str) -> None:
     """
     if not all(np.allclose(plane, planes[0], atol=PLANE_TOLERANCE) for plane in planes):
         raise VesselSegError(
-            f"{where} holds several stacks of slices, or pixels of several sizes", "export each as a series of its own"
+            f"{where} holds several stacks of slices, or images or pixels of several sizes",
+            "export each as a series of its own",
         )
 
 
@@ -237,11 +239,11 @@ def read_frames(paths: Sequence[str | Path]) -> SimpleITK.Image:
         stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO=DICOM_READER))
         places, plane = frame_places(header, len(stored), where=str(path))
         positions.append(places)
-        planes.append(plane)
+        planes.append(np.array([*plane, *stored.shape[1:3]]))
         values.append(_on_own_scales(stored, [frame.rescale for frame in _frames(header)]))
     where = str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
     check_planes(planes, where=where)
-    row, column, (height, width) = planes[0][:3], planes[0][3:6], planes[0][6:]
+    row, column, (height, width) = planes[0][:3], planes[0][3:6], planes[0][6:8]
     normal = np.cross(row, column)
     places = np.concatenate(positions)
     order, step = slice_order(places, normal, where=where)

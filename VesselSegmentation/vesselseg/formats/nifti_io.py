@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ _PACKED = b"\x1f\x8b"
 _SIGN, _SIZES, _QUATERNION, _QFORM_CODE = 76, (80, 92), (256, 280), 252
 #: Where slope and intercept of the stored numbers lie.
 _SCALE = (112, 120)
+#: By how much the rounding of 32 bits changes the sum of squares of a quaternion.
+_ROUNDING = 1e-7
 _ADVICE = "correct its header (spacing, qform and sform)"
 #: What the checks need; other entries may be text in any encoding.
 _KEYS = (
@@ -224,8 +226,11 @@ def check_nifti_geometry(path: Path, header: Mapping[str, str], geometry: Geomet
     if not np.allclose(spacing, geometry.spacing, rtol=0.01):
         ours, theirs = (" x ".join(f"{v:.3g}" for v in values) for values in (geometry.spacing, spacing))
         raise VesselSegError(f"the header of {path} holds two sizes of its voxels, {ours} mm and {theirs} mm", _ADVICE)
-    forms = [to_ras, _qform(path)] if has_qform else [to_ras]
-    if not all(Geometry.from_ijk_to_ras(form, geometry.size).same_grid(geometry, tolerance=0.5) for form in forms):
+
+    def is_taken(form: NDArray[np.float64]) -> bool:
+        return Geometry.from_ijk_to_ras(form, geometry.size).same_grid(geometry, tolerance=0.5)
+
+    if not (is_taken(to_ras) and (not has_qform or any(is_taken(form) for form in _qforms(path)))):
         logger.warning(
             "the header of %s holds two positions (qform and sform): the one that ITK and 3D Slicer use was taken; "
             "programs that use the other one show results beside the scan",
@@ -233,7 +238,8 @@ def check_nifti_geometry(path: Path, header: Mapping[str, str], geometry: Geomet
         )
 
 
-def _qform(path: Path) -> NDArray[np.float64]:
+def _qforms(path: Path) -> list[NDArray[np.float64]]:
+    """Return what the qform may be: it leaves open which of the turns that round to the same numbers is meant."""
     stream, _errors = _opened(path)
     with stream:
         header = stream.read(_HEADER_BYTES)
@@ -241,7 +247,16 @@ def _qform(path: Path) -> NDArray[np.float64]:
     # ITK does not tell the sign.
     sign, *sizes = np.frombuffer(header[_SIGN : _SIZES[1]], order + "f4").astype(float)
     b, c, d, *place = np.frombuffer(header[slice(*_QUATERNION)], order + "f4").astype(float)
-    a = math.sqrt(max(1 - b * b - c * c - d * d, 0))
+    rest = 1 - b * b - c * c - d * d
+    # Half a turn, as between LPS and RAS, has a = 0: there the rounding moves the far end of large scans by a voxel.
+    parts = [np.array([math.sqrt(max(rest + error, 0)), b, c, d]) for error in (0, -_ROUNDING, _ROUNDING)]
+    return [_to_ras(each / np.linalg.norm(each), sign, sizes, place) for each in parts]
+
+
+def _to_ras(
+    quaternion: NDArray[np.float64], sign: float, sizes: Sequence[float], place: Sequence[float]
+) -> NDArray[np.float64]:
+    a, b, c, d = quaternion
     to_ras = np.eye(4)
     to_ras[:3, :3] = [
         [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
