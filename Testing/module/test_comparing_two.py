@@ -37,6 +37,18 @@ def add_label(panel: Any, add_scan: Callable[..., Any]) -> Iterator[Callable[...
     panel.ui.stopCompareButton.click()
 
 
+def paint(node: Any, volume_node: Any) -> None:
+    """Fill a box of the only segment, as the Segment Editor does."""
+    import slicer
+
+    from VesselSegmentationLib.scene.segment_voxels import oriented_image
+    from VesselSegmentationLib.scene.volume_nodes import volume_geometry
+
+    image = oriented_image(np.ones((3, 3, 3), bool), volume_geometry(volume_node).ijk_to_ras(), (2, 2, 2))
+    segment_id = node.GetSegmentation().GetNthSegmentID(0)
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, node, segment_id)
+
+
 @pytest.fixture
 def compare(panel: Any) -> Callable[..., Any]:
     """Compare two nodes, and wait for everything."""
@@ -58,6 +70,7 @@ def test_two_readers_are_called_by_their_names(compare: Callable[..., Any], add_
     ui = compare(add_label("Ann", (2, 3, 4), (7, 7, 7)), add_label("Bob", (2, 3, 4), (5, 5, 5)), truth=False)
     assert list(legend_of(ui)) == ["agreement", "only Ann", "only Bob"]
     assert ui.errorsGroupBox.title == "Differences"
+    assert ui.hideBoundaryCheckBox.text == "Hide edge differences"
     assert sorted(row[0] for row in rows(ui.errorsTable)) == ["only Ann", "only Bob"]
     assert ui.truePositiveSlicesCheckBox.accessibleName == "Show agreement in slices"
     assert ui.falsePositiveThreeDSpinBox.toolTip == "Opacity of only Ann in 3D"
@@ -141,7 +154,7 @@ def test_the_chosen_error_is_described(panel: Any, compare: Callable[..., Any], 
         assert part in ui.errorDetailsLabel.text
     ui.acceptButton.click()
     assert "accepted by Dr. A" in ui.errorDetailsLabel.text
-    assert ui.errorsNoteLabel.text == "1 of 1 errors shown, 1 marked."
+    assert ui.errorsNoteLabel.text == "1 of 1 error shown, 1 marked."
     ui.hideMarkedCheckBox.click()
     assert ui.errorsTable.rowCount == 0
     assert "nothing in the list" in ui.nextErrorButton.toolTip
@@ -158,8 +171,49 @@ def test_the_same_decision_once_more_takes_it_back(
     assert [mark.decision for mark in panel.logic.review.navigator.marks()] == ["accepted"]
     ui.acceptButton.click()
     assert panel.logic.review.navigator.marks() == []
-    assert ui.errorsNoteLabel.text == "1 of 1 differences shown, 0 marked."
+    assert ui.errorsNoteLabel.text == "1 of 1 difference shown, 0 marked."
     assert "accepted" not in ui.errorDetailsLabel.text
+
+
+def test_differences_that_could_not_be_listed_are_no_errors(
+    compare: Callable[..., Any], add_label: Callable[..., Any], pretend: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch, slicer_host: host.Host, errors: list[BaseException],
+) -> None:  # fmt: skip
+    from VesselSegmentationLib.reviewing import review_listing
+
+    ann = add_label("Ann", (2, 3, 4))
+    ui = compare(ann, add_label("Bob", (2, 3, 4), (5, 5, 5)), truth=False)
+    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 0)
+    pretend("crash")
+    paint(ann, ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: "could not be listed" in ui.errorsNoteLabel.text)
+    assert ui.errorsNoteLabel.text == "The differences could not be listed. The next edit starts a new attempt."
+    rest(0.6)  # the metrics fail as well
+    assert all("The log has its last lines." in shown for shown in slicer_host.dialogs.shown)
+    assert "libcudnn.so.9: cannot open" in slicer_host.dialogs.details
+    errors.clear()
+
+
+def test_values_that_were_not_measured_yet_are_not_out_of_date(
+    panel: Any, compare: Callable[..., Any], add_label: Callable[..., Any]
+) -> None:
+    said: set[str] = set()
+
+    def measured() -> bool:
+        said.add(panel.ui.metricsNoteLabel.text)
+        return bool(panel.logic.review.metrics_current)
+
+    first = add_label("A", (2, 3, 4))
+    panel.ui.comparedSelector.setCurrentNode(first)
+    panel.ui.referenceSelector.setCurrentNode(add_label("B", (2, 3, 4), (5, 5, 5)))
+    panel.ui.compareButton.click()
+    assert host.wait_for(measured)
+    assert said - {""} == {"Values shown as ... are being measured."}
+    said.clear()
+    paint(first, panel.ui.inputSelector.currentNode())
+    assert host.wait_for(lambda: not measured())
+    assert host.wait_for(measured)
+    assert said - {""} == {"Grey values are out of date; they are updated when you stop editing."}
 
 
 @pytest.mark.parametrize(("key", "decision"), [("S", "reviewed"), ("A", "accepted"), ("X", "rejected")])

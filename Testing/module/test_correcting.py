@@ -76,6 +76,7 @@ def test_click_preview_apply_undo_and_redo_by_key(correcting: Any, slicer_host: 
     np.testing.assert_array_equal(label(correcting), before)
     assert not ui.undoButton.isEnabled()
     assert ui.redoButton.isEnabled()
+    assert "Ctrl+Y" in ui.redoButton.toolTip
     assert slicer_host.dialogs.shown == []
 
 

@@ -63,6 +63,32 @@ def test_long_titles_of_models_are_cut_between_words(panel: Any, monkeypatch: py
     assert (combo_box.itemText(0), combo_box.itemData(0)) == ("3D residual U-Net for brain arteries…", "long")
 
 
+@pytest.mark.parametrize(
+    ("titles", "expected"),
+    [
+        (
+            {"arteries": "3D U-Net, trained on 100 scans", "mine": "3D U-Net, fine-tuned on 5 scans", "veins": "Veins"},
+            ["3D U-Net (arteries)", "3D U-Net (mine)", "Veins"],
+        ),
+        (
+            {"arteries": "3D residual U-Net for brain arteries", "mine": "3D residual U-Net for brain arteries, more"},
+            ["3D residual U-Net for… (arteries)", "3D residual U-Net for brain… (mine)"],
+        ),
+        ({"x" * 40: "U-Net", "mine": "U-Net, fine-tuned"}, ["x" * 40, "U-Net (mine)"]),
+        ({"empty": "", "comma": ", trained", "word": "x" * 39}, ["empty", "comma", "word"]),
+    ],
+)
+def test_entries_of_models_can_be_told_apart(
+    panel: Any, monkeypatch: pytest.MonkeyPatch, titles: dict[str, str], expected: list[str]
+) -> None:
+    manifests = [types.SimpleNamespace(name=name, title=title) for name, title in titles.items()]
+    monkeypatch.setattr(panel.logic, "models", lambda: manifests)
+    panel._segment.fill_models()
+    combo_box = panel.ui.modelComboBox
+    assert [combo_box.itemText(row) for row in range(combo_box.count)] == expected
+    assert [combo_box.itemData(row) for row in range(combo_box.count)] == list(titles)
+
+
 def test_choices_from_another_machine_are_shown(panel: Any, add_scan: Callable[..., Any]) -> None:
     add_scan()
     panel._parameterNode.device = "cuda:3"

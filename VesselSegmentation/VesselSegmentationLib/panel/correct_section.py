@@ -338,7 +338,7 @@ class CorrectSection(PanelSection):
         undo = "" if edits.can_undo else _("There is nothing to undo.")
         allow(ui.undoButton, reason or undo, _("Take the last step back, also strokes of Segment Editor."))
         redo = "" if edits.can_redo else _("There is nothing to redo.")
-        allow(ui.redoButton, reason or redo, _("Do the last undone step again."))
+        allow(ui.redoButton, reason or redo, _("Do the last undone step again (Ctrl+Shift+Z or Ctrl+Y)."))
         say(ui.editedLabel, self._reason or self._edited())
 
     def _edited(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from vesselseg.review.error_components import ErrorComponent
+from VesselSegmentationLib.jobs.stages import counted
 from VesselSegmentationLib.panel.application_views import user_name
 from VesselSegmentationLib.panel.panel_section import (
     ANOTHER,
@@ -91,8 +92,10 @@ class ErrorListSection(PanelSection):
         if ANOTHER in changed:
             self._blink_timer.stop()
             if self._review.navigator is not None:
-                piece = self._review.error_map.wording.piece_title
-                self.ui.errorsGroupBox.title = _("Errors") if piece == "error" else _("Differences")
+                truth = self._is_truth()
+                self.ui.errorsGroupBox.title = _("Errors") if truth else _("Differences")
+                hide = _("Hide edge errors") if truth else _("Hide edge differences")
+                self.ui.hideBoundaryCheckBox.text = hide
                 self.ui.errorsGroupBox.collapsed = False
                 self._filter()
         if COMPONENTS in changed:
@@ -155,7 +158,8 @@ class ErrorListSection(PanelSection):
     def _go(self, step: Callable[[], Any]) -> None:
         if self._review.navigator is None:
             return
-        with errors_shown(_("The error could not be shown.")):
+        failed = _("The error could not be shown.") if self._is_truth() else _("The difference could not be shown.")
+        with errors_shown(failed):
             component = step()
             if component is not None:
                 self._select(component)
@@ -199,16 +203,16 @@ class ErrorListSection(PanelSection):
         listing = self._review.listing
         if listing is None:
             return ""
+        truth = self._is_truth()
         if listing.flooded and listing.pending:
             text = _("{voxels:,} voxels differ; the list is still being made.")
             return text.format(voxels=listing.flooded)
         if listing.failed:
-            return _("The errors could not be listed. The next edit starts a new attempt.")
+            failed = _("The errors could not be listed.") if truth else _("The differences could not be listed.")
+            return failed + " " + _("The next edit starts a new attempt.")
         total = len(self._review.navigator.components)
-        text = _("{shown:,} of {total:,} errors shown, {marked:,} marked.")
-        if not self._is_truth():
-            text = _("{shown:,} of {total:,} differences shown, {marked:,} marked.")
-        text = text.format(shown=shown, total=total, marked=marked)
+        pieces = counted(total, _("error") if truth else _("difference"))
+        text = _("{shown:,} of {pieces} shown, {marked:,} marked.").format(shown=shown, pieces=pieces, marked=marked)
         if listing.count > total:
             more = _("{voxels:,} voxels differ: of {count:,} pieces only those that matter most are listed.")
             text = more.format(voxels=listing.flooded, count=listing.count) + " " + text

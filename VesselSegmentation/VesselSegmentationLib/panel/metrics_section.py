@@ -204,17 +204,22 @@ class MetricsSection(PanelSection):
         table.setColumnCount(len(columns) + 2)
         table.setHorizontalHeaderLabels([_("Metric"), *(title for _region, title in columns), _("Unit")])
         table.setRowCount(len(infos))
+        missing = outdated = False
         for row, info in enumerate(infos):
             values = [self._review.metrics.get(region, {}).get(info.key) for region, _title in columns]
             texts = ("..." if value is None else info.text(value) for value in values)
             set_row(table, row, (info.table_title, *texts, info.unit))
             table.item(row, 0).setToolTip(info.explanation)
-            for column, (region, _title) in enumerate(columns, start=1):
+            for column, (value, (region, _title)) in enumerate(zip(values, columns), start=1):
                 if not current and (region == INSIDE_MASK or info.key not in _AT_ONCE):
+                    missing, outdated = missing or value is None, outdated or value is not None
                     table.item(row, column).setForeground(qt.QBrush(qt.QColor(128, 128, 128)))
         fit_columns(table)
         table.resizeRowsToContents()
-        note = "" if current else _("Grey values are out of date; they are updated when you stop editing.")
+        notes = []
         if self._review.metrics_failed:
-            note = _("Grey values could not be measured. The next edit, or another mask, starts a new attempt.")
-        say(ui.metricsNoteLabel, note)
+            notes = [_("Grey values could not be measured. The next edit, or another mask, starts a new attempt.")]
+        elif missing or outdated:
+            notes += [_("Values shown as ... are being measured.")] if missing else []
+            notes += [_("Grey values are out of date; they are updated when you stop editing.")] if outdated else []
+        say(ui.metricsNoteLabel, " ".join(notes))

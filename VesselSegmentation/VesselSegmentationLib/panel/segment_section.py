@@ -61,8 +61,8 @@ class SegmentSection(PanelSection):
         combo_box = self.ui.modelComboBox
         combo_box.clear()
         self._models = {manifest.name: manifest.title for manifest in self.logic.models()}
-        for name, title in self._models.items():
-            combo_box.addItem(textwrap.shorten(title.split(",")[0], _TITLE_LENGTH, placeholder="…"), name)
+        for name, text in _entries(self._models).items():
+            combo_box.addItem(text, name)
             combo_box.setItemData(combo_box.count - 1, self._describe(name), qt.Qt.ToolTipRole)
 
     def _describe(self, model: str) -> str:
@@ -233,3 +233,20 @@ class SegmentSection(PanelSection):
             combo_box.setItemData(combo_box.count - 1, text, qt.Qt.ToolTipRole)  # the panel may be narrow
         if self.parameters is not None:
             show_choice(combo_box, self.parameters.device, _("{name} (not seen on this machine)"))
+
+
+def _entries(titles: dict[str, str]) -> dict[str, str]:
+    """Return by the names of models what a list shows of their titles: never nothing, and never twice the same."""
+    short = {name: _shortened(title, _TITLE_LENGTH) for name, title in titles.items()}
+    texts = list(short.values())
+    for name, text in short.items():
+        if texts.count(text) > 1:  # a model and what was trained further from it
+            title = _shortened(titles[name], _TITLE_LENGTH - len(f" ({name})"))
+            short[name] = f"{title} ({name})" if title else name
+    return {name: text or name for name, text in short.items()}
+
+
+def _shortened(title: str, length: int) -> str:
+    """Return the beginning of a title in whole words; empty where not even one fits."""
+    text = textwrap.shorten(title.split(",")[0], max(length, 1), placeholder="…")
+    return "" if text == "…" else text
