@@ -12,7 +12,7 @@ from vesselseg.geometry import Geometry
 from vesselseg.image_io import read_volume
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs import worker_job
-from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.wording import sentence
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.jobs.worker_job import WorkerJob, hand_over
 

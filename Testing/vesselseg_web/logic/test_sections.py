@@ -381,12 +381,17 @@ def poll_as_the_page(section, until, seconds=30):
     assert section.page.data.error
 
 
+def reasons(compared):
+    return {row["not_current"] for row in compared.data.metrics}
+
+
 def test_metrics_that_could_not_be_measured_are_not_awaited(compared, case, python):
     case.review.python = python("crash")
     assert compared.data.notes == ""
+    assert reasons(compared) == {"", "Being measured."}
     poll_as_the_page(compared, lambda: case.review.metrics_failed)
     assert "italics could not be measured" in compared.data.notes
-    assert any(row["former"] for row in compared.data.metrics)
+    assert reasons(compared) == {"", "Could not be measured; the next correction starts a new attempt."}
 
 
 def test_list_that_could_not_be_made_is_not_awaited(monkeypatch, compared, case, errors_section, python):
@@ -395,6 +400,22 @@ def test_list_that_could_not_be_made_is_not_awaited(monkeypatch, compared, case,
     compared.start()
     poll_as_the_page(compared, lambda: not case.review.pending)
     assert "could not be listed" in errors_section.data.note
+
+
+def test_pieces_that_are_not_listed_are_no_hidden_edge_errors(
+    monkeypatch, case, segmented, scan, label, compare_section, errors_section
+):
+    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(review_listing, "LONGEST_LIST", 2)
+    truth = label.array.copy()
+    truth[0:2, 0:2, 0:2] = truth[6:8, 0:2, 0:2] = truth[10:12, 14:16, 0:2] = 1
+    case.add_reference(scan.with_array(truth), "truth")
+    case.review.python = None  # a real worker
+    compare_section.start()
+    case.review.navigator.hide_boundary = False
+    poll(compare_section, lambda: not case.review.pending)
+    errors_section.comparison_changed(set())
+    assert errors_section.data.note == "2 of 2 errors shown. Of 4, those that matter most are listed."
 
 
 @pytest.mark.parametrize("noticed_by", ["the comparison", "a decision"])

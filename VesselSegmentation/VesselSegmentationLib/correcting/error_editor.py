@@ -15,7 +15,7 @@ from vesselseg.review.error_components import ErrorComponent
 from vesselseg.review.error_kinds import ErrorKind
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.correcting.edit_target import EditTarget
-from VesselSegmentationLib.jobs.stages import counted
+from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, DECISIONS, Mark, put_marks, read_marks, set_marks
 
 if TYPE_CHECKING:

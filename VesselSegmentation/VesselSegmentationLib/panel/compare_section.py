@@ -8,7 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.wording import sentence
 from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, allow, errors_shown, make_timer, say
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS
 from VesselSegmentationLib.scene.label_source import segment_names

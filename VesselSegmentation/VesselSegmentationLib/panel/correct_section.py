@@ -14,7 +14,7 @@ from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting.edit_clicks import EditClicks
 from VesselSegmentationLib.correcting.edit_history import AUTOMATIC
 from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
-from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.wording import sentence
 from VesselSegmentationLib.panel.chosen_to_edit import chosen_to_edit, places_of
 from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, allow, errors_shown, make_timer, say
 from VesselSegmentationLib.panel.tool_choices import ToolChoice

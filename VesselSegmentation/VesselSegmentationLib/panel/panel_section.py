@@ -14,7 +14,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.wording import sentence
 
 #: Beside what `ReviewLogic.poll` says: another comparison has begun, or the last one has ended.
 ANOTHER = "another"

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
 from vesselseg.output_files import portable_name
-from VesselSegmentationLib.jobs.stages import sentence, stage_text
+from VesselSegmentationLib.jobs.wording import sentence, stage_text
 from VesselSegmentationLib.jobs.worker_job import DONE, FAILED, RUNNING
 from VesselSegmentationLib.panel.panel_section import (
     PanelSection,

@@ -10,7 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.jobs.stages import sentence, stage_text, time_left
+from VesselSegmentationLib.jobs.wording import sentence, stage_text, time_left
 from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
 from VesselSegmentationLib.panel.panel_section import PanelSection, allow, errors_shown, show_choice, show_failure
 

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.output_files import portable_name
-from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.wording import sentence
 from VesselSegmentationLib.jobs.worker_job import RUNNING
 from VesselSegmentationLib.panel.panel_section import PanelSection, allow, ask_for_file, errors_shown, make_timer, say
 from VesselSegmentationLib.saving.edit_export import SignedJob, files_beside, signed_segments

@@ -9,7 +9,8 @@ from vesselseg.review.error_kinds import Colour
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import CompareState
 from vesselseg_web.workspace.case import given_notes
-from vesselseg_web.workspace.wording import SEGMENT_FIRST, as_sentences, counted
+from vesselseg_web.workspace.wording import SEGMENT_FIRST, as_sentences
+from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS
 from VesselSegmentationLib.reviewing.review_tables import shown_metrics
@@ -24,6 +25,8 @@ _AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml
 NOT_COMPARED = "Compare with a reference first."
 _NOT_MEASURED = "metrics in italics could not be measured; the next correction starts a new attempt"
 _FORMER = "From before your last correction; updated when you stop editing."
+_PENDING = "Being measured."
+_FAILED = "Could not be measured; the next correction starts a new attempt."
 
 
 class CompareLogic(SectionLogic[CompareState]):
@@ -149,11 +152,20 @@ class CompareLogic(SectionLogic[CompareState]):
                 "explanation": info.explanation,
                 "value": info.text(values[info.key]) if info.key in values else "...",
                 "unit": info.unit,
-                "former": "" if review.metrics_current or info.key in _AT_ONCE else _FORMER,
+                "not_current": self._not_current(info.key),
             }
             for info in shown_metrics(error_map.wording)
             if info.is_main
         ]
+
+    def _not_current(self, key: str) -> str:
+        """Say why a metric is not that of the vessels as they are; nothing if it is."""
+        review = self.case.review
+        if review.metrics_current or key in _AT_ONCE:
+            return ""
+        if review.metrics_failed:
+            return _FAILED
+        return _FORMER if key in review.metrics.get(WHOLE_VOLUME, {}) else _PENDING
 
 
 def css_colour(colour: Colour) -> str:

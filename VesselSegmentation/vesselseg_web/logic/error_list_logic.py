@@ -9,7 +9,7 @@ from vesselseg.review.error_components import ErrorComponent
 from vesselseg_web.logic.compare_logic import NOT_COMPARED, css_colour
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import ErrorListState
-from vesselseg_web.workspace.wording import counted
+from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.reviewing.component_marks import DECISION_WORDS
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS
 
@@ -97,9 +97,11 @@ class ErrorListLogic(SectionLogic[ErrorListState]):
             elif listing.failed:
                 self.data.note = "The errors could not be listed; the next correction starts a new attempt."
             else:
+                listed = len(navigator.components)
                 first = f", the first {_ROWS}" if len(shown) > _ROWS else ""
-                hidden = " (edge errors hidden)" if navigator.hide_boundary and len(shown) < listing.count else ""
-                self.data.note = f"{len(shown):,} of {counted(listing.count, 'error')}{first} shown{hidden}."
+                hidden = " (edge errors hidden)" if navigator.hide_boundary and len(shown) < listed else ""
+                more = f" Of {listing.count:,}, those that matter most are listed." if listed < listing.count else ""
+                self.data.note = f"{len(shown):,} of {counted(listed, 'error')}{first} shown{hidden}.{more}"
         self._show_chosen()
 
     def _show_chosen(self) -> None:

@@ -14,7 +14,7 @@ from trame_slicer.app.logic.base_logic import BaseLogic
 
 from vesselseg.errors import VesselSegError
 from vesselseg_web.logic.states import PageState
-from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.wording import sentence
 
 if TYPE_CHECKING:
     from vesselseg_web.viewing.views import Views

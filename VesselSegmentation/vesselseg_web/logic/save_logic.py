@@ -18,7 +18,7 @@ from vesselseg_web.uploads.upload_checks import shown_name
 from vesselseg_web.workspace.session import write_session
 from vesselseg_web.workspace.wording import LOAD_FIRST
 from VesselSegmentationLib.correcting.edit_log import export_log
-from VesselSegmentationLib.jobs.stages import stage_text
+from VesselSegmentationLib.jobs.wording import stage_text
 from VesselSegmentationLib.jobs.worker_job import FAILED, RUNNING, WorkerJob
 from VesselSegmentationLib.saving.edit_export import export_signed
 from VesselSegmentationLib.saving.review_export import export_components, export_metrics, listed_text

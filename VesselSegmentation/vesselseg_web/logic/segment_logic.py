@@ -11,7 +11,7 @@ from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.question_logic import SEGMENTING, THRESHOLD, QuestionLogic
 from vesselseg_web.logic.states import SegmentState
 from vesselseg_web.workspace.wording import LOAD_FIRST, SEGMENT_FIRST, WAIT
-from VesselSegmentationLib.jobs.stages import stage_text, time_left
+from VesselSegmentationLib.jobs.wording import stage_text, time_left
 from VesselSegmentationLib.jobs.worker_job import CANCELLED, DONE, FAILED, RUNNING
 from VesselSegmentationLib.scene.run_record import recorded_summary, recorded_threshold
 from VesselSegmentationLib.scene.segmentation_nodes import set_surface_shown

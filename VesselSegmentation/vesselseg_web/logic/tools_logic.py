@@ -18,10 +18,10 @@ from vesselseg_web.logic.segment_logic import NO_PROBABILITY
 from vesselseg_web.logic.states import SegmentState, ToolsState
 from vesselseg_web.logic.tool_list import DECISIONS, TOOLS, Tool, items, tool_named
 from vesselseg_web.viewing.view_clicks import ViewClicks
-from vesselseg_web.workspace.wording import SEGMENT_FIRST, WAIT, counted
+from vesselseg_web.workspace.wording import SEGMENT_FIRST, WAIT
 from VesselSegmentationLib.correcting.setting_choices import change_choices, extent_choices, vessel_choices
 from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
-from VesselSegmentationLib.jobs.stages import sentence
+from VesselSegmentationLib.jobs.wording import counted, sentence
 from VesselSegmentationLib.scene.scan_display import slab_thickness
 
 if TYPE_CHECKING:

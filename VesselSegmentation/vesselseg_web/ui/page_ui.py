@@ -52,6 +52,7 @@ html { overflow: hidden; }
 .vs-swatch { display: inline-block; width: 12px; height: 12px; border-radius: 2px; flex: none; }
 .vs-scroll { max-height: max(108px, calc(100vh - 612px)); overflow-y: auto; }
 .vs-layer { gap: 6px; }
+.vs-hint:empty { margin: 0 !important; }
 .vs-layer .v-btn__prepend { margin-inline: 0 4px; }
 .vs-device { width: 132px; }
 .vs-number { flex: none; width: 38px; text-align: right; font-size: 12px; }
@@ -163,9 +164,10 @@ class PageUI:
             with VFooter(app=True, border="t", height=32, classes="px-3 py-0 text-body-2"):
                 sent = names_of(server, ScanState).upload_percent
                 sending = f"{sent} >= 0"
+                # Not of a live region: each percent would be read out.
+                html.Span(f"Sending: {{{{ Math.round({sent}) }}}} %", v_if=f"!{name.busy} && {sending}")
                 html.Span(
-                    f"{{{{ {name.busy} ? {name.busy} + ' ...' : {sending} ? 'Sending: ' + Math.round({sent}) + ' %' : "
-                    f"{name.status} }}}}",
+                    f"{{{{ {name.busy} ? {name.busy} + ' ...' : {sending} ? '' : {name.status} }}}}",
                     classes="vs-status text-truncate",
                     role="status",
                 )

@@ -160,6 +160,6 @@ def _draw_values(rows: str) -> None:
         html.Span("{{ row.title }}", title=("row.explanation",), classes="flex-grow-1 text-medium-emphasis")
         html.Span(
             "{{ row.value }} {{ row.unit }}",
-            classes=("'text-no-wrap' + (row.former ? ' text-medium-emphasis font-italic' : '')",),
-            title=("row.former",),
+            classes=("'text-no-wrap' + (row.not_current ? ' text-medium-emphasis font-italic' : '')",),
+            title=("row.not_current",),
         )

@@ -45,7 +45,7 @@ class ToolsUI:
         html.Div(FREE_HAND, classes=f"{_SMALL} mt-2")
         self._draw_buttons(FREE_HAND)
         self._draw_settings()
-        html.Div(f"{{{{ {name.hint} }}}}", v_if=(name.hint,), classes="text-body-2 my-2 vs-hint")
+        html.Div(f"{{{{ {name.hint} }}}}", role="status", classes="text-body-2 my-2 vs-hint")
         with html.Div(classes="d-flex ga-2"):
             for text, click, why_not, options in (
                 ("Apply (Return)", self.apply_clicked, name.why_no_apply, {"color": "primary", "variant": "flat"}),

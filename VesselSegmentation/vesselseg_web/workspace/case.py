@@ -11,8 +11,8 @@ from undo_stack import Signal
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import UNSURE
 from vesselseg.volume import Volume
-from vesselseg_web.workspace.wording import counted
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 from VesselSegmentationLib.scene.label_source import LabelSource

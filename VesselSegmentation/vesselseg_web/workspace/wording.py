@@ -16,17 +16,6 @@ WAIT = "Wait until the segmentation is done, or cancel it."
 _MARK = "mark "
 
 
-def counted(number: int, what: str) -> str:
-    """Say how many there are of something.
-
-    Examples
-    --------
-    >>> counted(1, "voxel"), counted(2000, "voxel")
-    ('1 voxel', '2,000 voxels')
-    """
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 def as_sentences(notes: Iterable[str]) -> str:
     """Say notes one after the other.
 

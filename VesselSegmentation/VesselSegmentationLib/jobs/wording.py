@@ -1,4 +1,4 @@
-"""What workers do, how long it takes, how many there are, and what went wrong, in the words of a user."""
+"""What is said of jobs, of what they have found and of errors, in the words of a user."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from vesselseg.cli.main import main
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import write_volume
 from vesselseg.volume import Volume
-from VesselSegmentationLib.jobs import stages
-from VesselSegmentationLib.jobs.stages import sentence, stage_text, time_left
+from VesselSegmentationLib.jobs import wording
+from VesselSegmentationLib.jobs.wording import counted, sentence, stage_text, time_left
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_every_stage_of_a_worker_is_known(
     events = map(json.loads, capsys.readouterr().out.splitlines())
     said = {event["message"] for event in events if event["event"] == "progress"}
     assert {"preview", "writing", "error map", "comparison", "figure", "report", "done"} < said
-    unknown = {each for each in said - set(stages._STAGES) if not each.startswith(("part ", "threshold"))}
+    unknown = {each for each in said - set(wording._STAGES) if not each.startswith(("part ", "threshold"))}
     assert unknown == set()
 
 
@@ -97,3 +97,12 @@ def test_time_left(seconds: float | None, expected: str) -> None:
 )
 def test_errors_are_whole_sentences(message: str, advice: str, expected: str) -> None:
     assert sentence(VesselSegError(message, advice)) == expected
+
+
+def test_numbers() -> None:
+    assert [counted(number, "voxel") for number in (0, 1, 2, 1500)] == [
+        "0 voxels",
+        "1 voxel",
+        "2 voxels",
+        "1,500 voxels",
+    ]
