@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vesselseg.plain_text import csv_text, json_value
+from vesselseg.plain_text import counted, csv_text, json_value
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,12 @@ def test_what_json_cannot_hold_becomes_null_however_deep_it_lies(value: Any, exp
 
 def test_infinite_and_undefined_numbers_of_every_type_stay_empty_in_csv() -> None:
     assert csv_text([["a", 1, 0.1], [np.float32("nan"), math.inf, np.float64("-inf")]]) == "a,1,0.1\n,,\n"
+
+
+def test_numbers() -> None:
+    assert [counted(number, "voxel") for number in (0, 1, 2, 1500)] == [
+        "0 voxels",
+        "1 voxel",
+        "2 voxels",
+        "1,500 voxels",
+    ]

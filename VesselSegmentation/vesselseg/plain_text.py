@@ -1,4 +1,4 @@
-"""Values as files of text hold them, CSV and JSON, which know neither infinite nor undefined numbers."""
+"""Values as text: counts, and what files of CSV and JSON hold, which know neither infinite nor undefined numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+
+
+def counted(number: int, what: str) -> str:
+    """Say how many there are of something.
+
+    Examples
+    --------
+    >>> counted(1, "voxel"), counted(2000, "voxel")
+    ('1 voxel', '2,000 voxels')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:

@@ -12,7 +12,7 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import write_volume
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs import wording
-from VesselSegmentationLib.jobs.wording import counted, sentence, stage_text, time_left
+from VesselSegmentationLib.jobs.wording import sentence, stage_text, time_left
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,3 @@ def test_time_left(seconds: float | None, expected: str) -> None:
 )
 def test_errors_are_whole_sentences(message: str, advice: str, expected: str) -> None:
     assert sentence(VesselSegError(message, advice)) == expected
-
-
-def test_numbers() -> None:
-    assert [counted(number, "voxel") for number in (0, 1, 2, 1500)] == [
-        "0 voxels",
-        "1 voxel",
-        "2 voxels",
-        "1,500 voxels",
-    ]

@@ -52,6 +52,9 @@ def test_a_batch_is_one_edit_with_counts(awkward_geometry: Geometry) -> None:
     assert edit.measures["false_negatives"] == kinds.count(ErrorKind.FALSE_NEGATIVE)
     undo_edit(label, edit)
     np.testing.assert_array_equal(label, found)
+    one = next(each for each in components if each.kind == ErrorKind.FALSE_NEGATIVE)
+    said = correct_components(label, errors.array, awkward_geometry, [one]).description
+    assert said.startswith("remove 0 false positives, add 1 false negative, ")
 
 
 def test_errors_are_chosen_by_kind_volume_and_mask(awkward_geometry: Geometry) -> None:

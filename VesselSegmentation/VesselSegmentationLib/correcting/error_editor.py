@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from vesselseg.editing import Edit, correct_component, correct_components, correct_error_at, edit_of, select_components
 from vesselseg.errors import VesselSegError
+from vesselseg.plain_text import counted
 from vesselseg.review.error_components import ErrorComponent
 from vesselseg.review.error_kinds import ErrorKind
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.correcting.edit_target import EditTarget
-from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, DECISIONS, Mark, put_marks, read_marks, set_marks
 
 if TYPE_CHECKING:

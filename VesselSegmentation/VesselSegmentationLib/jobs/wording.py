@@ -1,4 +1,4 @@
-"""What is said of jobs, of what they have found and of errors, in the words of a user."""
+"""What workers do, how long it takes and what went wrong, in the words of a user."""
 
 from __future__ import annotations
 
@@ -74,17 +74,6 @@ def time_left(seconds: float | None) -> str:
     # In steps: more digits than are known would only flicker.
     about = f"{5 * math.ceil(seconds / 5)} s" if seconds <= 60 else f"{math.ceil(seconds / 60)} min"
     return f"about {about} left"
-
-
-def counted(number: int, what: str) -> str:
-    """Say how many there are of something.
-
-    Examples
-    --------
-    >>> counted(1, "voxel"), counted(2000, "voxel")
-    ('1 voxel', '2,000 voxels')
-    """
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def sentence(error: VesselSegError) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from vesselseg.plain_text import counted
 from vesselseg.review.error_components import ErrorComponent
-from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.panel.application_views import user_name
 from VesselSegmentationLib.panel.panel_section import (
     ANOTHER,

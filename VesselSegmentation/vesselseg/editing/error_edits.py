@@ -14,6 +14,7 @@ from vesselseg.editing.picking import SNAP_MM, Point, check_grids, nearest_voxel
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels
+from vesselseg.plain_text import counted
 from vesselseg.review.error_components import ErrorComponent, component_mask
 from vesselseg.review.error_kinds import ErrorKind
 
@@ -163,7 +164,8 @@ def correct_components(
         added & ~inside,
         removed & inside,
         tool="correct errors",
-        description=f"remove {positives} false positives, add {negatives} false negatives, {volume:.1f} mm³",
+        description=f"remove {counted(positives, 'false positive')}, add {counted(negatives, 'false negative')}, "
+        f"{volume:.1f} mm³",
         box=whole,
         measures={"false_positives": positives, "false_negatives": negatives, "volume_mm3": volume},
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from vesselseg.plain_text import counted
 from vesselseg.review.error_kinds import Colour
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import CompareState
 from vesselseg_web.workspace.case import given_notes
 from vesselseg_web.workspace.wording import SEGMENT_FIRST, as_sentences
-from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS, MAP, METRICS
 from VesselSegmentationLib.reviewing.review_tables import shown_metrics

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from vesselseg.plain_text import counted
 from vesselseg.review.error_components import ErrorComponent
 from vesselseg_web.logic.compare_logic import NOT_COMPARED, css_colour
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import ErrorListState
-from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.reviewing.component_marks import DECISION_WORDS
 from VesselSegmentationLib.reviewing.review_logic import COMPONENTS
 

@@ -10,6 +10,7 @@ from trame_server.utils.typed_state import TypedState
 
 from vesselseg.editing.growing import LOWEST_PROBABILITY
 from vesselseg.errors import VesselSegError
+from vesselseg.plain_text import counted
 from vesselseg_web.logic.compare_logic import NOT_COMPARED
 from vesselseg_web.logic.free_hand_logic import FreeHandLogic
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
@@ -21,7 +22,7 @@ from vesselseg_web.viewing.view_clicks import ViewClicks
 from vesselseg_web.workspace.wording import SEGMENT_FIRST, WAIT
 from VesselSegmentationLib.correcting.setting_choices import change_choices, extent_choices, vessel_choices
 from VesselSegmentationLib.correcting.tool_in_hand import ToolInHand
-from VesselSegmentationLib.jobs.wording import counted, sentence
+from VesselSegmentationLib.jobs.wording import sentence
 from VesselSegmentationLib.scene.scan_display import slab_thickness
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from undo_stack import Signal
 
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import UNSURE
+from vesselseg.plain_text import counted
 from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
-from VesselSegmentationLib.jobs.wording import counted
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 from VesselSegmentationLib.scene.label_source import LabelSource
