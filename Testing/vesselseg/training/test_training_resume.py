@@ -184,15 +184,20 @@ def test_a_kill_between_weights_and_checkpoint_does_not_change_the_model(
     assert not (tmp_path / "out" / "candidates").exists()
 
 
+def leave_no_candidate_but(step: int, run: Path) -> None:
+    """Leave a run as versions without candidates did: the weights after a step, under their final name."""
+    for path in (run / "candidates" / f"step-{step}").iterdir():
+        path.rename(run / path.name)
+    shutil.rmtree(run / "candidates")
+
+
 def test_a_run_without_its_best_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vesselseg.training.trainer import train
 
     config = stopped_between_weights_and_checkpoint(tmp_path, monkeypatch, step=6)
     out = tmp_path / "out"
-    # As a version without candidates left it: only the weights after step 6, of which the checkpoint does not know.
-    for path in (out / "candidates" / "step-6").iterdir():
-        path.rename(out / path.name)
-    shutil.rmtree(out / "candidates")
+    # Only the weights after step 6, of which the checkpoint does not know.
+    leave_no_candidate_but(6, out)
     with pytest.raises(VesselSegError, match="without its best weights so far, those of step 3"):
         train(config, out, device="cpu")
     assert train(config, out, device="cpu", overwrite=True).training["configuration"]["steps"] == 8
@@ -203,9 +208,7 @@ def test_a_run_of_a_version_without_candidates_is_gone_on_with(tmp_path: Path, m
 
     config = stopped_between_weights_and_checkpoint(tmp_path, monkeypatch, step=6)
     out = tmp_path / "out"
-    for path in (out / "candidates" / "step-3").iterdir():
-        path.rename(out / path.name)
-    shutil.rmtree(out / "candidates")
+    leave_no_candidate_but(3, out)
     monkeypatch.setattr(trainer, "validate", validated_otherwise)
     assert trainer.train(config, out, device="cpu").training["last_validation"]["step"] == 3
     assert steps_behind(out) == {3}

@@ -15,7 +15,6 @@ from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label, read_volume
 from vesselseg_web.logic.save_logic import DOWNLOADS, SaveLogic
 from vesselseg_web.workspace.case import Case
-from VesselSegmentationLib.reviewing import review_listing
 from VesselSegmentationLib.reviewing.component_marks import ACCEPTED
 from VesselSegmentationLib.reviewing.evaluation_job import WHOLE_VOLUME
 
@@ -123,14 +122,7 @@ def test_errors_and_edits(section, compared, tmp_path):
         assert "decision" in next(csv.reader(file))
 
 
-def test_errors_that_are_not_all_of_them_are_not_saved_as_such(
-    section, case, segmented, scan, label, monkeypatch, tmp_path
-):
-    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 5)
-    monkeypatch.setattr(review_listing, "LONGEST_LIST", 2)
-    truth = label.array.copy()
-    truth[0:2, 0:2, 0:2] = truth[6:8, 0:2, 0:2] = truth[10:12, 14:16, 0:2] = 1
-    case.add_reference(scan.with_array(truth), "truth")
+def test_errors_that_are_not_all_of_them_are_not_saved_as_such(section, case, segmented, longer_than_lists, tmp_path):
     case.compare("truth")
     section.comparison_changed(set())
     assert write(section, "errors", tmp_path / "errors.csv") == "7 errors (first 2 of 4)"

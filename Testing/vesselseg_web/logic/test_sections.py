@@ -403,13 +403,8 @@ def test_list_that_could_not_be_made_is_not_awaited(monkeypatch, compared, case,
 
 
 def test_pieces_that_are_not_listed_are_no_hidden_edge_errors(
-    monkeypatch, case, segmented, scan, label, compare_section, errors_section
+    case, segmented, longer_than_lists, compare_section, errors_section
 ):
-    monkeypatch.setattr(review_listing, "MOST_AT_ONCE", 5)
-    monkeypatch.setattr(review_listing, "LONGEST_LIST", 2)
-    truth = label.array.copy()
-    truth[0:2, 0:2, 0:2] = truth[6:8, 0:2, 0:2] = truth[10:12, 14:16, 0:2] = 1
-    case.add_reference(scan.with_array(truth), "truth")
     case.review.python = None  # a real worker
     compare_section.start()
     case.review.navigator.hide_boundary = False

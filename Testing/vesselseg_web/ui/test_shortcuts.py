@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -85,12 +86,19 @@ def test_script_and_page_agree():
     assert re.search(r'state\.get\("ShortcutState__keys"\)', script)
 
 
-@pytest.mark.slow
-def test_return_presses_the_button_that_tab_has_reached():
+@contextlib.contextmanager
+def opened():
+    """Open the page with the script in a browser."""
     with launched() as chromium:
         page = chromium.new_page()
         page.set_content(PAGE)
         page.add_script_tag(path=SCRIPT)
+        yield page
+
+
+@pytest.mark.slow
+def test_return_presses_the_button_that_tab_has_reached():
+    with opened() as page:
         page.click("#tool")
         page.keyboard.press("Enter")  # a tool that a mouse has chosen: its edit is applied
         page.keyboard.press("n")
@@ -109,10 +117,7 @@ def test_return_presses_the_button_that_tab_has_reached():
 
 @pytest.mark.slow
 def test_return_leaves_a_row_of_a_list_to_itself_that_tab_has_reached():
-    with launched() as chromium:
-        page = chromium.new_page()
-        page.set_content(PAGE)
-        page.add_script_tag(path=SCRIPT)
+    with opened() as page:
         page.focus("#other")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "row"
