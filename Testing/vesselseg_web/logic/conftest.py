@@ -2,7 +2,35 @@ from __future__ import annotations
 
 import pytest
 
+from page_polling import poll
+from vesselseg_web.logic.compare_logic import CompareLogic
+from vesselseg_web.logic.error_list_logic import ErrorListLogic
+from vesselseg_web.logic.segment_logic import SegmentLogic
 from VesselSegmentationLib.reviewing import review_listing
+
+
+@pytest.fixture
+def segment_section(page, case, question):
+    return SegmentLogic(page, case, question)
+
+
+@pytest.fixture
+def segmented(case, scan, segment_section):
+    case.load_scan(scan, "TOF")
+    segment_section.data.threshold = 0.5
+    segment_section.start()
+    poll(segment_section, lambda: not segment_section.data.running)
+    return segment_section
+
+
+@pytest.fixture
+def errors_section(page, case):
+    return ErrorListLogic(page, case)
+
+
+@pytest.fixture
+def compare_section(page, case, errors_section):
+    return CompareLogic(page, case, errors_section.comparison_changed)
 
 
 @pytest.fixture
