@@ -52,6 +52,14 @@ def test_straight_limbs_of_even_width_have_one_too(width: int, axis: int) -> Non
     assert 25 - 2 * width <= (line & stem).sum() <= 30
 
 
+def test_a_sheet_has_no_line_beside_its_skeleton() -> None:
+    """Such as the falx in a label that was drawn by a threshold; its skeleton runs along an edge."""
+    k, j, i = np.indices((30, 40, 90))
+    middle = 20 + 6 * np.sin(i / 14)
+    label = (np.abs(j - middle) <= 1) & (k >= 8) & (k < 20) & (i >= 4) & (i < 86)
+    assert np.array_equal(centreline(label), skeletonize(label))
+
+
 def test_every_piece_has_one() -> None:
     label = np.random.default_rng(0).random((20, 30, 25)) < 0.05
     label |= np.roll(label, 1, axis=2)

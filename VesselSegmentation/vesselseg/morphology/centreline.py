@@ -9,8 +9,11 @@ from vesselseg.morphology.calibre import radii
 from vesselseg.morphology.label_voxels import Pieces, bounding_box, nearest_voxels, pieces, voxels
 from vesselseg.morphology.thinning import thin
 
-#: How much further than a diameter from the line a wall may be: vessels are no exact cylinders.
-_UNEVEN_VOXELS = 2
+#: How far from the line a wall may be, in diameters and voxels: vessels are no exact cylinders.
+_UNEVEN_DIAMETERS, _UNEVEN_VOXELS = 3, 2
+#: How far from the line a limb reaches at least, as a share of its length; one between two vessels reaches half of it.
+#: The edges of sheets, such as a sinus or the falx in a label that was drawn by a threshold, run along the line.
+_REACH = 0.35
 
 
 def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> NDArray[np.bool_]:
@@ -59,18 +62,21 @@ def centreline(label: NDArray[np.bool_], label_pieces: Pieces | None = None) -> 
 
 
 def _lost_limbs(label: NDArray[np.bool_], line: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find the parts of a label that a line leaves out: further from it than a vessel is thick, with what is around."""
+    """Find the limbs of a label that a line leaves out: what reaches further from it than walls do, as a whole."""
+    from scipy.ndimage import find_objects
+
     lost = np.zeros(label.shape, bool)
     if not line.any():
         return lost
     points, radius = voxels(label), radii(label, line, (1.0, 1.0, 1.0))
     distance, nearest = nearest_voxels(points, voxels(line))
-    far = distance > 2 * radius[nearest] + _UNEVEN_VOXELS
+    far = distance > 2 * _UNEVEN_DIAMETERS * radius[nearest] + _UNEVEN_VOXELS
     if not far.any():
         return lost
     lost[tuple(points[distance > radius[nearest] + 1].T)] = True
     numbers, count = pieces(lost)
-    wanted = np.zeros(count + 1, bool)
-    wanted[numbers[tuple(points[far].T)]] = True
-    wanted[0] = False
+    reach = np.zeros(count + 1)
+    np.maximum.at(reach, numbers[tuple(points[far].T)], distance[far])
+    length = [0.0, *(np.linalg.norm([part.stop - part.start for part in box]) for box in find_objects(numbers))]
+    wanted = reach > _REACH * np.array(length)
     return wanted[numbers]
