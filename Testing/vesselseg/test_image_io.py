@@ -300,7 +300,7 @@ def test_the_other_order_of_bytes_and_other_text_in_nifti(tmp_path: Path) -> Non
     assert nibabel.load(tmp_path / "scan.nii.gz").dataobj.dtype == ">f4"
     array[1, 2, 3] = np.nan
     nibabel.save(nibabel.Nifti1Image(array.T, image.affine, image.header.as_byteswapped(">")), tmp_path / "nan.nii")
-    with pytest.raises(VesselSegError, match=r"1 voxels of .* are not numbers"):
+    with pytest.raises(VesselSegError, match=r"1 voxel of .* is not a number; replace it"):
         read_volume(tmp_path / "nan.nii")
 
 
@@ -347,7 +347,7 @@ def test_axes_that_are_not_at_right_angles_are_refused(
         nibabel.save(nibabel.Nifti1Image(np.ones((20, 18, 9), np.float32), affine), path)
     else:
         write(sheared)
-    with pytest.raises(VesselSegError, match="not at right angles"):
+    with pytest.raises(VesselSegError, match=r"not at right angles.*Crop Volume"):
         read_volume(path)
 
 
@@ -360,7 +360,7 @@ def test_an_unpacked_file_may_be_called_packed(tmp_path: Path) -> None:
     array[2, 3, 4] = np.nan
     write_nifti(tmp_path / "scan.nii", array)
     (tmp_path / "scan.nii").rename(tmp_path / "scan.nii.gz")
-    with pytest.raises(VesselSegError, match=r"1 voxels of .* are not numbers"):
+    with pytest.raises(VesselSegError, match=r"1 voxel of .* is not a number; replace it"):
         read_volume(tmp_path / "scan.nii.gz")
 
 
@@ -409,6 +409,13 @@ def test_names_that_no_file_can_have_are_refused(name: str, make_scan: Callable[
         write_volume(make_scan(), tmp_path / name)
     with pytest.raises(VesselSegError, match="cannot be read"):
         read_volume(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_memory_for_writing_is_not_told_as_a_full_disk(tmp_path: Path) -> None:
+    size = (100_000, 100_000, 100_000)
+    with pytest.raises(MemoryError):
+        write_volume(Volume(np.broadcast_to(np.float32(0), size), Geometry(size)), tmp_path / "scan.nii")
     assert list(tmp_path.iterdir()) == []
 
 

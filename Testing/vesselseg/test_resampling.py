@@ -70,3 +70,10 @@ def test_resampling_keeps_things_where_they_are(
     expected_weights = bump(new) / bump(new).sum()
     expected = (positions(new) * expected_weights[..., None]).sum((0, 1, 2))
     np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_a_grid_that_is_too_large_for_the_memory_is_told_as_that() -> None:
+    """ITK raises a `RuntimeError`."""
+    volume = Volume(np.zeros((4, 4, 4), np.float32), Geometry((4, 4, 4)))
+    with pytest.raises(MemoryError):
+        resample(volume, Geometry((100_000, 100_000, 100_000), (1e-4, 1e-4, 1e-4)))

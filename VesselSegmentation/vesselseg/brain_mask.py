@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vesselseg.brain_network import COARSE, FINE, run_brain_network
 from vesselseg.errors import VesselSegError
+from vesselseg.formats.itk_messages import tell_short_memory
 from vesselseg.resampling import AxialView
 from vesselseg.volume import Volume
 
@@ -33,6 +34,7 @@ _MEAN, _DEVIATION = 0.449, 0.226
 _MIN_SHARE, _BOX_MARGIN = 0.02, 0.1
 
 
+@tell_short_memory()
 def brain_mask(scan: Volume) -> Volume:
     """Find the brain as deepbet does, with its networks.
 
@@ -74,7 +76,10 @@ def brain_mask(scan: Volume) -> Volume:
 
 
 def _no_brain() -> VesselSegError:
-    return VesselSegError("no brain was found in the scan", "choose the brain mask none, or give one of your own")
+    return VesselSegError(
+        "no brain was found in the scan",
+        "if it is a scan of a head, choose the brain mask none, or give one of your own",
+    )
 
 
 def _is_noise(scan: NDArray[Any]) -> bool:
@@ -142,6 +147,7 @@ def _brain_box(coarse: NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[slice
     return tuple(box)
 
 
+@tell_short_memory()
 def dilated(mask: Volume, distance_mm: float = DILATION_MM) -> Volume:
     """Grow a mask by a distance in every direction.
 

@@ -19,11 +19,13 @@ from numpy.typing import DTypeLike
 
 from vesselseg.errors import VesselSegError
 from vesselseg.formats.dicom_slices import DICOM_READER
-from vesselseg.formats.itk_messages import quiet_itk
-from vesselseg.formats.meta_image import is_whole
+from vesselseg.formats.itk_messages import quiet_itk, tell_short_memory
+from vesselseg.formats.meta_image import is_sound, is_whole
 from vesselseg.formats.nifti_io import check_nifti_geometry, nifti_header, no_numbers, read_nifti_voxels
 from vesselseg.geometry import Geometry
+from vesselseg.label_values import check_label
 from vesselseg.output_files import atomic_output
+from vesselseg.plain_text import counted
 from vesselseg.volume import Volume
 
 if TYPE_CHECKING:
@@ -42,8 +44,6 @@ _LARGEST_SHEAR = 1e-3
 _SINGLE_FILE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 #: Value of label voxels that count neither as vessel nor as background, as `vesselseg.synthesis` writes them.
 UNSURE = 255
-#: Images with so few different values, in a sample of so many voxels, are labels, however they look.
-_MANY_VALUES, _SAMPLE = 16, 100_000
 _MODALITY = "0008|0060"
 #: What is no image, but may hold some.
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
@@ -119,38 +119,31 @@ def read_reference(path: str | os.PathLike[str]) -> tuple[Volume, Volume | None]
     VesselSegError
         As for `read_label`.
     """
-    volume = _read_whole_numbers(Path(path))
-    unsure, vessel = volume.array == UNSURE, volume.array != 0
-    sure = vessel & ~unsure
-    if not (unsure.any() and sure.any()):
+    label, unsure = split_unsure(_read_whole_numbers(Path(path)))
+    if unsure is not None:
+        logger.info(unsure_note(str(path), unsure))
+    return label, unsure
+
+
+def split_unsure(volume: Volume) -> tuple[Volume, Volume | None]:
+    """Return a label, and where it is unsure, as `read_reference` does, from the values of its voxels."""
+    vessel, unsure = volume.array != 0, volume.array == UNSURE
+    sure = vessel & ~unsure if unsure.any() else vessel
+    if sure is vessel or not sure.any():
         return volume.with_array(vessel.view(np.uint8)), None
-    logger.info("%s marks %d voxels as unsure (%d): they are not counted", path, np.count_nonzero(unsure), UNSURE)
     return volume.with_array(sure.view(np.uint8)), volume.with_array(unsure.view(np.uint8))
+
+
+def unsure_note(what: str, unsure: Volume) -> str:
+    """Say what it means that a reference of this name is unsure."""
+    marked = counted(int(np.count_nonzero(unsure.array)), "voxel")
+    return f"{what} marks {marked} as unsure ({UNSURE}): they are not counted"
 
 
 def _read_whole_numbers(path: Path) -> Volume:
     volume = _read(path, is_scan=False)
-    values = volume.array
-    if not np.issubdtype(values.dtype, np.integer) and not np.array_equal(values, np.round(values)):
-        raise VesselSegError(
-            f"{path} is not a label: its voxels are not whole numbers", "threshold a probability map before you use it"
-        )
-    if _differs_from_voxel_to_voxel(values):
-        raise VesselSegError(
-            f"{path} is not a label: most of its voxels differ from their neighbours, as those of a scan do",
-            "give a segmentation, or a mask of 0 and 1; threshold a probability map before you use it",
-        )
+    check_label(volume.array, str(path))
     return volume
-
-
-def _differs_from_voxel_to_voxel(values: np.ndarray) -> bool:
-    """Tell a scan or a probability map in whole numbers from the labels of any number of structures."""
-    marked = values[values != 0]
-    if np.unique(marked[:: max(marked.size // _SAMPLE, 1)]).size <= _MANY_VALUES:
-        return False
-    before, after = values[..., :-1], values[..., 1:]
-    inside = (before != 0) & (after != 0)
-    return bool(np.count_nonzero(inside & (before != after)) > np.count_nonzero(inside) / 2)
 
 
 def read_series(series: DicomSeries, *, where: str) -> Volume:
@@ -250,7 +243,7 @@ def image_reader(name: str | os.PathLike[str]) -> SimpleITK.ImageFileReader:
     Raises
     ------
     RuntimeError
-        If the file is of another format.
+        If the file is of another format, or its header would make ITK crash.
     """
     import SimpleITK as sitk
 
@@ -259,6 +252,8 @@ def image_reader(name: str | os.PathLike[str]) -> SimpleITK.ImageFileReader:
     kind = reader.GetImageIOFromFileName(str(name))
     if kind not in _READERS:
         raise RuntimeError(f"{kind or 'no reader'} is not one of the readers that are used here")
+    if kind == "MetaImageIO" and not is_sound(Path(name)):
+        raise RuntimeError("the header of this MetaImage is damaged")
     reader.SetImageIO(kind)
     return reader
 
@@ -300,7 +295,9 @@ def _check_axes(where: Path | str, geometry: Geometry) -> None:
 
 def _sheared(where: Path | str) -> VesselSegError:
     return VesselSegError(
-        f"the axes of {where} are not at right angles", "resample it to a grid without shear, or correct its header"
+        f"the axes of {where} are not at right angles",
+        "resample it to a grid without shear, in 3D Slicer by interpolated cropping with Crop Volume, or correct its "
+        "header",
     )
 
 
@@ -388,7 +385,8 @@ def write_image(volume: Volume, path: Path, *, compress: bool = True) -> None:
     is_nifti, packed = suffix in (".nii.gz", ".nii"), suffix == ".nii.gz"
     written = path.with_name("unpacked.nii") if packed else path
     try:
-        sitk.WriteImage(volume.to_sitk(), str(written), useCompression=compress and not is_nifti)
+        with tell_short_memory():
+            sitk.WriteImage(volume.to_sitk(), str(written), useCompression=compress and not is_nifti)
         # Where the disk is full, ITK cuts NIfTI files short and gives no word: neither may it pack them.
         if is_nifti and written.stat().st_size != _NIFTI_HEADER_BYTES + volume.array.nbytes:
             raise OSError(errno.ENOSPC, "the disk took a part of it only")

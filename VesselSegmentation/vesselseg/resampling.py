@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vesselseg.formats.itk_messages import tell_short_memory
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 
@@ -98,6 +99,7 @@ def network_spacing(
     return x, y, z
 
 
+@tell_short_memory()
 def resample(volume: Volume, target: Geometry) -> Volume:
     """Interpolate an image linearly on another grid.
 
@@ -114,6 +116,11 @@ def resample(volume: Volume, target: Geometry) -> Volume:
     -------
     Volume
         float32.
+
+    Raises
+    ------
+    MemoryError
+        If the memory does not suffice.
     """
     import SimpleITK as sitk
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -9,12 +10,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 import vesselseg
 from vesselseg.errors import VesselSegError
-from VesselSegmentationLib.jobs.worker import PythonCommand, Worker, private_folder, remove_folder
-from VesselSegmentationLib.jobs.worker_job import WorkerJob
+from vesselseg.geometry import Geometry
+from vesselseg.volume import Volume
+from VesselSegmentationLib.jobs.worker import PythonCommand, Worker, folder_to_hand_over, private_folder, remove_folder
+from VesselSegmentationLib.jobs.worker_job import WorkerJob, hand_over
 
 
 def poll_until(worker, wanted, seconds=20.0):
@@ -277,4 +282,28 @@ def test_what_is_still_open_is_removed_a_little_later_or_by_the_next_worker(tmp_
     for lock in tmp_path.glob("*/lock"):
         os.utime(lock, (lock.stat().st_mtime - 60,) * 2)
     remove_folder(str(private_folder()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_files_that_have_no_place_are_an_error_with_advice(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(VesselSegError, match=r"gone: No such file or directory; make space there, or set TMPDIR"):
+        private_folder()
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(VesselSegError, match="temporary files cannot be written: No usable temporary directory found"):
+        private_folder()
+
+
+def test_a_disk_that_is_full_is_told_without_the_names_of_temporary_files(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sitk, "WriteImage", fail)
+    volume = Volume(np.zeros((2, 3, 4), np.uint8), Geometry((4, 3, 2)))
+    with pytest.raises(VesselSegError) as caught, folder_to_hand_over() as folder:
+        hand_over({"segmentation": volume}, folder)
+    assert caught.value.message == f"temporary files cannot be written in {tmp_path}: No space left on device"
+    assert "TMPDIR" in caught.value.advice
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from vesselseg.image_io import read_volume
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs import worker_job
 from VesselSegmentationLib.jobs.wording import sentence
-from VesselSegmentationLib.jobs.worker import PythonCommand
+from VesselSegmentationLib.jobs.worker import PythonCommand, folder_to_hand_over
 from VesselSegmentationLib.jobs.worker_job import WorkerJob, hand_over
 
 
@@ -111,3 +111,45 @@ def test_last_lines_of_a_crashed_worker_are_in_the_log(
     assert job.error is not None
     assert sentence(job.error) == "The worker ended unexpectedly (exit status 1). The log has its last lines."
     assert "libcudnn.so.9: cannot open shared object file" in caplog.text
+
+
+def test_what_is_wrong_with_a_file_that_was_handed_over_is_told_without_its_name() -> None:
+    label = Volume(np.ones((2, 3, 4), np.float32), Geometry((4, 3, 2)))
+    damaged = label.with_array(label.array.copy())
+    damaged.array[0, 0, 0] = np.nan
+    with folder_to_hand_over() as folder:
+        arguments = ["evaluate", *hand_over({"segmentation": label, "reference": damaged}, folder)]
+        job = WorkerJob(arguments, folder=folder)
+    assert job.wait(60) == "failed"
+    assert job.error is not None
+    assert job.error.message == "1 voxel of the reference is not a number"
+    assert job.message.startswith(job.error.message)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("{}/scan.nrrd and {}/brain_mask.nrrd", "the scan 'TOF' and the brain mask"),
+        ("{}/compare.nii", "the second method"),
+        ("{}/output-0/Case 1, left.pdf is no figure", "Case 1, left.pdf is no figure"),
+        ("{}/.vesselseg-0a1b/output.nii: no space", "output.nii: no space"),
+        ("{}\\map.nii", "the error map"),
+        ("/data/scan.nrrd", "/data/scan.nrrd"),
+    ],
+)
+def test_files_of_the_private_folder_are_called_what_they_are(
+    message: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class _Failing(_Worker):
+        folder, returncode = tmp_path, 1
+
+        def poll(self) -> list[dict[str, object]]:
+            self.finished = True
+            text = message.replace("{}", str(tmp_path))
+            return [{"event": "log", "message": text}, {"event": "error", "message": text, "advice": text}]
+
+    monkeypatch.setattr(worker_job, "Worker", _Failing)
+    job = WorkerJob([], folder=tmp_path, names={"scan": "the scan 'TOF'"})
+    assert job.poll() == "failed"
+    assert job.error is not None
+    assert (job.error.message, job.error.advice, job.log) == (told, told, [told])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -313,6 +314,32 @@ def test_what_cannot_be_done_is_said_before_long_work_and_leaves_nothing(
     assert message.format(tmp_path) in done.stderr
     assert [event["event"] for event in map(json.loads, done.stdout.splitlines())] == ["error"]
     assert names(tmp_path) == ["file"]
+
+
+#: Runs the command line without the limit of what is resampled.
+_UNLIMITED = """
+import sys
+from vesselseg.cli.main import main
+from vesselseg.prediction import preparation
+preparation._MOST_VOXELS = float("inf")
+sys.exit(main())
+"""
+
+
+def test_memory_that_itk_does_not_get_is_told_in_one_line(scan: Path, models_folder: Path, tmp_path: Path) -> None:
+    for path in models_folder.iterdir():
+        shutil.copy(path, tmp_path)
+    manifest = json.loads((tmp_path / "tiny.json").read_text())
+    (tmp_path / "tiny.json").write_text(json.dumps({**manifest, "spacing_mm": [1e-4] * 3}))
+    command = ["segment", scan, "--output", scan.parent / "label.nii", "--model", tmp_path / "tiny.json"]
+    done = subprocess.run(
+        [sys.executable, "-c", _UNLIMITED, *command, "--brain-mask", "none", "--progress", "none"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("vesselseg: error: the memory does not suffice")
+    assert done.stderr.count("\n") == 1
+    assert names(scan.parent) == [scan.name]
 
 
 def test_an_interrupted_phantom_leaves_no_folder(tmp_path: Path) -> None:

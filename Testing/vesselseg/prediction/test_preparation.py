@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.models import Manifest
-from vesselseg.prediction.preparation import on_scan, prepare_scan
+from vesselseg.prediction.preparation import check_size, on_scan, prepare_scan
+from vesselseg.resampling import network_spacing
 from vesselseg.volume import Volume
 
 OBLIQUE = tuple(np.array([[0.8, 0.6, 0.0], [-0.6, 0.8, 0.0], [0.0, 0.0, -1.0]]).ravel())  # and upside down
@@ -71,3 +73,22 @@ def test_a_scan_of_another_spacing_is_resampled_and_comes_back(scan: Volume) -> 
     back = on_scan(np.full_like(prepared.seen.array, 0.25), prepared, scan.geometry, None, None)
     assert back.geometry == scan.geometry
     np.testing.assert_allclose(back.array, 0.25, atol=1e-6)
+
+
+def test_a_scan_that_is_impossibly_large_for_the_network_is_refused() -> None:
+    geometry = Geometry((192, 192, 192), (5.0, 5.0, 5.0))
+    scan = Volume(np.random.default_rng(1).uniform(80, 120, geometry.shape).astype(np.float32), geometry)
+    with pytest.raises(VesselSegError, match=r"5 x 5 x 5 mm .* too large: .* 0.6 mm .* 4,096,000,000") as raised:
+        prepare_scan(scan, None, None, model((0.6, 0.6, 0.6)), [])
+    assert "spacing in its header" in raised.value.advice
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing"),
+    [((1024, 1024, 500), (0.2, 0.2, 0.4)), ((1024, 1024, 500), (0.5, 0.5, 0.5)), ((512, 512, 300), (1.0, 1.0, 1.0))],
+)
+def test_the_largest_scans_there_are_are_not_too_large(
+    size: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> None:
+    scan = Geometry(size, spacing)
+    check_size(scan, scan.resampled(network_spacing(spacing, (0.6, 0.6, 0.6), 0.25)))

@@ -194,9 +194,18 @@ class Worker:
 
 
 def private_folder() -> Path:
-    """Make a new folder that only this user can read; those that crashed processes have left are removed."""
-    _remove_what_crashes_left()
-    folder = tempfile.mkdtemp(prefix=_FOLDER_PREFIX)
+    """Make a new folder that only this user can read; those that crashed processes have left are removed.
+
+    Raises
+    ------
+    VesselSegError
+        If there is no place for temporary files.
+    """
+    try:
+        _remove_what_crashes_left()
+        folder = tempfile.mkdtemp(prefix=_FOLDER_PREFIX)
+    except OSError as error:
+        raise _no_place(error) from error
     with contextlib.suppress(OSError):  # some network file systems know no locks
         _locks[folder] = lock_file(Path(folder) / _LOCK_NAME)
     return Path(folder)
@@ -207,13 +216,28 @@ def folder_to_hand_over() -> Iterator[Path]:
     """Make a private folder for a worker's inputs; whoever takes it over removes it.
 
     It is removed here if an exception leaves the block, since then nobody has taken it over.
+
+    Raises
+    ------
+    VesselSegError
+        If there is no place for temporary files, or not enough.
     """
     folder = private_folder()
     try:
         yield folder
-    except BaseException:
+    except BaseException as error:
         remove_folder(str(folder))
+        if isinstance(error, VesselSegError) and isinstance(error.__cause__, OSError) and str(folder) in error.message:
+            raise _no_place(error.__cause__) from error  # nobody has chosen the name of that file
         raise
+
+
+def _no_place(error: OSError) -> VesselSegError:
+    where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""
+    return VesselSegError(
+        f"temporary files cannot be written{where}: {error.strerror or error}",
+        "make space there, or set TMPDIR (on Windows TEMP) to another folder and start again",
+    )
 
 
 def _remove_what_crashes_left() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -25,6 +26,8 @@ RUNNING, DONE, CANCELLED, FAILED = "running", "done", "cancelled", "failed"
 _CANCELLED_STATUS = 130
 _LAUNCHER_TELLS = "exit abnormally - Report the problem."
 _POLL_SECONDS = 0.05
+#: What files that are handed over stand for, where their names do not say it.
+_SPOKEN = {"compare": "second method", "map": "error map"}
 #: Before this nobody can tell how long the rest takes.
 _LEAST_SECONDS, _LEAST_PERCENT = 5.0, 10.0
 
@@ -67,6 +70,8 @@ class WorkerJob:
         A private folder with the input; it is removed when the job has ended.
     python : PythonCommand, optional
         How to start Python.
+    names : mapping of str to str, optional
+        What to call files of the folder in messages, by their names without the ending: users do not know these files.
 
     Attributes
     ----------
@@ -93,6 +98,7 @@ class WorkerJob:
         *,
         folder: str | os.PathLike[str] | None = None,
         python: PythonCommand | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self.state = RUNNING
         self.percent = 0.0
@@ -104,6 +110,7 @@ class WorkerJob:
         self._events: deque[dict[str, Any]] = deque()
         self._result: dict[str, Any] | None = None
         self._worker_error: VesselSegError | None = None
+        self._names = names or {}
         self._worker = Worker([*arguments, "--progress", "json", "--stop-with-stdin"], folder=folder, python=python)
 
     def poll(self) -> str:
@@ -174,6 +181,7 @@ class WorkerJob:
                 self._take_percent(min(float(percent), 100.0))
             self.message = text
         elif kind == "log":
+            text = self._named(text)
             self.log.append(f"warning: {text}" if event.get("level") == "warning" else text)
         elif kind == "error":
             self._worker_error = VesselSegError(text, str(event.get("advice", "")))
@@ -208,8 +216,8 @@ class WorkerJob:
                 raise VesselSegError("the worker ended without a result", "look into the log, and try again")
             self._use_result(self._result)
         except VesselSegError as error:
-            self.error = error
-            self._end(FAILED, str(error))
+            self.error = VesselSegError(self._named(error.message), self._named(error.advice))
+            self._end(FAILED, str(self.error))
         except Exception as error:
             # A mistake of ours: it must end the job all the same, and be seen in full where it happened.
             self.error = VesselSegError(f"the result could not be taken over: {error}", "report this to the developers")
@@ -218,6 +226,17 @@ class WorkerJob:
         else:
             self.percent = 100.0
             self._end(DONE, "done")
+
+    def _named(self, text: str) -> str:
+        """Call the files of the private folder, which goes with the job, what they are to a user."""
+
+        def name(found: re.Match[str]) -> str:
+            stem = found["stem"]
+            return self._names.get(stem, f"the {_SPOKEN.get(stem, stem.replace('_', ' '))}") if stem else ""
+
+        # Of what lies deeper, outputs, the user knows the names.
+        files = rf"{re.escape(str(self._worker.folder))}[/\\](?:(?P<stem>\w+)\.\w+|(?:[^/\\\s]+[/\\])*)"
+        return re.sub(files, name, text)
 
     def _end(self, state: str, message: str) -> None:
         self.state = state

@@ -14,14 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import vesselseg
 from vesselseg.cli.arguments import add_common_arguments
+from vesselseg.cli.interruption import CANCELLED, CLEAN_UP_SECONDS, EXIT_CANCELLED, interruptible
 from vesselseg.cli.reporter import Reporter, make_reporter
 from vesselseg.errors import Cancelled, VesselSegError
 
-EXIT_ERROR, EXIT_CANCELLED = 1, 130
+EXIT_ERROR = 1
 
 #: Command -> what it does. The module `vesselseg.cli.<command>` holds its arguments and what it runs.
 COMMANDS = {
@@ -87,14 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
     except SystemExit as end:  # argparse has printed the help or what is wrong with the usage
         return int(end.code or 0)
-    _listen_to_signals()
-    if options.stop_with_stdin:
-        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     reporter = make_reporter(options.progress)
     try:
-        return _run(options, reporter)
+        with interruptible():
+            if options.stop_with_stdin:
+                threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+            return _run(options, reporter)
     except (KeyboardInterrupt, Cancelled):
-        _tell(reporter, "cancelled", "no output was left half-written")
+        _tell(reporter, *CANCELLED)
         return EXIT_CANCELLED
     except VesselSegError as error:
         _tell(reporter, error.message, error.advice)
@@ -152,22 +152,6 @@ def _open_all_names() -> None:
             locale.setlocale(locale.LC_CTYPE, ".UTF-8")
 
 
-def _listen_to_signals() -> None:
-    """End by an exception on Ctrl-C and on a request to terminate, so that temporary files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    # Set even for Ctrl-C: a shell starts background programs with that signal ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    # Windows knows no hang-up; nohup has it ignored, so that the work goes on when its user logs out.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _interrupt)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def _stop_when_stdin_closes() -> None:
     if sys.platform == "win32":
         import ctypes
@@ -182,5 +166,5 @@ def _stop_when_stdin_closes() -> None:
         while os.read(sys.stdin.fileno(), 1024):
             pass
     signal.raise_signal(signal.SIGINT)
-    time.sleep(5)
+    time.sleep(CLEAN_UP_SECONDS)
     os._exit(EXIT_CANCELLED)  # the main thread is busy in a long call that does not listen

@@ -1,4 +1,4 @@
-"""Keeping ITK's own words off the screen: what is wrong is said once, by us."""
+"""ITK's own words: kept off the screen, as what is wrong is said once, by us, and taken for what they mean."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+
+_NO_MEMORY = "Failed to allocate memory"
+
+
+@contextlib.contextmanager
+def tell_short_memory() -> Iterator[None]:
+    """Raise `MemoryError` where ITK has no memory for an image: it tells that in words only."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _NO_MEMORY in str(error):
+            raise MemoryError(_NO_MEMORY) from error
+        raise
 
 
 @contextlib.contextmanager

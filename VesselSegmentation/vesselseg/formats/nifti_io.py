@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.plain_text import counted
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -132,7 +133,8 @@ def read_nifti_voxels(path: Path, header: Mapping[str, str], dtype: DTypeLike | 
 
 def no_numbers(count: int, where: Path | str) -> VesselSegError:
     """Return the error for so many voxels of an image that are not numbers."""
-    return VesselSegError(f"{count} voxels of {where} are not numbers", "replace them, for example by 0")
+    are, them = ("is not a number", "it") if count == 1 else ("are not numbers", "them")
+    return VesselSegError(f"{counted(count, 'voxel')} of {where} {are}", f"replace {them}, for example by 0")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselseg.boxes import Box, whole_box
+from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.models import Manifest
 from vesselseg.morphology.label_voxels import bounding_box
@@ -24,6 +25,8 @@ _MARGIN = 16
 #: Of a mask of 0 and 1 that was smoothed for a coarser grid: smaller values are the filter's tails, which never end. A
 #: single voxel leaves more, even if the grid is ten times as coarse.
 _TOUCHED = 1e-4
+#: On the grid of the network: a cube of 30 cm has as many at 0.3 mm, the largest TOF scans have half of them.
+_MOST_VOXELS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def prepare_scan(
     Raises
     ------
     VesselSegError
-        If the scan has no contrast.
+        If the scan has no contrast, or would be impossibly large on the network's grid.
     """
     view = AxialView.of(scan.geometry)
     whole = view.apply(scan)
@@ -95,13 +98,42 @@ def prepare_scan(
     spacing = network_spacing(part.geometry.spacing, manifest.spacing_mm, manifest.spacing_tolerance)
     seen = part
     if spacing != part.geometry.spacing:
-        notes.append("resampled to " + " x ".join(f"{value:g}" for value in spacing) + " mm for the network")
-        logger.info("%s", notes[-1])
         grid = part.geometry.resampled(spacing)
+        check_size(part.geometry, grid)
+        notes.append(f"resampled to {_in_mm(spacing)} for the network")
+        logger.info("%s", notes[-1])
         seen = resample(part, grid)
         wanted, asked = (_touched(each, part, grid) for each in (wanted, asked))
     within = bounding_box(asked) if asked is not None else None
     return PreparedScan(seen, wanted, within, part.geometry, box, view)
+
+
+def check_size(own: Geometry, seen: Geometry) -> None:
+    """Refuse a scan that would fill the memory, before anything of it is resampled.
+
+    Parameters
+    ----------
+    own : Geometry
+        Of the scan, or of its part with the brain.
+    seen : Geometry
+        The same at the spacing of the network.
+
+    Raises
+    ------
+    VesselSegError
+        If the network would see more voxels than any scan of a head has.
+    """
+    voxels = math.prod(seen.size)
+    if voxels > _MOST_VOXELS:
+        raise VesselSegError(
+            f"with voxels of {_in_mm(own.spacing)} the scan is too large: at the {_in_mm(seen.spacing)} of the network "
+            f"it would have {voxels:,}",
+            "check the spacing in its header",
+        )
+
+
+def _in_mm(spacing: tuple[float, float, float]) -> str:
+    return " x ".join(f"{value:g}" for value in spacing) + " mm"
 
 
 def on_scan(
