@@ -215,6 +215,34 @@ def test_nearest_named_segment(scene, scan, found, navigator, add_transform):
     assert navigator.nearest_segment(long_one) == (name, distance)
 
 
+def test_a_long_error_is_named_after_the_segment_that_it_touches(scene, scan, found, navigator):
+    long_one = navigator.shown()[0]  # from 4 to 19 along j; its middle is at 11 or 12
+    for name, voxel in (("beside its middle", (18, 12, 25)), ("at its end", (18, 20, 20)), ("farther", (18, 21, 20))):
+        label = np.zeros(SHAPE, np.uint8)
+        label[voxel] = 1
+        set_segment_label(found.node, scan, volume_from_node(scan).with_array(label), name=name, role=name)
+    name, distance = navigator.nearest_segment(long_one)
+    assert name == "at its end"
+    assert distance == pytest.approx(volume_from_node(scan).geometry.spacing[1])
+    # Of two that it touches, the one that it runs along.
+    label = np.zeros(SHAPE, np.uint8)
+    label[19, 4:19, 20] = 1
+    set_segment_label(found.node, scan, volume_from_node(scan).with_array(label), name="along it", role="along it")
+    assert navigator.nearest_segment(long_one)[0] == "along it"
+
+
+def test_a_gap_of_two_slices_is_shown_with_the_rims_hidden(scene, scan):
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[2:18, 8:13, 8:13] = 1
+    found = truth.copy()
+    found[9:11] = 0
+    sources = [LabelSource(*add_segmentation(scene, scan, each, name)) for each, name in ((found, "A"), (truth, "B"))]
+    navigator = ErrorNavigator(scene, ErrorMapNode(scene, scan, *sources))
+    navigator.list_all()
+    assert navigator.hide_boundary
+    assert [component.voxels for component in navigator.shown()] == [50]
+
+
 def test_marks_tell_who_said_what_and_when(navigator):
     first, second, third = navigator.shown()
     mark = navigator.mark(first.component_id, ACCEPTED, ' Dr. A & "B" <ä> ')

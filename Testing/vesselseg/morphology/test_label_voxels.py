@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vesselseg.morphology.label_voxels import bounding_box, nearest_voxels, shell, surface, voxels
+from vesselseg.morphology.label_voxels import bounding_box, distinct_voxels, nearest_voxels, shell, surface, voxels
 
 
 @pytest.fixture(params=["empty", "full", "scattered", "blobs", "flat"])
@@ -58,3 +58,10 @@ def test_nearest_voxels_are_those_of_a_distance_transform():
     distances, positions = nearest_voxels(listed, others, spacing)
     np.testing.assert_allclose(distances, ndimage.distance_transform_edt(away, spacing).ravel())
     np.testing.assert_allclose(np.linalg.norm((others[positions] - listed) * spacing, axis=1), distances)
+
+
+def test_distinct_voxels_are_those_of_numpy():
+    listed = np.random.default_rng(4).integers(-3, 3, (60, 3))
+    distinct, positions = distinct_voxels(listed)
+    np.testing.assert_array_equal(distinct, np.unique(listed, axis=0))
+    np.testing.assert_array_equal(distinct[positions], listed)

@@ -6,6 +6,7 @@ from scipy import ndimage
 from skimage.measure import euler_number
 
 from vesselseg.morphology.thinning import thin
+from vesselseg.morphology.voxel_neighbours import neighbours
 
 
 def skeleton(label: np.ndarray) -> np.ndarray:
@@ -48,3 +49,22 @@ def test_a_line_stays_as_it_is() -> None:
     line[tuple(points.T)] = True
     assert skeleton(line).sum() >= 0.85 * len(points)
     assert thin(np.array([[3, 4, 5]])).all()
+
+
+def test_a_label_is_thinned_down_to_voxels_that_stay() -> None:
+    """Two blocks in a layer with a stalk on it: the stalk is left, and a line from block to block."""
+    blocks, layer, stalk = (np.zeros((20, 20, 20), bool) for _ in range(3))
+    blocks[3:7, 3:9, 3:17] = blocks[3:7, 11:17, 3:17] = True
+    layer[3:8, 3:17, 3:17] = True
+    layer &= ~blocks
+    stalk[8:16, 14, 5] = True
+    points, stay = np.argwhere(layer | stalk), np.argwhere(blocks)
+    around = neighbours(np.concatenate([points, stay]))[: len(points)]
+    nothing, staying = len(points), len(points) + 1
+    around = np.where(around < len(points), around, np.where(around < len(points) + len(stay), staying, nothing))
+    line = np.zeros(layer.shape, bool)
+    line[tuple(points[thin(points, around)].T)] = True
+    assert line[stalk].all()
+    assert np.count_nonzero(line & layer) < 6
+    cube = np.ones((3, 3, 3))
+    assert (ndimage.label(blocks, cube)[1], ndimage.label(blocks | line, cube)[1]) == (2, 1)

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 from scipy import ndimage
 
-from vesselseg.morphology.voxel_neighbours import connected_parts, neighbour_pairs, neighbour_steps, neighbours
+from vesselseg.morphology.voxel_neighbours import (
+    connected_parts,
+    neighbour_pairs,
+    neighbour_steps,
+    neighbours,
+    shortest_tree,
+)
 
 
 def test_neighbours_are_those_one_step_away() -> None:
@@ -25,3 +32,16 @@ def test_parts_are_the_connected_pieces() -> None:
     numbers, count = ndimage.label(label, np.ones((3, 3, 3)))
     assert parts.max() + 1 == count > 5
     assert len(set(zip(parts.tolist(), numbers[label].tolist()))) == count
+
+
+def test_the_shortest_tree_is_as_long_as_an_independent_one() -> None:
+    points = np.argwhere(np.random.default_rng(2).random((9, 8, 7)) < 0.2)
+    pairs = neighbour_pairs(neighbours(points))
+    lengths = np.linalg.norm(neighbour_steps() * (1.2, 0.5, 0.4), axis=1)[pairs.step]
+    tree = shortest_tree(pairs.first, pairs.second, lengths, len(points))
+    graph = nx.Graph()
+    graph.add_weighted_edges_from(zip(pairs.first.tolist(), pairs.second.tolist(), lengths.tolist()))
+    expected = nx.minimum_spanning_tree(graph)
+    assert tree.nnz == expected.number_of_edges() > 20
+    np.testing.assert_allclose(tree.sum(), expected.size("weight"))
+    assert {*zip(tree.row.tolist(), tree.col.tolist())} <= {*zip(pairs.first.tolist(), pairs.second.tolist())}

@@ -145,8 +145,12 @@ class ErrorNavigator:
         return float(x), float(y), float(z)
 
     def nearest_segment(self, component: ErrorComponent) -> tuple[str, float] | None:
-        """Return name and distance (mm) of the named segment nearest to a component; see `NamedSegments`."""
-        return self._names.nearest(component.centre_ras)
+        """Return name and distance (mm) of the named segment nearest to a component's voxels; see `NamedSegments`."""
+        mask, geometry = self.voxels_of(component)
+        ijk = np.argwhere(mask)[:, ::-1]
+        to_ras = geometry.ijk_to_ras()
+        positions = ijk @ to_ras[:3, :3].T + to_ras[:3, 3]
+        return self._names.nearest(positions if len(ijk) else np.array([component.centre_ras]))
 
     def voxels_of(self, component: ErrorComponent) -> tuple[NDArray[np.bool_], Geometry]:
         """Return the voxels of a component in the box around it, and the grid of that box.

@@ -1,15 +1,16 @@
-"""Which of the named segments beside the compared ones, such as arteries or territories, is nearest to a place."""
+"""Which of the named segments beside the compared ones, such as arteries or territories, is nearest to an error."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.label_source import UNSURE_ROLE, LabelSource
 from VesselSegmentationLib.scene.node_geometry import matrix_between
 from VesselSegmentationLib.scene.segment_voxels import segment_voxels
-from VesselSegmentationLib.scene.segmentation_nodes import vessel_segment
+from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role, vessel_segment
 
 
 class NamedSegments:
@@ -31,39 +32,43 @@ class NamedSegments:
         # (node ID, segment ID) -> (what it was made from, the tree of its voxels or None if it has none).
         self._trees: dict[tuple[str, str], tuple[Any, Any]] = {}
 
-    def nearest(self, position: tuple[float, float, float]) -> tuple[str, float] | None:
-        """Find the nearest segment.
+    def nearest(self, positions: NDArray[np.float64]) -> tuple[str, float] | None:
+        """Find the segment nearest to some voxels.
 
         Parameters
         ----------
-        position : tuple of float
-            In mm, RAS, in the coordinates of the scan.
+        positions : ndarray, shape (N, 3)
+            Of their centres, in mm, RAS, in the coordinates of the scan.
 
         Returns
         -------
         tuple or None
-            Name of the segment and distance in mm to the centre of its nearest voxel; None if there is none.
+            Name of the segment and the smallest distance, in mm, from voxel centre to voxel centre; None if there is
+            none. Of segments that are as near, give or take a voxel, the one that is nearest to the voxels on average.
 
         Raises
         ------
         VesselSegError
             If a warping transform lies between a segmentation and the scan.
         """
-        found: list[tuple[float, str]] = []
+        found: list[tuple[float, float, str]] = []
         for source in self._sources:
             if not source.is_segmentation:
                 continue
             compared, segmentation = source.segment_ids(), source.node.GetSegmentation()
-            vessels = vessel_segment(source.node)
+            unnamed = (vessel_segment(source.node), segment_with_role(source.node, UNSURE_ROLE))
             for index in range(segmentation.GetNumberOfSegments()):
                 segment_id = str(segmentation.GetNthSegmentID(index))
-                named = compared != [segment_id] and segment_id != vessels
+                named = compared != [segment_id] and segment_id not in unnamed
                 tree = self._tree(source.node, segment_id) if named else None
                 if tree is not None:
-                    found.append((float(tree.query(position)[0]), str(segmentation.GetSegment(segment_id).GetName())))
+                    distances = tree.query(positions)[0]
+                    name = str(segmentation.GetSegment(segment_id).GetName())
+                    found.append((float(distances.mean()), float(distances.min()), name))
         if not found:
             return None
-        distance, name = min(found)
+        near = min(distance for _, distance, _ in found) + float(np.linalg.norm(self._volume_node.GetSpacing()))
+        _, distance, name = min(each for each in found if each[1] <= near)
         return name, distance
 
     def _tree(self, node: Any, segment_id: str) -> Any:

@@ -16,6 +16,7 @@ from vesselseg.morphology.voxel_neighbours import (
     neighbour_pairs,
     neighbour_steps,
     neighbours,
+    shortest_tree,
 )
 
 Flags = NDArray[np.bool_]
@@ -118,12 +119,9 @@ class VesselGraph:
 
     def length_mm(self, chosen: Flags) -> float:
         """Return the length of a part of the skeleton: of the shortest tree that joins its neighbours."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import minimum_spanning_tree
-
         links = _links(self.skeleton[chosen], self.spacing)
         count = int(np.count_nonzero(chosen))
-        return float(minimum_spanning_tree(coo_array((links.steps, (links.first, links.second)), (count, count))).sum())
+        return float(shortest_tree(links.first, links.second, links.steps, count).sum())
 
     def volume_mm3(self, stretches: Indices) -> float:
         """Return about the volume of some stretches: length times cross-section, voxel by voxel of the skeleton."""

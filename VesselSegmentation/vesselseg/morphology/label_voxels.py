@@ -106,6 +106,21 @@ def box_of_voxels(listed: Indices) -> tuple[Box, NDArray[np.bool_]]:
     return box_between(low, high), mask
 
 
+def distinct_voxels(listed: Indices) -> tuple[Indices, Indices]:
+    """Leave out of a list of voxels, shape (N, 3), what is there already.
+
+    Returns
+    -------
+    distinct : ndarray of int, shape (M, 3)
+    positions : ndarray of int, shape (N,)
+        Where in the shorter list each voxel of the longer is.
+    """
+    low = listed.min(axis=0)
+    shape = tuple(int(n) for n in listed.max(axis=0) - low + 1)
+    flat, positions = np.unique(np.ravel_multi_index((listed - low).T, shape), return_inverse=True)
+    return _unravelled(flat, shape) + low, positions
+
+
 def nearest_voxels(
     listed: Indices, others: Indices, spacing: ArrayLike = (1.0, 1.0, 1.0)
 ) -> tuple[NDArray[np.float64], Indices]:

@@ -27,7 +27,9 @@ def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
     points : ndarray of int, shape (N, 3)
         Different voxels; 26-connected.
     around : ndarray of int, shape (N, 26), optional
-        Their neighbours as `neighbours` finds them; links left out of it count as background.
+        Their neighbours as `neighbours` finds them; links left out of it count as background. N + 1 stands for a voxel
+        that is not in the list and stays: the label is thinned down to such voxels, and to lines that leave or join
+        them.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
     around = neighbours(points) if around is None else around
     field = (points % 2) @ np.array([4, 2, 1])
     faces = face_columns()
-    alive = np.append(np.ones(len(points), bool), False)
+    alive = np.append(np.ones(len(points), bool), [False, True])
     left = np.arange(len(points))
     going = True
     while going:
@@ -55,11 +57,11 @@ def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
             gone = candidates[_simple(alive[around[candidates]] @ _bits())]
             alive[gone] = False
             going = going or gone.size > 0
-    return alive[:-1]
+    return alive[: len(points)]
 
 
 def _bits() -> Indices:
-    return 1 << np.arange(26)
+    return 1 << np.arange(26, dtype=np.int32)
 
 
 def _simple(codes: Indices) -> NDArray[np.bool_]:

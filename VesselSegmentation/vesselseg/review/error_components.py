@@ -11,29 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.boxes import Box
+from vesselseg.boxes import Box, box_between
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels, nearest_distances
-from vesselseg.morphology.thinning import thin
-from vesselseg.morphology.voxel_neighbours import (
-    NeighbourPairs,
-    connected_parts,
-    face_columns,
-    neighbour_pairs,
-    neighbour_steps,
-    neighbours,
-)
+from vesselseg.morphology.label_voxels import box_of_voxels, connected_voxels
 from vesselseg.plain_text import csv_text
 from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind, Wording
+from vesselseg.review.error_lengths import BUMP_SHARE, error_lengths
+from vesselseg.review.error_voxels import find_error_voxels
 from vesselseg.volume import Volume
 
 #: First and last voxel of a box along i, j, k, both included.
 VoxelExtent = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 _ID_PREFIX = {ErrorKind.FALSE_POSITIVE: "FP", ErrorKind.FALSE_NEGATIVE: "FN"}
-#: Of the voxels of a boundary piece, the share that may lie deeper than one voxel: a bump does not make an error.
-_BUMP_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ class ErrorComponent:
         False positive or false negative.
     is_boundary : bool
         Whether it is no more than a rim one voxel thick along a vessel that both labels have: they agree about the
-        vessel, not about its wall.
+        vessel, not about its wall. What interrupts a vessel, or joins two, is no rim, however thin it is.
     voxels : int
         Its size.
     volume_mm3 : float
@@ -60,7 +51,8 @@ class ErrorComponent:
         Length of its skeleton: of the shortest tree that joins the skeleton's 26-neighbours by their distances. 0
         where the skeleton is a single voxel.
     affected_mm : float
-        Length of the part of the skeleton that does not run along a vessel which both labels have.
+        Length of vessel affected: of the centreline of a gap, of a missing branch or of one too many, or its width
+        where that is larger; see `vesselseg.review.error_lengths.error_lengths`. 0 for a rim.
     boundary_share : float
         Share of its voxels, in [0, 1], that touch (26-neighbours) a true positive.
     centre_ras : tuple of float
@@ -177,7 +169,11 @@ def component_mask(
 
 
 def components_csv(components: Iterable[ErrorComponent], *, wording: Wording = WITH_REFERENCE) -> str:
-    """Return the list as the text of a CSV file; positions are RAS, in mm."""
+    """Return the list as the text of a CSV file.
+
+    Its columns are the attributes of `ErrorComponent`, with the kind in words and the centre as ``r_mm``, ``a_mm`` and
+    ``s_mm``.
+    """
     columns = "kind voxels volume_mm3 r_mm a_mm s_mm id boundary radius_mm length_mm affected_mm boundary_share"
     rows: list[list[Any]] = [[*columns.split(), "mean_probability"]]
     for c in components:
@@ -269,56 +265,36 @@ def _triple(values: NDArray[np.int64]) -> tuple[int, int, int]:
 
 
 def _find(errors: Volume, probability: Volume | None, region: VoxelExtent) -> list[ErrorComponent]:
-    """List the pieces inside a box; those that it cuts are listed with the part inside.
-
-    Errors are few among the voxels of a head: everything here works on the list of their indices.
-    """
-    box = tuple(slice(max(low, 0), max(high + 1, 0)) for low, high in zip(region[0][::-1], region[1][::-1]))
-    start = np.array([part.start for part in box])
-    # With a margin of background, every voxel has 26 neighbours; the margin of the box itself is not background.
-    wider = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
-    lost = [(int(part.start == 0), int(part.stop + 1 > size)) for part, size in zip(box, errors.array.shape)]
-    values = np.pad(errors.array[wider], lost)
-    inside = np.zeros(values.shape, bool)
-    inside[1:-1, 1:-1, 1:-1] = values[1:-1, 1:-1, 1:-1] >= ErrorKind.FALSE_POSITIVE
-    flat = np.flatnonzero(inside)
-    if not flat.size:
+    """List the pieces inside a box; those that it cuts are listed with the part inside."""
+    low, high = (np.maximum(corner[::-1], 0) for corner in (region[0], np.add(region[1], 1)))
+    found = find_error_voxels(errors, box_between(low, high))
+    if found is None:
         return []
-    points = np.stack(np.unravel_index(flat, values.shape), axis=1)
-    kinds = values.ravel()[flat]
-    around = neighbours(points)
-    # Pieces are of one kind: links between kinds are cut.
-    around[np.append(kinds, 0)[around] != kinds[:, None]] = len(points)
-    pairs = neighbour_pairs(around)
-    pieces = connected_parts(pairs.first, pairs.second, flat.size)
-    count = int(pieces.max()) + 1
-    rim = _touching(values == ErrorKind.TRUE_POSITIVE, points)
-    skeleton = thin(points - 1 + start, around)
-    length, affected = _skeleton_lengths(pairs, skeleton, pieces, rim, count, errors.geometry)
-    radius = np.zeros(count)
-    np.maximum.at(radius, pieces, _depths(values, points, kinds, errors.geometry))
-    sizes = np.bincount(pieces, minlength=count)
-    rims = np.bincount(pieces, weights=rim, minlength=count)
+    radius = np.zeros(found.count)
+    np.maximum.at(radius, found.pieces, found.depths())
+    length, affected = error_lengths(found)
+    sizes = np.bincount(found.pieces)
+    rims = found.totals(found.touching)
     chances = None
     if probability is not None:
-        chances = np.bincount(pieces, weights=probability.array[box][tuple((points - 1).T)], minlength=count) / sizes
-    ijk = (points - 1 + start)[:, ::-1]
-    order = np.argsort(pieces, kind="stable")
-    ijk_to_ras = errors.geometry.ijk_to_ras()
-    found = []
+        chances = found.totals(probability.array[tuple(found.places.T)]) / sizes
+    ijk = found.places[:, ::-1]
+    order = np.argsort(found.pieces, kind="stable")
+    ijk_to_ras, voxel_volume = errors.geometry.ijk_to_ras(), errors.geometry.voxel_volume
+    components = []
     for number, members in enumerate(np.split(order, np.cumsum(sizes)[:-1])):
         voxels = ijk[members]
         centre = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
         x, y, z = (float(v) for v in ijk_to_ras[:3] @ np.append(centre, 1.0))
-        kind = ErrorKind(int(kinds[members[0]]))
+        kind = ErrorKind(int(found.kinds[members[0]]))
         i, j, k = voxels[0]
-        found.append(
+        components.append(
             ErrorComponent(
                 component_id=f"{_ID_PREFIX[kind]}-{i}-{j}-{k}",
                 kind=kind,
-                is_boundary=bool(affected[number] == 0 and sizes[number] - rims[number] <= _BUMP_SHARE * sizes[number]),
+                is_boundary=bool(affected[number] == 0 and sizes[number] - rims[number] <= BUMP_SHARE * sizes[number]),
                 voxels=int(sizes[number]),
-                volume_mm3=float(sizes[number] * errors.geometry.voxel_volume),
+                volume_mm3=float(sizes[number] * voxel_volume),
                 radius_mm=_micrometres(radius[number]),
                 length_mm=_micrometres(length[number]),
                 affected_mm=_micrometres(affected[number]),
@@ -328,58 +304,9 @@ def _find(errors: Volume, probability: Volume | None, region: VoxelExtent) -> li
                 mean_probability=None if chances is None else float(chances[number]),
             )
         )
-    return found
+    return components
 
 
 def _micrometres(value: float) -> float:
     """Round a length in mm, so that it is the same however it was added up."""
     return round(float(value), 6)
-
-
-def _touching(mask: NDArray[np.bool_], points: NDArray[np.int64]) -> NDArray[np.bool_]:
-    touching = np.zeros(len(points), bool)
-    for step in neighbour_steps():
-        touching |= mask[tuple((points + step).T)]
-    return touching
-
-
-def _depths(
-    values: NDArray[np.uint8], points: NDArray[np.int64], kinds: NDArray[np.uint8], geometry: Geometry
-) -> NDArray[np.float64]:
-    """Distance from every voxel of an error to the nearest voxel that is not of its kind."""
-    depths = np.zeros(len(points))
-    for kind in (ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE):
-        chosen = np.flatnonzero(kinds == kind)
-        if not chosen.size:
-            continue
-        # The nearest voxel outside is always a 6-neighbour of the kind.
-        around = np.concatenate([points[chosen] + step for step in neighbour_steps()[face_columns()]])
-        outside = around[values[tuple(around.T)] != kind]
-        outside = np.stack(np.unravel_index(np.unique(np.ravel_multi_index(outside.T, values.shape)), values.shape), 1)
-        depths[chosen] = nearest_distances(points[chosen], outside, geometry.spacing_zyx)
-    return depths
-
-
-def _skeleton_lengths(
-    pairs: NeighbourPairs,
-    skeleton: NDArray[np.bool_],
-    pieces: NDArray[np.int32],
-    rim: NDArray[np.bool_],
-    count: int,
-    geometry: Geometry,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Length of the skeleton of every piece, and of the part of it that is off the boundary."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import minimum_spanning_tree
-
-    chosen = skeleton[pairs.first] & skeleton[pairs.second]
-    first, second = pairs.first[chosen], pairs.second[chosen]
-    distances = np.linalg.norm(neighbour_steps() * np.asarray(geometry.spacing_zyx), axis=1)
-    # Among equal steps those off the boundary go first: what the tree holds must not hang on their order.
-    weights = distances[pairs.step[chosen]] * np.where(rim[first] & rim[second], 1 + 1e-9, 1)
-    graph = coo_array((weights, (first, second)), shape=(len(skeleton), len(skeleton)))
-    tree = minimum_spanning_tree(graph.tocsr()).tocoo()
-    owner, off = pieces[tree.row], ~(rim[tree.row] & rim[tree.col])
-    length = np.bincount(owner, weights=tree.data, minlength=count).astype(np.float64)
-    affected = np.bincount(owner, weights=tree.data * off, minlength=count).astype(np.float64)
-    return length, affected

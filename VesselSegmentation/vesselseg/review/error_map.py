@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vesselseg.comparison import label_on_grid_of
+from vesselseg.plain_text import counted
 from vesselseg.review.error_kinds import STANDARD_PALETTE, WITH_REFERENCE, Colour, ErrorKind, Palette, Wording
 from vesselseg.volume import Volume
 
@@ -35,7 +36,7 @@ class LegendEntry:
     @property
     def text(self) -> str:
         """The line as it is shown."""
-        return f"{self.title}: {self.voxels:,} voxels, {self.volume_mm3 / 1000:.2f} ml"
+        return f"{self.title}: {counted(self.voxels, 'voxel')}, {self.volume_mm3 / 1000:.2f} ml"
 
 
 def error_map(segmentation: Volume, reference: Volume, *, scan: Volume | None = None) -> Volume:
