@@ -183,6 +183,7 @@ def test_the_best_threshold_is_taken_at_a_click(comparing: Any, slicer_host: hos
     assert best[0] < 0.95
     assert ui.thresholdSlider.value == pytest.approx(best[0])
     assert "Largest Dice" in ui.bestThresholdLabel.text
+    assert "mask" not in ui.bestThresholdLabel.text
     rest()
     assert comparing.logic.threshold(ui.segmentationSelector.currentNode()) == best
     assert slicer_host.dialogs.shown == []
@@ -292,6 +293,10 @@ def test_metrics_inside_a_mask_go_with_it(comparing: Any, slicer_host: host.Host
     assert host.wait_for(lambda: comparing.logic.review.metrics_current)
     rest(0.3)
     assert ui.metricsTable.columnCount == table().GetNumberOfColumns() == 4
+    ui.analyseThresholdsButton.click()
+    assert host.wait_for(lambda: "Largest Dice" in ui.bestThresholdLabel.text)
+    assert ", small pieces kept; " in ui.bestThresholdLabel.text
+    assert ui.bestThresholdLabel.text.endswith(" Measured inside the mask.")
     slicer.mrmlScene.RemoveNode(mask)
     assert host.wait_for(lambda: ui.metricsTable.columnCount == 3, 2)
     assert host.wait_for(lambda: table().GetNumberOfColumns() == 3)
@@ -414,8 +419,10 @@ def test_what_could_not_be_measured_is_grey_in_both_columns(
     draw_by_hand(ui.segmentationSelector.currentNode(), ui.inputSelector.currentNode())
     assert host.wait_for(lambda: slicer_host.dialogs.shown)
     errors.clear()
+    ui.allMetricsCheckBox.click()
     titles = [row[0] for row in rows(ui.metricsTable)]
-    for title, grey in (("Dice", [False, True]), ("95 % Hausdorff distance", [True, True])):
+    at_once = ("Dice", "true positives", "false positives", "false negatives", "volume of the reference")
+    for title, grey in [*((title, [False, True]) for title in at_once), ("95 % Hausdorff distance", [True, True])]:
         items = [ui.metricsTable.item(titles.index(title), column) for column in (1, 2)]
         assert [item.foreground().color().red() == 128 for item in items] == grey
 

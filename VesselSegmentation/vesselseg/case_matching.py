@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,15 @@ _LABEL_WORDS = frozenset(
     ("seg", "segmentation", "dseg", "label", "labels", "vessels", "reference", "truth", "manual", "pred", "prediction")
 )
 _MASK_WORDS = frozenset(("mask", "brain", "brainmask"))
-_OTHER_WORDS = frozenset(
-    ("tof", "mra", "angio", "scan", "image", "radius", "artery", "prob", "probability", "error", "errormap")
-)
+_SCAN_WORDS = frozenset(("tof", "mra", "angio", "scan", "image"))
+_OTHER_WORDS = frozenset(("radius", "artery", "prob", "probability", "error", "errormap"))
+#: By the kind of an image: what its last word may be, and one of them.
+_KINDS = {
+    "segmentation": (_LABEL_WORDS, "seg"),
+    "reference": (_LABEL_WORDS, "label"),
+    "mask": (_MASK_WORDS, "mask"),
+    "scan": (_SCAN_WORDS, "tof"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,14 @@ class MatchedCase:
     ----------
     subject : str
     segmentation, reference : pathlib.Path
-    mask : pathlib.Path or None
+    mask, scan : pathlib.Path or None
     """
 
     subject: str
     segmentation: Path
     reference: Path
     mask: Path | None = None
+    scan: Path | None = None
 
 
 def is_folder_of_cases(path: str | Path) -> bool:
@@ -48,7 +54,7 @@ def is_folder_of_cases(path: str | Path) -> bool:
 
 
 def match_cases(
-    segmentations: Path, references: Path, masks: Path | None = None
+    segmentations: Path, references: Path, masks: Path | None = None, scans: Path | None = None
 ) -> tuple[list[MatchedCase], dict[str, VesselSegError]]:
     """Find for every segmentation in a folder the reference of the same subject in another one.
 
@@ -63,8 +69,8 @@ def match_cases(
     ----------
     segmentations, references : pathlib.Path
         Folders.
-    masks : pathlib.Path, optional
-        A folder with masks, matched likewise.
+    masks, scans : pathlib.Path, optional
+        Folders with masks and with scans, matched likewise.
 
     Returns
     -------
@@ -72,36 +78,38 @@ def match_cases(
         By subject. The log tells where the names of two files in subfolders differ: ``A/first_seg.nii.gz`` and
         ``A/second_label.nii.gz``.
     unmatched : dict of str to VesselSegError
-        What the other subjects lack: a segmentation, a reference or a mask.
+        What the other subjects lack: a segmentation, a reference, a mask or a scan.
 
     Raises
     ------
     VesselSegError
         If two files are of one subject, or if there is no case.
     """
-    found, truth = _by_subject(segmentations, _MASK_WORDS), _by_subject(references, _MASK_WORDS)
-    masked = None if masks is None else _by_subject(masks, _LABEL_WORDS)
+    given = {"segmentation": segmentations, "reference": references, "mask": masks, "scan": scans}
+    folders = {kind: folder for kind, folder in given.items() if folder is not None}
+    files = {kind: _by_subject(folder, kind) for kind, folder in folders.items()}
+    found, truth = files["segmentation"], files["reference"]
     unmatched: dict[str, VesselSegError] = {}
     for name in sorted(found.keys() | truth.keys()):
-        for files, folder, kind in (
-            (found, segmentations, "segmentation"), (truth, references, "reference"), (masked, masks, "mask")
-        ):  # fmt: skip
-            if files is not None and name not in files:
+        for kind, folder in folders.items():
+            if name not in files[kind]:
                 unmatched.setdefault(name, _missing(kind, folder))
-    matched = sorted((found.keys() | truth.keys()) - unmatched.keys())
-    if not matched:
+    cases = [
+        MatchedCase(name, **{kind: of_kind[name] for kind, of_kind in files.items()})
+        for name in sorted((found.keys() & truth.keys()) - unmatched.keys())
+    ]
+    if not cases:
         raise error_of_cases(unmatched, len(unmatched), "compared")
-    for name in matched:
-        for other in (truth[name], *([masked[name]] if masked else [])):
-            ours, theirs = (_subject_and_word(_stem(path))[0] for path in (found[name], other))
+    for case in cases:
+        for other in filter(None, (case.reference, case.mask, case.scan)):
+            ours, theirs = (_subject_and_word(_stem(path))[0] for path in (case.segmentation, other))
             if ours and theirs and ours != theirs:
-                logger.warning("%s: %s is compared with %s", name, found[name].name, other.name)
-    cases = [MatchedCase(name, found[name], truth[name], masked[name] if masked else None) for name in matched]
+                logger.warning("%s: %s is compared with %s", case.subject, case.segmentation.name, other.name)
     return cases, unmatched
 
 
-def _missing(kind: str, folder: Path | None) -> VesselSegError:
-    word = "mask" if kind == "mask" else "label"
+def _missing(kind: str, folder: Path) -> VesselSegError:
+    word = "label" if kind == "segmentation" else _KINDS[kind][1]
     return VesselSegError(
         f"there is no {kind} for it in {folder}",
         f"names must agree up to their last word, as in A_seg.nii.gz and A_{word}.nii.gz",
@@ -113,12 +121,13 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
+def _by_subject(folder: Path, kind: str) -> dict[str, Path]:
+    words, example = _KINDS[kind]
     result: dict[str, Path] = {}
     passed_over = set()
     for path in _image_files(folder):
         subject, word = _subject_and_word(_stem(path))
-        if word in _OTHER_WORDS or word in unwanted:
+        if word and word not in words:
             passed_over.add(word)
             continue
         if path.parent != folder:
@@ -136,7 +145,7 @@ def _by_subject(folder: Path, unwanted: Collection[str]) -> dict[str, Path]:
         raise VesselSegError(
             f"in {folder} there are only files whose names end in {_listed(sorted(passed_over))}, as those of other "
             "images do",
-            f"let the last word say what they are, as in A_{'seg' if unwanted is _MASK_WORDS else 'mask'}.nii.gz",
+            f"let the last word say what they are, as in A_{example}.nii.gz",
         )
     if not result:
         raise VesselSegError(f"{folder} has no image that can be taken for one", f"wanted are {', '.join(_SUFFIXES)}")
@@ -178,7 +187,7 @@ def _subject_and_word(stem: str) -> tuple[str, str]:
     """Return a name without the words that tell what an image is, and the last of them ("" where there is none)."""
     parts = re.split(r"([_.-])", stem)
     last = ""
-    while parts and parts[-1].lower() in _LABEL_WORDS | _MASK_WORDS | _OTHER_WORDS:
+    while parts and parts[-1].lower() in _LABEL_WORDS | _MASK_WORDS | _SCAN_WORDS | _OTHER_WORDS:
         last = last or parts[-1].lower()
         parts = parts[:-2]
     return "".join(parts), last

@@ -9,19 +9,26 @@ empty: overlaps 0 and distances infinite.
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselseg.comparison import counted_places, label_on_grid_of, on_grid_of
+from vesselseg.comparison import counted_places, on_grid_of, on_one_grid
 from vesselseg.errors import VesselSegError
 from vesselseg.morphology.calibre import CALIBRE_NAMES, calibre_classes, radii
 from vesselseg.morphology.centreline import centreline
 from vesselseg.morphology.label_voxels import Indices, bounding_box, nearest_distances, pieces, surface, voxels
 from vesselseg.volume import Volume
 
+logger = logging.getLogger("vesselseg")
+
 BoolArray = NDArray[np.bool_]
+
+#: What is said where `nothing_counted` inside a mask, lest the values be taken for a finding.
+NOTHING_INSIDE = "there are no vessels of either label inside the mask"
 
 
 def check_tolerance(nsd_tolerance_mm: float) -> None:
@@ -62,9 +69,9 @@ def evaluate(
     ----------
     segmentation, reference : Volume
         Labels; every voxel other than 0 belongs to them. The segmentation is resampled to the grid of the reference
-        where it lies on another one.
+        where it lies on another one, as `vesselseg.comparison.on_one_grid` does.
     mask : Volume, optional
-        Only voxels inside it count: both labels are cut by it.
+        Only voxels inside it count: both labels are cut by it. The log tells where neither has a vessel there.
     unsure : Volume, optional
         Where the reference says nothing, see `vesselseg.image_io.read_reference`. It is taken to say what the
         segmentation says there, so that neither is cut, and nothing there is counted: no voxel, no piece of a
@@ -90,6 +97,8 @@ def evaluate(
         EvaluateSegmentation of Taha and Hanbury tells the mean of both average distances instead, and takes the
         percentile over voxels in error only); ``betti0_error``, ``true_positives``,
         ``false_positives`` and ``false_negatives`` as counts; ``segmentation_ml`` and ``reference_ml`` in ml.
+        ``cldice`` is computed on skeletons of scikit-image, to which `vesselseg.morphology.centreline` adds lines only
+        where that loses straight pieces or limbs of even width (its issue 3757).
 
     Raises
     ------
@@ -111,7 +120,8 @@ def evaluate(
     2021;5:4. doi:10.1186/s41747-020-00200-2
     """
     check_tolerance(nsd_tolerance_mm)
-    found, truth = label_on_grid_of(segmentation, reference), reference.array != 0
+    segmentation, reference, unsure = on_one_grid(segmentation, reference, unsure)
+    found, truth = segmentation.array != 0, reference.array != 0
     inside, sure = counted_places(reference, mask, unsure)
     if sure is not None:
         truth = np.where(sure, truth, found)
@@ -152,7 +162,14 @@ def evaluate(
         "segmentation_ml": (both + only_found) * voxel_ml,
         "reference_ml": (both + only_truth) * voxel_ml,
     }
+    if inside is not None and nothing_counted(values):
+        logger.warning(NOTHING_INSIDE)
     return values
+
+
+def nothing_counted(values: Mapping[str, float]) -> bool:
+    """Tell whether neither label had a voxel where it was compared: then agreement is perfect by definition."""
+    return not (values["segmentation_ml"] or values["reference_ml"])
 
 
 def _counted(label: BoolArray, sure: BoolArray | None) -> BoolArray:

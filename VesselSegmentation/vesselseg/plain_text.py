@@ -1,4 +1,4 @@
-"""Values as text: counts, and what files of CSV and JSON hold, which know neither infinite nor undefined numbers."""
+"""Values as text: counts, shares, and what files of CSV and JSON hold: neither infinite nor undefined numbers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,20 @@ def counted(number: int, what: str) -> str:
     ('1 voxel', '2,000 voxels')
     """
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def percent(part: int, whole: int) -> str:
+    """Say which share something is of a whole that is not 0; only nothing is 0 %, and only everything is 100 %.
+
+    Examples
+    --------
+    >>> percent(1, 3), percent(1, 1000), percent(999, 1000)
+    ('33 %', 'less than 1 %', 'more than 99 %')
+    """
+    rounded = round(100 * part / whole)
+    if rounded == 0 and part:
+        return "less than 1 %"
+    return "more than 99 %" if rounded == 100 and part < whole else f"{rounded} %"
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:

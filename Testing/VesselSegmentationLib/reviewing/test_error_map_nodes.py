@@ -131,7 +131,10 @@ def test_label_on_another_grid_is_resampled_and_that_is_said(scene, scan, source
     node = add_labelmap(scene, TRUTH.repeat(2, 0).repeat(2, 1).repeat(2, 2), finer, "manual")
     error_map = ErrorMapNode(scene, scan, sources[0], LabelSource(node))
     np.testing.assert_array_equal(error_map.errors.array, expected_map(FOUND, TRUTH))
-    assert error_map.notes == ["the reference 'manual' lies on another grid: it was resampled to that of the scan"]
+    assert error_map.notes == [
+        "the reference 'manual' lies on another grid: it was resampled to that of the scan, which is coarser: "
+        "finer detail is not compared"
+    ]
 
 
 def test_labels_of_different_places_are_refused_before_the_scene_is_touched(scene, scan, sources):

@@ -11,8 +11,9 @@ from compared_labels import SHAPE, add_labelmap, add_segmentation, follow, paint
 from review_values import assert_same, column
 from vesselseg.errors import VesselSegError
 from vesselseg.metrics import evaluate
+from vesselseg.reports.metric_table import METRICS as METRIC_INFOS
 from vesselseg.review.error_kinds import wording_of_two
-from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK, WHOLE_VOLUME
+from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, overlap_metrics
 from VesselSegmentationLib.reviewing.review_logic import METRICS
 from VesselSegmentationLib.saving.review_export import export_metrics
 from VesselSegmentationLib.scene.label_source import LabelSource
@@ -130,6 +131,48 @@ def test_metrics_that_could_not_be_measured_are_not_exported(scene, scan, source
     assert not logic.metrics_failed
     assert logic.wait()
     export_metrics(logic, tmp_path / "metrics.csv")
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_mask_that_cannot_be_used_costs_only_the_metrics_inside_it(scene, scan, sources, logic, away):
+    geometry = volume_from_node(scan).geometry
+    if away:
+        geometry = dataclasses.replace(geometry, origin=(5000.0, 0.0, 0.0))
+    mask = add_labelmap(scene, np.full(SHAPE, int(away), np.uint8), geometry, "brain")
+    logic.start(*sources, brain_mask_node=mask)
+    with pytest.raises(VesselSegError, match="do not overlap" if away else "the mask is empty"):
+        logic.wait()
+    assert logic.metrics_failed
+    assert logic.wait()
+    labels = [volume_from_node(scan).with_array(array) for array in (FOUND, TRUTH)]
+    assert_same(logic.metrics[WHOLE_VOLUME], evaluate(*labels))
+    assert set(logic.metrics) == {WHOLE_VOLUME}
+    assert logic.metrics_failed
+    assert not logic.metrics_current
+    assert logic.is_current(WHOLE_VOLUME, "hd95_mm")
+    assert not logic.is_current(INSIDE_MASK, "hd95_mm")
+    table = logic.metrics_table()
+    whole, inside = ([value.ToDouble() for value in column(table, region)] for region in (WHOLE_VOLUME, INSIDE_MASK))
+    assert np.isfinite(whole[0])
+    assert np.isnan(inside).all()
+    paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
+    assert logic.wait()  # not said again
+    assert logic.metrics[WHOLE_VOLUME]["false_positives"] == 7
+    assert logic.metrics_failed
+    logic.use_mask(None)
+    assert logic.wait()
+    assert logic.metrics_current
+
+
+def test_what_the_map_counts_is_current_at_once(scan, sources, logic):
+    logic.start(*sources)
+    counted = set(overlap_metrics(logic.error_map.legend()))
+    assert {"dice", "true_positives", "false_positives", "false_negatives", "reference_ml"} < counted
+    for _ in range(2):
+        assert {info.key for info in METRIC_INFOS if logic.is_current(WHOLE_VOLUME, info.key)} == counted
+        assert logic.wait()
+        assert all(logic.is_current(WHOLE_VOLUME, info.key) for info in METRIC_INFOS)
+        paint(sources[0].node, sources[0].segment_id, scan, [(0, 0, 0)], 1)
 
 
 def test_metrics_table_has_titles_and_units(scene, scan, sources, logic):

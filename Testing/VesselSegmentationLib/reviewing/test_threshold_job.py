@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compared_labels import SHAPE, follow, paint, two_labels
+from compared_labels import SHAPE, add_labelmap, follow, paint, two_labels
 from review_values import column
 from vesselseg.errors import VesselSegError
 from vesselseg.review.threshold_analysis import analyse_thresholds
@@ -88,6 +88,17 @@ def test_thresholds_are_drawn_in_charts(scene, logic, with_probability):
     np.testing.assert_allclose(values, analysis.dice)
     assert scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
     assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 6
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_charts_say_where_thresholds_were_measured(scene, scan, logic, with_probability, masked):
+    if masked:
+        logic.use_mask(add_labelmap(scene, np.ones(SHAPE, np.uint8), volume_from_node(scan).geometry, "brain"))
+    job = start_threshold_analysis(logic)
+    assert job.wait(120) == "done", job.message
+    charts = logic.threshold_charts(job.analysis, masked=job.masked)
+    inside = "inside the mask" if masked else ""
+    assert [chart.GetTitle() for chart in charts] == [f"{inside}{', ' if inside else ''}small pieces kept", inside]
 
 
 def test_charts_are_drawn_again_when_a_table_of_theirs_was_removed(scene, logic, with_probability):

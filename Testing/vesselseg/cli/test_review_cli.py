@@ -60,6 +60,77 @@ def test_evaluate_tells_the_mask_beside_the_whole_volume(folder: Path, capsys: p
     assert "inside mask" in capsys.readouterr().out
 
 
+def test_an_empty_mask_costs_only_the_metrics_inside_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask = read_volume(folder / "mask.nrrd")
+    write_volume(mask.with_array(np.zeros(mask.array.shape, np.uint8)), folder / "empty.nrrd")
+    assert run("evaluate", "half.nrrd", "truth.nrrd", "--json", "whole.json") == 0
+    capsys.readouterr()
+    options = ["--mask", "empty.nrrd", "--json", "m.json", "--csv", "m.csv"]
+    assert run("evaluate", "half.nrrd", "truth.nrrd", *options) == 1
+    shown, said = capsys.readouterr()
+    assert said == "vesselseg: error: the mask is empty; give another one, or none\n"
+    values = json.loads((folder / "m.json").read_text())
+    assert values == {
+        "whole_volume": json.loads((folder / "whole.json").read_text()),
+        "errors": {"inside_mask": "the mask is empty; give another one, or none"},
+    }
+    assert f"{values['whole_volume']['dice']:.3f}" in shown
+    assert list(csv.DictReader((folder / "m.csv").open()).fieldnames or []) == [
+        "metric", "title", "unit", "whole_volume",
+    ]  # fmt: skip
+
+
+def test_agreement_on_nothing_inside_a_mask_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = read_volume(folder / "truth.nrrd")
+    write_volume(truth.with_array((truth.array == 0).astype(np.uint8)), folder / "beside.nrrd")
+    note = "there are no vessels of either label inside the mask"
+    assert run("evaluate", "half.nrrd", "truth.nrrd", "--mask", "beside.nrrd", "--json", "m.json") == 0
+    assert json.loads((folder / "m.json").read_text())["dice"] == 1
+    assert capsys.readouterr().err == f"vesselseg: {note}\n"
+    assert run("report", "half.nrrd", "truth.nrrd", "--mask", "beside.nrrd", "--output", "r.html", "--no-3d") == 0
+    assert note[1:] in (folder / "r.html").read_text()
+    assert run("evaluate", "half.nrrd", "truth.nrrd", "--mask", "mask.nrrd") == 0
+    assert run("report", "half.nrrd", "truth.nrrd", "--mask", "mask.nrrd", "--output", "s.html", "--no-3d") == 0
+    assert note[1:] not in (folder / "s.html").read_text()
+
+
+@pytest.fixture
+def lower(folder: Path) -> str:
+    """The reference in an image of the lower half of the scan."""
+    truth = read_volume(folder / "truth.nrrd")
+    z, y, x = truth.array.shape
+    box = (slice(0, z // 2), slice(0, y), slice(0, x))
+    half = truth.array[box].astype(np.uint8)
+    write_volume(Volume(np.ascontiguousarray(half), truth.geometry.cropped(box)), folder / "lower.nrrd")
+    return "lower.nrrd"
+
+
+def test_commands_agree_on_the_grid_of_the_scan(folder: Path, lower: str, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {}
+    for name, scan in (("without", []), ("with", ["--scan", "scan.nrrd"])):
+        assert run("evaluate", "truth.nrrd", lower, *scan, "--json", f"{name}.json") == 0
+        assert run("errormap", "truth.nrrd", lower, *scan, "--output", f"{name}.nrrd") == 0
+        assert run("report", "truth.nrrd", lower, *scan, "--output", f"{name}.html", "--no-3d") == 0
+        assert run("thresholds", "probability.nrrd", lower, *scan, "--json", f"{name}-t.json", "--overlap-only") == 0
+        values = json.loads((folder / f"{name}.json").read_text())
+        errors = read_volume(folder / f"{name}.nrrd").array
+        counts[name] = [values[f"{kind}s"] for kind in ("true_positive", "false_positive", "false_negative")]
+        assert counts[name] == [np.count_nonzero(errors == value) for value in (1, 2, 3)]
+        assert f"<td>{values['dice']:.3f}</td>" in (folder / f"{name}.html").read_text()
+        best = json.loads((folder / f"{name}-t.json").read_text())["best_dice"]
+        assert best == pytest.approx(values["dice"], abs=0.001)  # the segmentation was made of the probability
+        told = [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines() if "lies outside" in line]
+        outside = "lies outside the image of the reference and"
+        if scan:
+            whats = [*["74 % of the segmentation"] * 3, "73 % of what is found at 0.5"]
+            assert told == [f"{what} {outside} counts as false positive" for what in whats]
+        else:
+            assert told == [f"74 % of the segmentation {outside} is not compared"] * 3
+    assert counts["without"][1:] == [0, 0]
+    assert counts["with"][0] == counts["without"][0]
+    assert counts["with"][1] > 0
+
+
 @pytest.fixture
 def unsure(folder: Path) -> str:
     """A reference that is unsure (255) about one of its vessels, which `found` has, too."""
@@ -262,7 +333,9 @@ def test_no_opengl_is_one_line_and_leaves_nothing(folder: Path) -> None:
 def test_thresholds_writes_table_and_figure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--mask", "mask.nrrd", "--csv", "t.csv", "--figure", "t.pdf", "--current", "0.4"]
     assert run("thresholds", "probability.nrrd", "truth.nrrd", *options) == 0
-    assert "largest Dice 1.000 at threshold 0.7" in capsys.readouterr().out
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("largest Dice 1.000 at threshold 0.7")
+    assert ", inside the mask, small pieces kept; expected" in line
     assert len((folder / "t.csv").read_text().splitlines()) == 101
     assert (folder / "t.pdf").stat().st_size > 5000
     measured = [row["cldice"] != "" for row in csv.DictReader((folder / "t.csv").open())]

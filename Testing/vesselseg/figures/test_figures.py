@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.legend import Legend
 
@@ -95,6 +96,41 @@ def test_three_results_are_called_by_their_own_names(errors: Volume) -> None:
     assert texts == ["Ann", "agreement", "only Ann", "only Bob", "Cid", "agreement", "only Cid", "only Bob"]
 
 
+def legend_of(figure: Figure) -> Legend:
+    (legend,) = figure.legends
+    return legend
+
+
+def test_counts_below_closeups_are_said_to_be_of_the_whole_scan(errors: Volume) -> None:
+    for kind, title in (("closeups", "in the whole scan"), ("overview", ""), ("projections", "")):
+        figure = draw_figure(errors, kind=kind, style=FigureStyle(dpi=60))
+        assert legend_of(figure).get_title().get_text() == title
+        figure.canvas.draw()
+        assert legend_of(figure).get_window_extent().y1 <= min(axes.bbox.y0 for axes in figure.axes)
+
+
+def test_legends_count_one_voxel_as_one() -> None:
+    array = np.zeros((8, 9, 10), np.uint8)
+    array[2, 3, 4], array[5, 5, 4:6] = ErrorKind.FALSE_POSITIVE, ErrorKind.FALSE_NEGATIVE
+    figure = draw_figure(Volume(array, Geometry((10, 9, 8))), kind="projections", style=FigureStyle(dpi=60))
+    counts = [text.get_text().split(": ")[1].split(",")[0] for text in legend_of(figure).get_texts()]
+    assert counts == ["0 voxels", "1 voxel", "2 voxels"]
+
+
+@pytest.mark.parametrize("kind", ["overview", "projections"])
+def test_a_tall_case_fits_on_a_page(kind: str, tmp_path: Path) -> None:
+    array = np.zeros((120, 6, 6), np.uint8)
+    array[10:110, 2:4, 2:4] = ErrorKind.FALSE_NEGATIVE
+    figure = draw_figure(Volume(array, Geometry((6, 6, 120), (0.5, 0.5, 0.5))), kind=kind, style=FigureStyle(dpi=100))
+    assert figure.get_figheight() < 9
+    save_figure(tmp_path / "figure.png", figure)
+    rows = np.flatnonzero((imread(tmp_path / "figure.png")[..., 2] > 0.5).any(axis=1))
+    assert np.ptp(rows) > 200
+    (left, right), (low, high) = figure.axes[2].get_xlim(), figure.axes[2].get_ylim()
+    assert high - low > 50  # all of the vessel
+    assert right - left > 0.5 * (high - low)  # with room for the scale bar
+
+
 @pytest.mark.parametrize("suffix", [".svg", ".pdf", ".png"])
 def test_the_same_map_gives_the_same_file(errors: Volume, suffix: str, tmp_path: Path) -> None:
     for number in range(2):
@@ -111,7 +147,7 @@ def test_legends_of_two_methods_stand_apart_in_a_flat_picture(errors: Volume) ->
     texts = box.get_texts()
     assert [texts[0].get_text(), texts[4].get_text(), len(texts)] == ["U-Net", "graph cut", 8]
     extents = [text.get_window_extent() for text in texts]
-    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(extents))
+    assert all(upper.y0 >= lower.y1 for upper, lower in zip(extents, extents[1:]))
     assert panel.bbox.y0 <= box.get_window_extent().y0
     assert box.get_window_extent().y1 <= panel.bbox.y1
 
@@ -125,6 +161,7 @@ def test_captions_say_what_lies_in_front(errors: Volume, make_scan: Callable[...
             assert ("scan as maximum intensity projection" in texts) == (scan is not None)
 
 
+@pytest.mark.skipif(matplotlib.__version_info__ < (3, 10), reason="older Matplotlib snaps all the same")
 def test_the_letter_l_has_its_foot(errors: Volume) -> None:
     for dpi in (102, 110, 114):
         figure = draw_figure(errors, kind="projections", style=FigureStyle(dpi=dpi))
@@ -136,10 +173,37 @@ def test_the_letter_l_has_its_foot(errors: Volume) -> None:
         assert np.count_nonzero(drawn > 60) >= 3, dpi  # wider than its stem
 
 
-def test_curves_are_not_covered_by_their_legends() -> None:
-    probability = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
-    truth = Volume((probability > 0.2).astype(np.uint8), Geometry((8, 8, 8)))
-    analysis = analyse_thresholds(truth.with_array(probability), truth, detailed=())
+@pytest.fixture
+def probability() -> tuple[Volume, Volume]:
+    """A probability and its reference."""
+    values = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    truth = Volume((values > 0.2).astype(np.uint8), Geometry((8, 8, 8)))
+    return truth.with_array(values), truth
+
+
+def test_one_measured_threshold_is_no_curve(probability: tuple[Volume, Volume]) -> None:
+    for detailed, shown in (((), False), ((0.1, 0.5), True)):
+        figure = draw_threshold_figure(analyse_thresholds(*probability, detailed=detailed), style=FigureStyle(dpi=60))
+        names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        assert ("clDice" in names) == shown
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_titles_say_where_thresholds_were_measured(probability: tuple[Volume, Volume], masked: bool) -> None:
+    analysis = analyse_thresholds(*probability, detailed=())
+    figure = draw_threshold_figure(analysis, style=FigureStyle(dpi=60), masked=masked)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert ["inside the mask" in title for title in titles] == [masked, masked]
+    assert titles[0].endswith("small pieces kept")
+    figure.canvas.draw()
+    left, right = (axes.title.get_window_extent() for axes in figure.axes)
+    assert left.x1 < right.x0
+    assert right.x1 < figure.bbox.x1
+    assert max(left.y1, right.y1) < figure.bbox.y1
+
+
+def test_curves_are_not_covered_by_their_legends(probability: tuple[Volume, Volume]) -> None:
+    analysis = analyse_thresholds(*probability, detailed=())
     figure = draw_threshold_figure(analysis, style=FigureStyle(dpi=60), current=0.4)
     figure.canvas.draw()
     for axes in figure.axes:

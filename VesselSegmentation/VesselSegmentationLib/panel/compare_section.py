@@ -117,6 +117,7 @@ class CompareSection(PanelSection):
                 changed = self._review.poll()
                 failed = False
                 if changed:
+                    self._show_notes()
                     self._changed(changed)
         finally:
             if self._review.error_map is None:
@@ -125,10 +126,13 @@ class CompareSection(PanelSection):
                 self._changed({COMPONENTS, METRICS})  # what could not be made is not on its way any more
 
     def _tell(self) -> None:
-        error_map = self._review.error_map
-        say(self.ui.compareStatusLabel, "\n".join(error_map.notes) if error_map is not None else "")
+        self._show_notes()
         self._allow_stop()
         self._changed({ANOTHER, MAP, COMPONENTS, METRICS})
+
+    def _show_notes(self) -> None:
+        error_map = self._review.error_map
+        say(self.ui.compareStatusLabel, "\n".join(error_map.notes) if error_map is not None else "")
 
     def _allow_stop(self) -> None:
         reason = "" if self._review.error_map is not None else _("Nothing is compared.")

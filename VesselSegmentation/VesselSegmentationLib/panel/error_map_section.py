@@ -8,6 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from vesselseg.plain_text import counted
 from vesselseg.review.error_kinds import PALETTES, ErrorKind
 from VesselSegmentationLib.panel.panel_section import ANOTHER, PanelSection, errors_shown
 from VesselSegmentationLib.reviewing.error_map_display import (
@@ -88,7 +89,9 @@ class ErrorMapSection(PanelSection):
     def _show_legend(self) -> None:
         for entry in self._review.error_map.legend():
             color = "".join(f"{round(255 * part):02x}" for part in entry.colour)
-            text = _("{voxels:,} voxels, {volume:.2f} ml").format(voxels=entry.voxels, volume=entry.volume_mm3 / 1000)
+            text = _("{voxels}, {volume:.2f} ml").format(
+                voxels=counted(entry.voxels, _("voxel")), volume=entry.volume_mm3 / 1000
+            )
             legend = f'<span style="color:#{color}">&#9632;</span> <b>{entry.title}</b><br>{text}'
             self._widget(entry.kind, "Label").text = legend
 

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from vesselseg.errors import VesselSegError
+from vesselseg.metrics import nothing_counted
 from vesselseg.review.threshold_analysis import ThresholdAnalysis
 from VesselSegmentationLib.jobs.worker_job import DONE, RUNNING
 from VesselSegmentationLib.panel.application_views import show_charts, show_table
@@ -29,8 +30,6 @@ from VesselSegmentationLib.reviewing.review_tables import shown_metrics
 from VesselSegmentationLib.reviewing.threshold_job import start_threshold_analysis
 
 _POLL_MILLISECONDS = 200
-#: Metrics of the whole volume that follow the map at once; the others wait for the worker, and are grey until then.
-_AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
 
 
 class MetricsSection(PanelSection):
@@ -137,7 +136,7 @@ class MetricsSection(PanelSection):
             with errors_shown(_("The thresholds could not be analysed."), wait_cursor=True):
                 if job.state != DONE:
                     raise job.error or VesselSegError(job.message, _("try again"))
-                self._show_analysis(job.analysis)
+                self._show_analysis(job.analysis, job.masked)
         finally:
             self.update(self._running)
 
@@ -154,17 +153,20 @@ class MetricsSection(PanelSection):
             self._timer.start()
             self.update(self._running)
 
-    def _show_analysis(self, analysis: ThresholdAnalysis) -> None:
+    def _show_analysis(self, analysis: ThresholdAnalysis, masked: bool) -> None:
         if self._review.error_map is None:
             return
-        show_charts(self._review.threshold_charts(analysis))
+        show_charts(self._review.threshold_charts(analysis, masked=masked))
         if analysis.best_dice == 0:
             say(self.ui.bestThresholdLabel, _("No threshold finds a vessel of the reference: is it of this scan?"))
             return
-        text = _("Largest Dice {dice:.3f} at threshold {threshold:.2f}; calibration error above 0.1 {error:.3f}.")
+        text = _(
+            "Largest Dice {dice:.3f} at threshold {threshold:.2f}, small pieces kept; "
+            "calibration error above 0.1 {error:.3f}."
+        )
         error = analysis.calibration.vessel_expected_error
         text = text.format(dice=analysis.best_dice, threshold=analysis.best_threshold, error=error)
-        say(self.ui.bestThresholdLabel, text)
+        say(self.ui.bestThresholdLabel, f"{text} {_('Measured inside the mask.')}" if masked else text)
         # Meanwhile other vessels may have been chosen: neither their edits nor their threshold are meant.
         chosen = self._review.error_map.sources[0].node is self.parameters.outputSegmentation
         if self._take and chosen and self.may_replace_vessels():
@@ -197,7 +199,6 @@ class MetricsSection(PanelSection):
             say(ui.metricsNoteLabel, "")
             return
         masked = self._review.mask_node is not None
-        current = self._review.metrics_current
         columns = [(WHOLE_VOLUME, _("Value"))] if not masked else [(WHOLE_VOLUME, _("Whole")), (INSIDE_MASK, _("Mask"))]
         everything = ui.allMetricsCheckBox.checked
         infos = [info for info in shown_metrics(error_map.wording) if info.is_main or everything]
@@ -211,7 +212,7 @@ class MetricsSection(PanelSection):
             set_row(table, row, (info.table_title, *texts, info.unit))
             table.item(row, 0).setToolTip(info.explanation)
             for column, (value, (region, _title)) in enumerate(zip(values, columns), start=1):
-                if not current and (region == INSIDE_MASK or info.key not in _AT_ONCE):
+                if not self._review.is_current(region, info.key):
                     missing, outdated = missing or value is None, outdated or value is not None
                     table.item(row, column).setForeground(qt.QBrush(qt.QColor(128, 128, 128)))
         fit_columns(table)
@@ -222,4 +223,7 @@ class MetricsSection(PanelSection):
         elif missing or outdated:
             notes += [_("Values shown as ... are being measured.")] if missing else []
             notes += [_("Grey values are out of date; they are updated when you stop editing.")] if outdated else []
+        inside = self._review.metrics.get(INSIDE_MASK)
+        if inside and nothing_counted(inside):
+            notes.append(_("There are no vessels of either label inside the mask."))
         say(ui.metricsNoteLabel, " ".join(notes))

@@ -144,7 +144,7 @@ def set_segment_shown(node: Any, segment_id: str, shown: bool) -> None:
     display_node = node.GetDisplayNode()
     if display_node is None or node.GetSegmentation().GetSegment(segment_id) is None:
         return
-    hidden = set(json.loads(display_node.GetAttribute(_HIDDEN_BY_MAP) or "[]"))
+    hidden = _hidden_by_map(display_node)
     if shown and segment_id in hidden:
         hidden.remove(segment_id)
     elif not shown and display_node.GetSegmentVisibility(segment_id):
@@ -153,6 +153,18 @@ def set_segment_shown(node: Any, segment_id: str, shown: bool) -> None:
         return
     display_node.SetAttribute(_HIDDEN_BY_MAP, json.dumps(sorted(hidden)) if hidden else None)
     display_node.SetSegmentVisibility(segment_id, shown)
+
+
+def is_hidden(node: Any, segment_id: str) -> bool:
+    """Tell whether a segment is hidden, but not because an error map is shown in its place."""
+    display_node = node.GetDisplayNode()
+    if display_node is None or display_node.GetSegmentVisibility(segment_id):
+        return False
+    return segment_id not in _hidden_by_map(display_node)
+
+
+def _hidden_by_map(display_node: Any) -> set[str]:
+    return set(json.loads(display_node.GetAttribute(_HIDDEN_BY_MAP) or "[]"))
 
 
 def _set_layer_shown(node: Any, shown: bool) -> None:

@@ -10,8 +10,10 @@ import slicer
 from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from vesselseg.comparison import outside_note, reaches_beyond
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.image_io import UNSURE
 from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.review.error_components import VoxelExtent
 from vesselseg.review.error_kinds import WITH_REFERENCE, Wording, find_palette
@@ -89,7 +91,8 @@ class ErrorMapNode:
         self.sources = (segmentation, reference)
         self.wording = wording
         self._labels: list[NDArray[np.uint8]] = []
-        self._resampled = [False, False]
+        self.notes: list[str] = []
+        self._notes_of_labels: list[list[str]] = [[], []]
         self._read(volume_geometry(volume_node), (True, True))  # what fails, fails before the scene is touched
         if node is None:
             title = f"{volume_node.GetName()} {wording.map_title}"
@@ -103,17 +106,6 @@ class ErrorMapNode:
         self._record()
         self._rename()
         self._rebuild()
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know."""
-        names = (self.wording.first, self.wording.second)
-        text = "the {what} '{name}' lies on another grid: it was resampled to that of the scan"
-        return [
-            text.format(what=what, name=source.name)
-            for what, source, resampled in zip(names, self.sources, self._resampled)
-            if resampled
-        ]
 
     def update(self, *, segmentation: bool = True, reference: bool = True) -> VoxelExtent | None:
         """Follow the labels, as they are now.
@@ -168,28 +160,49 @@ class ErrorMapNode:
         ]
 
     def labels(self) -> tuple[Volume, Volume]:
-        """Return segmentation and reference on the grid of the scan: uint8, 0 or 1. Must not be written to."""
+        """Return segmentation and reference on the grid of the scan: uint8, as files hold them. Must not be written to.
+
+        They are 0 or 1, the reference `vesselseg.image_io.UNSURE` where it is unsure.
+        """
         return self.errors.with_array(self._labels[0]), self.errors.with_array(self._labels[1])
 
     def _read(self, grid: Geometry, wanted: tuple[bool, bool]) -> None:
-        labels, resampled = list(self._labels), list(self._resampled)
-        names = (self.wording.first, self.wording.second)
-        for index, (source, what) in enumerate(zip(self.sources, names)):
+        labels, notes = list(self._labels), list(self._notes_of_labels)
+        for index, (source, what) in enumerate(zip(self.sources, (self.wording.first, self.wording.second))):
             if wanted[index]:
-                label, resampled[index] = source.label_on(self.volume_node, what)
+                read = source.reference_on if index else source.label_on
+                label, notes[index] = read(self.volume_node, what)
                 labels[index : index + 1] = [label.array]
-        self._labels, self._resampled = labels, resampled
+        self.notes = [*notes[0], *notes[1], *self._uncovered(labels, grid)]
+        self._labels, self._notes_of_labels = labels, notes
+
+    def _uncovered(self, labels: list[NDArray[np.uint8]], grid: Geometry) -> list[str]:
+        """Say how much of each label lies where the other one has no image."""
+        first, second = self.sources
+        names = first.called(self.wording.first), second.called(self.wording.second)
+        notes = []
+        for label, name, other, its_name, kind in zip(
+            labels, names, (second, first), names[::-1], self.wording.titles[1:]
+        ):
+            image = other.image_on(self.volume_node)
+            if image is not None and reaches_beyond(grid, image):
+                sure = Volume(label == 1, grid)
+                notes.append(outside_note([sure], image, what=name, of=its_name, kind=kind))
+        return [note for note in notes if note]
 
     def _compare(self, box: tuple[slice, slice, slice], grid: Geometry) -> Volume:
         found, truth = (Volume(label[box], grid.cropped(box)) for label in self._labels)
-        return error_map(found, truth)
+        errors = error_map(found, truth)
+        errors.array[truth.array == UNSURE] = 0
+        return errors
 
     def _rebuild(self) -> None:
         """Compare everything, and give the segments a new image."""
         share_transform(self.node, self.volume_node)
         self.node.SetReferenceImageGeometryParameterFromVolumeNode(self.volume_node)
         grid = volume_geometry(self.volume_node)
-        whole = error_map(Volume(self._labels[0], grid), Volume(self._labels[1], grid))
+        z, y, x = grid.shape
+        whole = self._compare((slice(0, z), slice(0, y), slice(0, x)), grid)
         self._counts = count_kinds(whole)
         self._set_image(whole)
 

@@ -18,7 +18,7 @@ from VesselSegmentationLib.reviewing.error_map_nodes import (
     recorded_comparison,
 )
 from VesselSegmentationLib.reviewing.error_navigator import ErrorNavigator
-from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK, WHOLE_VOLUME, overlap_metrics
+from VesselSegmentationLib.reviewing.evaluation_job import INSIDE_MASK
 from VesselSegmentationLib.reviewing.map_visibility import (
     compared_segments,
     give_place,
@@ -69,8 +69,8 @@ class ReviewLogic:
         What keeps it up to date; it knows how many there are where not all are listed.
     metrics : dict
         As `vesselseg.metrics.evaluate` returns them, by region: the whole volume and, where a mask was given, the
-        inside of it. Dice, precision, sensitivity, counts and volumes of the whole volume follow the map at once; until
-        `metrics_current` all others are those of before, or not there yet.
+        inside of it. Dice, precision, sensitivity, counts and volumes of the whole volume follow the map at once; where
+        a metric is not `is_current` it is that of before, or not there yet.
     """
 
     def __init__(self, scene: Any, python: PythonCommand | None = None) -> None:
@@ -208,13 +208,17 @@ class ReviewLogic:
 
     @property
     def metrics_current(self) -> bool:
-        """Whether the metrics are those of the labels as they are now."""
-        return self._metrics is not None and self._metrics.measured and not self._watcher.changed
+        """Whether all metrics are those of the labels as they are now."""
+        return self._metrics is not None and self._metrics.complete and not self._watcher.changed
 
     @property
     def metrics_failed(self) -> bool:
-        """Whether the metrics could not be measured: until the next edit, or another mask, they are those of before."""
+        """Whether some metrics could not be measured: until the next edit, or another mask, those are of before."""
         return self._metrics is not None and self._metrics.failed
+
+    def is_current(self, region: str, key: str) -> bool:
+        """Tell whether one of `metrics`, by its keys, is that of the labels as they are now; others may not be."""
+        return self._metrics is not None and self._metrics.is_current(region, key, changing=bool(self._watcher.changed))
 
     def poll(self, *, metrics: bool = True) -> set[str]:
         """Do the next step, if there is one.
@@ -271,15 +275,17 @@ class ReviewLogic:
         Those that are not of the labels as they are now are undefined in it: nothing else there would tell them.
         """
         error_map, metrics = self._comparison(), self.metrics
-        if not self.metrics_current:
-            metrics = {WHOLE_VOLUME: overlap_metrics(error_map.legend())}
-            if self.mask_node is not None:
-                metrics[INSIDE_MASK] = {}
-        return set_metrics_table(self.scene, error_map.node, metrics, error_map.wording)
+        current = {
+            region: {key: value for key, value in values.items() if self.is_current(region, key)}
+            for region, values in metrics.items()
+        }
+        if self.mask_node is not None:
+            current.setdefault(INSIDE_MASK, {})
+        return set_metrics_table(self.scene, error_map.node, current, error_map.wording)
 
-    def threshold_charts(self, analysis: ThresholdAnalysis) -> tuple[Any, Any]:
-        """Draw an analysis in the scene; returns two vtkMRMLPlotChartNode, of thresholds and of calibration."""
-        return set_threshold_charts(self.scene, self._comparison().node, analysis)
+    def threshold_charts(self, analysis: ThresholdAnalysis, *, masked: bool = False) -> tuple[Any, Any]:
+        """Draw an analysis in the scene; returns two vtkMRMLPlotChartNode; see `review_tables.set_threshold_charts`."""
+        return set_threshold_charts(self.scene, self._comparison().node, analysis, masked=masked)
 
     def take_best_threshold(self, analysis: ThresholdAnalysis) -> float:
         """Make the vessel segment anew with the best threshold of an analysis; returns that threshold.

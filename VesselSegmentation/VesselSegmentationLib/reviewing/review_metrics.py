@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from vesselseg.comparison import counted_places
 from vesselseg.errors import VesselSegError
+from vesselseg.image_io import split_unsure
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.jobs.worker_job import DONE, RUNNING
@@ -31,8 +33,8 @@ class ReviewMetrics:
     ----------
     values : dict
         As `ReviewLogic.metrics`.
-    measured : bool
-        Whether all of them are those of the labels as they were when `measure_anew` was called last.
+    measured : set of str
+        Regions whose metrics are those of the labels as they were when `measure_anew` was called last.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class ReviewMetrics:
         python: Callable[[], PythonCommand | None],
     ) -> None:
         self.values: dict[str, dict[str, float]] = {}
-        self.measured = False
+        self.measured: set[str] = set()
+        self._at_once: dict[str, float] = {}
         self._map = error_map
         self._mask = mask
         self._python = python
         self._job: EvaluationJob | None = None
+        self._broken_mask: VesselSegError | None = None
         self._due = True
         self._changed_at = 0.0
         self.count()
@@ -57,24 +61,34 @@ class ReviewMetrics:
         return self._due or self._job is not None
 
     @property
+    def complete(self) -> bool:
+        """Whether all of them were measured, those inside the mask, too."""
+        return bool(self.measured) and self._broken_mask is None
+
+    @property
     def failed(self) -> bool:
-        """Whether they could not be measured."""
-        return not (self.measured or self.pending)
+        """Whether some of them could not be measured, though others may follow."""
+        return self._broken_mask is not None or not (self.complete or self.pending)
+
+    def is_current(self, region: str, key: str, *, changing: bool = False) -> bool:
+        """Tell whether a metric is that of the labels as they are now, which may be changing just then."""
+        return (region in self.measured and not changing) or (region == WHOLE_VOLUME and key in self._at_once)
 
     def count(self) -> None:
         """Take from the map what follows from its counts alone."""
-        former = self.values.get(WHOLE_VOLUME, {})
-        self.values = {**self.values, WHOLE_VOLUME: {**former, **overlap_metrics(self._map.legend())}}
+        self._at_once = overlap_metrics(self._map.legend())
+        self.values = {**self.values, WHOLE_VOLUME: {**self.values.get(WHOLE_VOLUME, {}), **self._at_once}}
 
     def measure_anew(self) -> None:
         """Measure when edits pause: labels or mask have changed."""
-        self._due, self.measured = True, False
+        self._due, self.measured = True, set()
         self._changed_at = time.monotonic()
         self.cancel()
 
     def forget_mask(self) -> None:
-        """Forget what was measured inside a mask that is not used any more."""
+        """Forget what was measured inside a mask that is not used any more, or why it was not."""
         self.values.pop(INSIDE_MASK, None)
+        self._broken_mask = None
 
     def step(self) -> bool:
         """Do the next step, if there is one; tell whether the metrics have changed.
@@ -82,19 +96,37 @@ class ReviewMetrics:
         Raises
         ------
         VesselSegError
-            If they could not be measured.
+            If they could not be measured. Where only the mask is to blame, it is said once, and those of the whole
+            volume follow.
         """
         if self._due and time.monotonic() - self._changed_at > _REST_SECONDS:
             self._due = False
-            self._job = EvaluationJob(*self._map.labels(), self._mask(), python=self._python())
+            segmentation, reference = self._map.labels()
+            known = str(self._broken_mask)
+            mask = self._usable_mask(reference)
+            self._job = EvaluationJob(segmentation, reference, mask, python=self._python())
+            if self._broken_mask is not None and str(self._broken_mask) != known:
+                raise self._broken_mask
         job = self._job
         if job is None or job.poll() == RUNNING:
             return False
         self._job = None
         if job.state != DONE:
             raise job.error or VesselSegError(f"the metrics were not computed: {job.message}", "edit the label")
-        self.values, self.measured = job.regions, True
+        self.values, self.measured = job.regions, set(job.regions)
         return True
+
+    def _usable_mask(self, reference: Volume) -> Volume | None:
+        """Return the mask, if something can be counted inside it: else the whole volume is measured without it."""
+        self._broken_mask = None
+        try:
+            mask = self._mask()
+            if mask is not None:
+                label, unsure = split_unsure(reference)
+                counted_places(label, mask, unsure)
+        except VesselSegError as error:
+            self._broken_mask, mask = error, None
+        return mask
 
     def cancel(self) -> None:
         """Stop the worker, if there is one."""

@@ -13,6 +13,7 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkTable
 
+from vesselseg.figures.thresholds import conditions
 from vesselseg.reports.metric_table import METRICS, SYMMETRIC_METRICS, MetricInfo
 from vesselseg.review.error_kinds import WITH_REFERENCE, Wording
 from vesselseg.review.threshold_analysis import ThresholdAnalysis
@@ -68,7 +69,9 @@ def set_metrics_table(
     return node
 
 
-def set_threshold_charts(scene: Any, map_node: Any, analysis: ThresholdAnalysis) -> tuple[Any, Any]:
+def set_threshold_charts(
+    scene: Any, map_node: Any, analysis: ThresholdAnalysis, *, masked: bool = False
+) -> tuple[Any, Any]:
     """Draw an analysis of thresholds into the charts that belong to an error map.
 
     Parameters
@@ -77,6 +80,8 @@ def set_threshold_charts(scene: Any, map_node: Any, analysis: ThresholdAnalysis)
     map_node : vtkMRMLSegmentationNode
         The error map; its charts are made if there are none.
     analysis : ThresholdAnalysis
+    masked : bool
+        Whether it was measured inside a mask, which the titles then say.
 
     Returns
     -------
@@ -103,6 +108,8 @@ def set_threshold_charts(scene: Any, map_node: Any, analysis: ThresholdAnalysis)
     ideal = np.array([0.0, 1.0])
     reliability.add_line("calibrated", {"x": ideal, "y": ideal}, ("x", "y"), (0.6, 0.6, 0.6))
     reliability.add_points("found", bins, ("probability", "vessel"), _LINES[2][1])
+    thresholds.node.SetTitle(conditions(masked=masked))
+    reliability.node.SetTitle("inside the mask" if masked else "")
     return thresholds.node, reliability.node
 
 

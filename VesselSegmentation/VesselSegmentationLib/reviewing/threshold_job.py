@@ -30,6 +30,8 @@ class ThresholdJob(WorkerJob):
     ----------
     analysis : ThresholdAnalysis or None
         None until the job is done.
+    masked : bool
+        Whether a mask was given.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class ThresholdJob(WorkerJob):
         python: PythonCommand | None = None,
     ) -> None:
         self.analysis: ThresholdAnalysis | None = None
+        self.masked = mask is not None
         with folder_to_hand_over() as folder:
             self._output = folder / "thresholds.json"
             inputs = hand_over({"probability": probability, "reference": reference, "mask": mask}, folder)

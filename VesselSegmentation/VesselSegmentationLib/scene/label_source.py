@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselseg.comparison import outside_note, resampling_note
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.image_io import UNSURE, split_unsure, unsure_note
+from vesselseg.label_values import check_label
 from vesselseg.volume import Volume
 from VesselSegmentationLib.scene.node_geometry import grid_offset, matrix_between
 from VesselSegmentationLib.scene.segment_voxels import find_segment, on_grid, segment_voxels
-from VesselSegmentationLib.scene.segmentation_nodes import named_arteries, vessel_segment
+from VesselSegmentationLib.scene.segmentation_nodes import named_arteries, segment_with_role, vessel_segment
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node, volume_geometry
 
+#: Role of the segment of a reference in which it says nothing: neither vessel nor background.
+UNSURE_ROLE = "unsure"
 _NODE_CLASSES = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode")
+#: Attribute of a segmentation that was made of an image: the grid of that.
+_IMAGE = "vesselseg.image"
+#: Where voxels are true, shape (Z, Y, X), on a grid.
+_Mask = tuple[NDArray[np.bool_], Geometry]
 
 
 @dataclass(frozen=True)
@@ -26,10 +36,10 @@ class LabelSource:
     Parameters
     ----------
     node : vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode or vtkMRMLScalarVolumeNode
-        Of a volume, every voxel other than 0 belongs to the label.
+        Of a volume, every voxel other than 0 belongs to the label; it must be one of labels, no scan or probability.
     segment_id : str
         The segment. Empty: the vessels that this program found, if the segmentation holds them, else all segments
-        together. Arteries that were given names belong to the vessels, veins do not.
+        together but that of `UNSURE_ROLE`. Arteries that were given names belong to the vessels, veins do not.
     """
 
     node: Any
@@ -58,8 +68,9 @@ class LabelSource:
             return [vessels, *named_arteries(self.node)]
         if self.segment_id:
             return [self.segment_id]
-        segmentation = self.node.GetSegmentation()
-        return [str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments())]
+        segmentation, unsure = self.node.GetSegmentation(), segment_with_role(self.node, UNSURE_ROLE)
+        ids = (str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments()))
+        return [each for each in ids if each != unsure]
 
     def check(self, what: str) -> None:
         """Refuse what holds no label.
@@ -87,7 +98,7 @@ class LabelSource:
         for segment_id in self.segment_ids():
             find_segment(self.node, segment_id)
 
-    def label_on(self, volume_node: Any, what: str) -> tuple[Volume, bool]:
+    def label_on(self, volume_node: Any, what: str) -> tuple[Volume, list[str]]:
         """Return the label on the grid of a scan.
 
         Parameters
@@ -95,47 +106,112 @@ class LabelSource:
         volume_node : vtkMRMLScalarVolumeNode
             The scan.
         what : str
-            What the label is called in errors.
+            What the label is called in notes and errors.
 
         Returns
         -------
         label : Volume
             uint8, 0 or 1, on the grid of the scan.
-        resampled : bool
-            Whether it lies on another grid, so that the nearest voxels were taken.
+        notes : list of str
+            What a reader should know: that the label lies on another grid, so that the nearest voxels were taken, and
+            how much of it lies outside the scan.
 
         Raises
         ------
         VesselSegError
-            As `check`; also if label and scan have no place in common, or a warping transform lies between them.
+            As `check`; also if a volume holds no label, if label and scan have no place in common, or if a warping
+            transform lies between them.
         """
         self.check(what)
-        grid = volume_geometry(volume_node)
+        return self._on(volume_node, what, self._masks())
+
+    def reference_on(self, volume_node: Any, what: str) -> tuple[Volume, list[str]]:
+        """Return a label that others are compared with on the grid of a scan; as `label_on`.
+
+        Returns
+        -------
+        label : Volume
+            uint8, as `vesselseg.image_io.read_reference` reads it from a file: 0, 1, or `UNSURE` where it is unsure.
+        notes : list of str
+            That it is unsure somewhere is one of them.
+        """
+        self.check(what)
+        masks, unsure = self._split_masks()
+        label, notes = self._on(volume_node, what, masks)
+        if unsure is None:
+            return label, notes
+        marked = on_grid(*unsure, matrix_between(self.node, volume_node), label.geometry)
+        values = np.where(marked.array != 0, np.uint8(UNSURE), label.array)
+        if not (values == 1).any():  # alone, what is unsure would be taken for vessels
+            return label, notes
+        return label.with_array(values), [*notes, unsure_note(self.called(what), marked)]
+
+    def image_on(self, volume_node: Any) -> Geometry | None:
+        """Return the grid of the image that the label is from, in the coordinates of a scan; None if it is not known.
+
+        Segments do not tell it: they are stored in the box of what is in them.
+        """
+        if not self.is_segmentation:
+            return _moved(volume_geometry(self.node), matrix_between(self.node, volume_node))
+        try:
+            stored = json.loads(self.node.GetAttribute(_IMAGE) or "")
+            i, j, k = (int(size) for size in stored["size"])
+            geometry = Geometry.from_ijk_to_ras(np.array(stored["ijk_to_ras"], dtype=float), (i, j, k))
+        except (ValueError, KeyError, TypeError):
+            return None
+        return _moved(geometry, matrix_between(self.node, volume_node))
+
+    def called(self, what: str) -> str:
+        """Return what the label is called in sentences."""
+        return f"the {what} '{self.name}'"
+
+    def _on(self, volume_node: Any, what: str, masks: list[_Mask]) -> tuple[Volume, list[str]]:
+        grid, name = volume_geometry(volume_node), self.called(what)
         to_grid = matrix_between(self.node, volume_node)
         union: NDArray[np.uint8] | None = None
-        resampled, outside = False, False
-        for mask, geometry in self._masks():
+        parts: list[Volume] = []
+        for mask, geometry in masks:
             if self.is_segmentation and not mask.any():
                 continue  # the grid of an empty segment says nothing
-            moved = Geometry.from_ijk_to_ras(to_grid @ geometry.ijk_to_ras(), geometry.size)
-            resampled |= grid_offset(moved, grid) is None
-            if not overlap(moved, grid):
-                outside = True
-                continue
-            part = on_grid(mask, geometry, to_grid, grid).array
-            union = part if union is None else np.maximum(union, part)
-        if union is None and outside:
+            parts.append(Volume(mask, _moved(geometry, to_grid)))
+            if overlap(parts[-1].geometry, grid):
+                part = on_grid(mask, geometry, to_grid, grid).array
+                union = part if union is None else np.maximum(union, part)
+        if union is None and parts:
             raise VesselSegError(
-                f"the {what} '{self.name}' and the scan '{volume_node.GetName()}' do not overlap",
+                f"{name} and the scan '{volume_node.GetName()}' do not overlap",
                 "check that both are of the same patient, and their transforms",
             )
-        return Volume(np.zeros(grid.shape, np.uint8) if union is None else union, grid), resampled
+        elsewhere = [part.geometry for part in parts if grid_offset(part.geometry, grid) is None]
+        notes = [resampling_note(geometry, grid, what=name, of="the scan") for geometry in elsewhere]
+        notes.append(outside_note(parts, grid, what=name, of="the scan"))
+        label = Volume(np.zeros(grid.shape, np.uint8) if union is None else union, grid)
+        return label, [note for note in dict.fromkeys(notes) if note]
 
-    def _masks(self) -> list[tuple[NDArray[np.bool_], Geometry]]:
+    def _masks(self) -> list[_Mask]:
         if self.is_segmentation:
             return [segment_voxels(self.node, segment_id) for segment_id in self.segment_ids()]
-        volume = volume_from_node(self.node)
+        volume = self._label_volume()
         return [(volume.array != 0, volume.geometry)]
+
+    def _split_masks(self) -> tuple[list[_Mask], _Mask | None]:
+        """Return the masks of what is sure, and of what is unsure, if anything is."""
+        if self.is_segmentation:
+            segment_id = segment_with_role(self.node, UNSURE_ROLE)
+            return self._masks(), None if segment_id is None else segment_voxels(self.node, segment_id)
+        sure, unsure = split_unsure(self._label_volume())
+        return [(sure.array != 0, sure.geometry)], None if unsure is None else (unsure.array != 0, unsure.geometry)
+
+    def _label_volume(self) -> Volume:
+        volume = volume_from_node(self.node)
+        check_label(volume.array, f"'{self.name}'")
+        return volume
+
+
+def remember_image(segmentation_node: Any, geometry: Geometry) -> None:
+    """Remember the grid of the image, in the coordinates of the node, that a segmentation was made of."""
+    stored = {"size": geometry.size, "ijk_to_ras": geometry.ijk_to_ras().tolist()}
+    segmentation_node.SetAttribute(_IMAGE, json.dumps(stored))
 
 
 def segment_names(node: Any) -> list[tuple[str, str]]:
@@ -154,6 +230,10 @@ def names_of_two(first: LabelSource, second: LabelSource) -> tuple[str, str]:
         if one and other and one != other:
             return one, other
     return f"{nodes[0]} (1)", f"{nodes[1]} (2)"
+
+
+def _moved(geometry: Geometry, matrix: NDArray[np.float64]) -> Geometry:
+    return Geometry.from_ijk_to_ras(matrix @ geometry.ijk_to_ras(), geometry.size)
 
 
 def overlap(one: Geometry, other: Geometry) -> bool:

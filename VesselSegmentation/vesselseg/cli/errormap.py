@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, metavar="MAP", help="1 true positive, 2 false positive, 3 false negative"
     )
-    parser.add_argument("--scan", metavar="TOF", help="gives the grid of the map, and the background of pictures")
+    parser.add_argument(
+        "--scan",
+        metavar="TOF",
+        help="gives the grid on which labels are compared (default: that of REFERENCE), and the background of pictures",
+    )
     add_names_argument(parser)
     parser.add_argument(
         "--components", metavar="FILE", help="list of the errors' connected pieces, the worst first: .csv or .json"
@@ -89,7 +93,7 @@ def add_figure_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Write an error map, and what else is asked for."""
-    from vesselseg.comparison import check_probability, on_grid_of, without
+    from vesselseg.comparison import check_probability, on_grid_of, on_one_grid, without
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.error_maps import check_figure_name, draw_comparison, draw_figure, save_figure
     from vesselseg.image_io import image_suffix, read_label, read_reference, read_volume, write_image
@@ -123,8 +127,11 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
     probability = read_volume(args.probability) if args.probability else None
     if probability is not None:
         check_probability(probability)
-    reference, unsure = read_reference(args.reference)
-    errors = without(error_map(read_label(args.segmentation), reference, scan=scan), unsure)
+    kinds = wording.titles[1:]
+    found, truth, unsure = on_one_grid(
+        read_label(args.segmentation), *read_reference(args.reference), scan=scan, kinds=kinds
+    )
+    errors = without(error_map(found, truth), unsure)
     if probability is not None:
         probability = on_grid_of(probability, errors, what="the probability", of="the map")
     reporter.progress(0.3, wording.map_title)
@@ -141,8 +148,10 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         if figure_path:
             reporter.progress(0.5, "figure")
             if args.compare:
-                # Both maps must lie on one grid.
-                other = without(error_map(read_label(args.compare), reference, scan=errors), unsure)
+                second, *_ = on_one_grid(
+                    read_label(args.compare), truth, scan=errors, what="the second method", kinds=kinds
+                )
+                other = without(error_map(second, truth), unsure)
                 figure = draw_comparison(errors, other, names=tuple(args.methods or ("A", "B")), style=style)
             else:
                 figure = draw_figure(errors, kind=args.figure_kind or "overview", scan=scan, style=style)

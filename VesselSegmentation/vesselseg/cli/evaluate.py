@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 from vesselseg.cli.arguments import add_overwrite_argument, check_table_names, checked
 from vesselseg.cli.reporter import Reporter
+from vesselseg.errors import VesselSegError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "SEG and REFERENCE may be two folders: files with the same name but for a last word (A_seg.nii.gz and "
         "A_label.nii.gz), or in subfolders with the same name, are compared; the mean comes last. A case that cannot "
         "be compared, or lacks one of its files, is told at the end, in JSON and in CSV (empty there), with the exit "
-        "code 1, and does not stop the others. Calibre is measured on the voxels of the reference: a vessel thinner "
-        "than a voxel counts as one voxel in radius, so that with voxels of 0.6 mm or more there are none below 0.6 mm."
+        "code 1, and does not stop the others. What lies outside the grid on which labels are compared does not count; "
+        "inside it a label is background where its own image ends: how much that concerns is told. Calibre is measured "
+        "on the voxels of the reference: a vessel thinner than a voxel counts as one voxel in radius, so that with "
+        "voxels of 0.6 mm or more there are none below 0.6 mm."
     )
     parser.add_argument("segmentation", metavar="SEG", help="label to judge, or a folder of them")
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with, or a folder of them")
+    parser.add_argument(
+        "--scan",
+        metavar="TOF",
+        help="gives the grid on which labels are compared, or a folder of them (default: that of REFERENCE)",
+    )
     parser.add_argument(
         "--mask",
         metavar="MASK",
@@ -56,28 +65,37 @@ def _run_single(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.output_files import check_outputs, write_texts
     from vesselseg.reports.metric_table import metrics_csv, metrics_json, metrics_text
 
-    inputs = (args.segmentation, args.reference, args.mask)
+    inputs = (args.segmentation, args.reference, args.scan, args.mask)
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
     check_table_names(json=args.json, csv=args.csv)
-    regions = _regions(args.segmentation, args.reference, args.mask, args.nsd_tolerance)
+    regions, broken_mask = _regions(*inputs, args.nsd_tolerance)
     values = _values(regions)
+    if broken_mask is not None:
+        values = {"whole_volume": values, "errors": {"inside_mask": str(broken_mask)}}
     write_texts({args.json: metrics_json(values), args.csv: metrics_csv(regions)}, overwrite=args.overwrite)
     reporter.result(json.loads(metrics_json(values)), metrics_text(regions, everything=args.all))
+    if broken_mask is not None:
+        raise broken_mask
     return 0
 
 
 def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
     from vesselseg.case_matching import match_cases
-    from vesselseg.errors import VesselSegError, error_of_cases
+    from vesselseg.errors import error_of_cases
     from vesselseg.output_files import check_outputs, write_texts
     from vesselseg.reports.case_table import MAIN_COLUMNS, MEAN, CaseTable, mean_of
     from vesselseg.reports.metric_table import METRICS, metrics_json
 
-    for path in (args.segmentation, args.reference, args.mask):
+    for path in (args.segmentation, args.reference, args.scan, args.mask):
         if path and not Path(path).is_dir():
             raise VesselSegError(f"{path} is not a folder", "give folders throughout, or single files throughout")
-    cases, errors = match_cases(Path(args.segmentation), Path(args.reference), Path(args.mask) if args.mask else None)
-    inputs = [path for case in cases for path in (case.segmentation, case.reference, case.mask)]
+    cases, errors = match_cases(
+        Path(args.segmentation),
+        Path(args.reference),
+        masks=Path(args.mask) if args.mask else None,
+        scans=Path(args.scan) if args.scan else None,
+    )
+    inputs = [path for case in cases for path in (case.segmentation, case.reference, case.scan, case.mask)]
     check_outputs((args.json, args.csv), inputs=inputs, overwrite=args.overwrite)
     check_table_names(json=args.json, csv=args.csv)
     measured: dict[str, dict[str, dict[str, float]]] = {}
@@ -85,7 +103,11 @@ def _run_folders(args: argparse.Namespace, reporter: Reporter) -> int:
         reporter.progress(number / len(cases), case.subject)
         try:
             with _named(reporter, case.subject):
-                measured[case.subject] = _regions(case.segmentation, case.reference, case.mask, args.nsd_tolerance)
+                files = case.segmentation, case.reference, case.scan, case.mask
+                regions, broken_mask = _regions(*files, args.nsd_tolerance)
+                if broken_mask is not None:
+                    raise broken_mask
+                measured[case.subject] = regions
         except VesselSegError as error:
             errors[case.subject] = error
     errors = dict(sorted(errors.items()))
@@ -133,17 +155,26 @@ def _named(reporter: Reporter, subject: str) -> Iterator[None]:
         reporter.removeFilter(put_before)
 
 
-def _regions(segmentation: Any, reference: Any, mask: Any, tolerance_mm: float) -> dict[str, dict[str, float]]:
-    """Return the metrics by region, that of the mask first."""
-    from vesselseg.image_io import read_label, read_reference
+def _regions(
+    segmentation: Any, reference: Any, scan: Any, mask: Any, tolerance_mm: float
+) -> tuple[dict[str, dict[str, float]], VesselSegError | None]:
+    """Return the metrics by region, that of the mask first, and what is wrong with a mask that was left out."""
+    from vesselseg.comparison import on_one_grid
+    from vesselseg.image_io import read_label, read_reference, read_volume
     from vesselseg.metrics import evaluate
 
-    found, (truth, unsure) = read_label(segmentation), read_reference(reference)
-    masks = {"inside mask": read_label(mask)} if mask else {}
-    return {
-        name: evaluate(found, truth, mask=each, unsure=unsure, nsd_tolerance_mm=tolerance_mm)
-        for name, each in {**masks, "whole volume": None}.items()
-    }
+    found, truth, unsure = on_one_grid(
+        read_label(segmentation), *read_reference(reference), scan=read_volume(scan) if scan else None
+    )
+    inside = read_label(mask) if mask else None
+    measure = functools.partial(evaluate, found, truth, unsure=unsure, nsd_tolerance_mm=tolerance_mm)
+    regions = {"whole volume": measure()}
+    if inside is not None:
+        try:
+            regions = {"inside mask": measure(mask=inside), **regions}
+        except VesselSegError as error:
+            return regions, error
+    return regions, None
 
 
 def _values(regions: dict[str, dict[str, float]]) -> dict[str, Any]:

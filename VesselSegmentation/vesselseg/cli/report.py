@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, nargs="+", metavar="FILE", help="report.html, report.pdf, or both")
     parser.add_argument(
         "--scan", metavar="TOF",
-        help="its size and values are told, labels are compared on its grid, slices show it behind the vessels",
+        help="gives the grid on which labels are compared (default: that of REFERENCE), and the background of slices; "
+        "its size and values are told",
     )  # fmt: skip
     parser.add_argument("--mask", metavar="MASK", help="tell the metrics inside this mask too")
     parser.add_argument("--probability", metavar="PROB", help="probability map, for the threshold analysis")

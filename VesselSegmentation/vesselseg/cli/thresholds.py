@@ -8,6 +8,9 @@ import math
 from vesselseg.cli.arguments import add_overwrite_argument, background, check_table_names, dpi, within
 from vesselseg.cli.reporter import Reporter
 
+#: At this threshold it is told how much lies where the reference has no image.
+_SHARES_AT = 0.5
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -19,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "probability", metavar="PROB", help="probability map that 'segment --probability' wrote, no label"
     )
     parser.add_argument("reference", metavar="REFERENCE", help="label that it is compared with")
+    parser.add_argument(
+        "--scan", metavar="TOF", help="gives the grid on which both are compared (default: that of REFERENCE)"
+    )
     parser.add_argument("--mask", metavar="MASK", help="count only what lies inside this mask")
     parser.add_argument(
         "--csv",
@@ -40,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, reporter: Reporter) -> int:
     """Measure a probability map at all thresholds."""
+    from vesselseg.comparison import check_probability, on_grid_of, on_one_grid
     from vesselseg.errors import VesselSegError
     from vesselseg.figures.error_maps import check_figure_name, save_figure
     from vesselseg.figures.parts import FigureStyle
-    from vesselseg.figures.thresholds import draw_threshold_figure
+    from vesselseg.figures.thresholds import conditions, draw_threshold_figure
     from vesselseg.image_io import read_label, read_reference, read_volume
     from vesselseg.output_files import atomic_outputs, check_outputs
     from vesselseg.progress import stage
@@ -55,13 +62,19 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         raise VesselSegError("--current, --background, --dpi and --title are for the figure", "give --figure as well")
     style = FigureStyle(background=args.background or "white", dpi=args.dpi or 300, title=args.title)
     outputs = (args.csv, args.json, args.figure)
-    inputs = (args.probability, args.reference, args.mask)
+    inputs = (args.probability, args.reference, args.scan, args.mask)
     check_outputs(outputs, inputs=inputs, overwrite=args.overwrite)
     check_table_names(json=args.json, csv=args.csv)
     reporter.progress(0.0, "reading")
     reference, unsure = read_reference(args.reference)
+    probability, scan = read_volume(args.probability), read_volume(args.scan) if args.scan else None
+    check_probability(probability)  # resampled, a label would look like one
+    target, of = (reference, "the reference") if scan is None else (scan, "the scan")
+    probability = on_grid_of(probability, target, what="the probability", of=of)
+    vessels = probability.with_array(probability.array >= _SHARES_AT)
+    _, reference, unsure = on_one_grid(vessels, reference, unsure, scan=scan, what=f"what is found at {_SHARES_AT}")
     analysis = analyse_thresholds(
-        read_volume(args.probability), reference, mask=read_label(args.mask) if args.mask else None, unsure=unsure,
+        probability, reference, mask=read_label(args.mask) if args.mask else None, unsure=unsure,
         detailed=() if args.overlap_only else DETAILED_THRESHOLDS,
         progress=stage(reporter.progress, 0.1, 0.95),
     )  # fmt: skip
@@ -71,14 +84,17 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         if json_path:
             json_path.write_text(analysis_json(analysis), encoding="utf-8")
         if figure_path:
-            save_figure(figure_path, draw_threshold_figure(analysis, style=style, current=args.current))
+            save_figure(
+                figure_path,
+                draw_threshold_figure(analysis, style=style, current=args.current, masked=bool(args.mask)),
+            )
     reporter.progress(1.0, "done")
     calibration, vessel_error = analysis.calibration, analysis.calibration.vessel_expected_error
     if analysis.best_dice == 0:
         best, text = None, "no threshold finds a vessel of the reference: is the map of this scan?"
     else:
         best = analysis.best_threshold
-        text = f"largest Dice {analysis.best_dice:.3f} at threshold {best:.2f}"
+        text = f"largest Dice {analysis.best_dice:.3f} at threshold {best:.2f}, {conditions(masked=bool(args.mask))}"
     text += "; expected calibration error "
     if math.isfinite(vessel_error):
         # Over all voxels it is that of the background, which is nearly all of them.

@@ -12,7 +12,9 @@ from vesselseg.cli.reporter import Reporter
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="a scan, and segmentations to compare with")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="a scan or a saved session, and segmentations to compare with"
+    )
     parser.add_argument("--port", type=_port, default=8080, metavar="N", help="0 for any free one (default: 8080)")
     parser.add_argument(
         "--host",
@@ -53,6 +55,9 @@ def run(args: argparse.Namespace, reporter: Reporter) -> int:
         serve_visit(args.files, args.visit, lambda port: reporter.result({"port": port}))
         return 0
     from vesselseg_web.hosting.server import serve
+    from vesselseg_web.workspace.beginnings import check_beginning
+
+    check_beginning(args.files)
 
     def ready(address: str) -> None:
         reporter.result({"address": address}, f"Open {address} in a browser; Ctrl-C ends the server.")

@@ -25,6 +25,8 @@ LABEL_COLOUR: Colour = (0.85, 0.70, 0.48)
 #: Width of a sheet in inches: two columns of a journal.
 _SHEET_WIDTH = 7.2
 _GAP, _TITLE, _COLUMN_TITLE, _LEGEND = 0.06, 0.30, 0.22, 0.30
+#: Height of a panel as a share of its width, at most: two rows of them fit on a page.
+_LARGEST_ASPECT = 1.6
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,20 @@ class Sheet:
     columns : sequence of str
         Titles of the columns; all are equally wide.
     aspects : sequence of float
-        Height of each row's panels as a share of their width.
+        Height of each row's pictures as a share of their width.
     captions : sequence of str, optional
         One a row, written above its panels.
+    legend_title : str
+        Line above the legend.
     """
 
     def __init__(
-        self, style: FigureStyle, columns: Sequence[str], aspects: Sequence[float], captions: Sequence[str] = ()
+        self,
+        style: FigureStyle,
+        columns: Sequence[str],
+        aspects: Sequence[float],
+        captions: Sequence[str] = (),
+        legend_title: str = "",
     ) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -95,8 +104,10 @@ class Sheet:
         self.style = style
         self.panel_width = (_SHEET_WIDTH - _GAP * (len(columns) + 1)) / len(columns)
         title, above = (_TITLE if style.title else 0.0), (_COLUMN_TITLE if captions else _GAP)
-        heights = [self.panel_width * aspect for aspect in aspects]
-        self.height = title + _COLUMN_TITLE + sum(heights) + above * len(heights) + _LEGEND
+        heights = [self.panel_width * min(aspect, _LARGEST_ASPECT) for aspect in aspects]
+        self._legend_title = legend_title
+        below = _LEGEND + (_COLUMN_TITLE if legend_title else 0.0)
+        self.height = title + _COLUMN_TITLE + sum(heights) + above * len(heights) + below
         self.figure: Figure = Figure(figsize=(_SHEET_WIDTH, self.height), dpi=style.dpi, facecolor=style.paper)
         FigureCanvasAgg(self.figure)
         self.panels: list[list[Axes]] = []
@@ -113,10 +124,10 @@ class Sheet:
             top -= height
             self.panels.append([self._panel(column, top, height) for column in range(len(columns))])
 
-    @property
-    def panel_pixels(self) -> int:
-        """Width of a panel in pixels."""
-        return round(self.panel_width * self.style.dpi)
+    def pixels(self, frame: Frame) -> int:
+        """Return the width in pixels of a picture on a panel."""
+        share = frame.width / (frame.width + 2 * _space_beside(frame))
+        return max(round(share * self.panel_width * self.style.dpi), 1)
 
     def _left(self, column: int) -> float:
         return _GAP + column * (self.panel_width + _GAP)
@@ -141,7 +152,9 @@ class Sheet:
         legend = self.figure.legend(
             handles=legend_handles(entries), loc="lower center", ncols=3, frameon=False, fontsize=7.5,
             labelcolor=self.style.ink, handletextpad=0.2, columnspacing=1.5, borderaxespad=0.2,
+            title=self._legend_title, title_fontproperties={"size": 7.5},
         )  # fmt: skip
+        legend.get_title().set_color(self.style.ink)
         plain_text(legend)
 
 
@@ -181,18 +194,25 @@ def show_picture(axes: Axes, picture: NDArray[np.generic], frame: Frame, style: 
     axes.imshow(picture, extent=(0, frame.width, 0, frame.height), interpolation="nearest", aspect="equal")
     # Legible on whatever lies behind.
     halo = [withStroke(linewidth=2.5, foreground=style.background)]
-    length = scale_bar_mm(frame.width)
-    x, y = 0.97 * frame.width - length, 0.03 * frame.height
+    beside = _space_beside(frame)
+    left, width = -beside, frame.width + 2 * beside
+    length = scale_bar_mm(width)
+    x, y = left + 0.97 * width - length, 0.03 * frame.height
     axes.plot([x, x + length], [y, y], color=style.ink, linewidth=1.5, solid_capstyle="butt", path_effects=halo)
     for place, align, text in (
-        ((x + length / 2, y + 0.03 * frame.width), "center", f"{length:g} mm"),
-        ((0.02 * frame.width, frame.height / 2), "left", sides[0]),
-        ((0.98 * frame.width, frame.height / 2), "right", sides[1]),
+        ((x + length / 2, y + 0.03 * width), "center", f"{length:g} mm"),
+        ((left + 0.02 * width, frame.height / 2), "left", sides[0]),
+        ((left + 0.98 * width, frame.height / 2), "right", sides[1]),
     ):
         written = axes.text(*place, text, ha=align, va="center", color=style.ink, fontsize=6.5, path_effects=halo)
         written.set_snap(False)  # snapped to pixels, a letter of few may lose a stroke
-    axes.set_xlim(0, frame.width)
+    axes.set_xlim(left, left + width)
     axes.set_ylim(0, frame.height)
+
+
+def _space_beside(frame: Frame) -> float:
+    """Return how much is left free at both sides of a picture that is higher than panels are, in mm."""
+    return max(frame.height / _LARGEST_ASPECT - frame.width, 0.0) / 2
 
 
 def scale_bar_mm(width_mm: float) -> float:

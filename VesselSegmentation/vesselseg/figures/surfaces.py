@@ -58,7 +58,8 @@ def closeups(errors: Volume, scan: Volume | None, style: FigureStyle) -> Figure:
     if not places:
         return overview(errors, scan, style)
     captions = [f"{p.title}, around {', '.join(str(round(v)) for v in p.centre)} mm (RAS)" for p in places]
-    sheet = Sheet(style, [title for title, _ in _columns(style)], [1.0] * len(places), captions)
+    columns = [title for title, _ in _columns(style)]
+    sheet = Sheet(style, columns, [1.0] * len(places), captions, legend_title="in the whole scan")
     for row, place in enumerate(places):
         x, y, _ = style.view.axes @ np.asarray(place.centre)
         frame = Frame(float(x) - place.half_mm, float(y) - place.half_mm, 2 * place.half_mm, 2 * place.half_mm)
@@ -116,7 +117,7 @@ def _show(sheet: Sheet, axes: Axes, frame: Frame, errors: Volume, kinds: Optiona
             Part(errors.array == kind, style.palette.colour(kind), _AGREEMENT_OPACITY if kind == 1 else 1.0)
             for kind in ErrorKind
         ]
-    picture = render(parts, errors.geometry, frame, view=style.view, width=sheet.panel_pixels, background=style.paper)
+    picture = render(parts, errors.geometry, frame, view=style.view, width=sheet.pixels(frame), background=style.paper)
     show_picture(axes, picture, frame, style, sides_of(style.view))
 
 

@@ -21,7 +21,14 @@ _CURVES = (
 )
 
 
-def draw_threshold_figure(analysis: ThresholdAnalysis, *, style: FigureStyle, current: float | None = None) -> Figure:
+def conditions(*, masked: bool) -> str:
+    """Say of which voxels a threshold analysis is, and how the label differs from that of a segmentation."""
+    return "inside the mask, small pieces kept" if masked else "small pieces kept"
+
+
+def draw_threshold_figure(
+    analysis: ThresholdAnalysis, *, style: FigureStyle, current: float | None = None, masked: bool = False
+) -> Figure:
     """Draw a threshold analysis.
 
     Parameters
@@ -31,6 +38,8 @@ def draw_threshold_figure(analysis: ThresholdAnalysis, *, style: FigureStyle, cu
         Its title, background and resolution.
     current : float, optional
         The threshold in use, marked beside the best one.
+    masked : bool
+        Whether it was measured inside a mask, which the titles then say.
 
     Returns
     -------
@@ -44,6 +53,8 @@ def draw_threshold_figure(analysis: ThresholdAnalysis, *, style: FigureStyle, cu
     left, right = figure.subplots(1, 2)
     _draw_metrics(left, analysis, style, current)
     _draw_calibration(right, analysis, style)
+    left.set_title(f"{left.get_title()}\n{conditions(masked=masked)}")
+    right.set_title(right.get_title() + ("\ninside the mask" if masked else ""))
     for axes in (left, right):
         axes.set(xlim=(0, 1), ylim=(0, 1.02), facecolor=style.paper)
         axes.tick_params(colors=style.ink, labelsize=7)
@@ -61,12 +72,12 @@ def _draw_metrics(axes: Axes, analysis: ThresholdAnalysis, style: FigureStyle, c
     for name, title, colour, line in _CURVES:
         shown = style.ink if name == "dice" else colour
         axes.plot(analysis.thresholds, getattr(analysis, name), color=shown, linestyle=line, linewidth=1.4, label=title)
-    measured = analysis.detailed
-    axes.plot(
-        list(measured), [values["cldice"] for values in measured.values()], color="#56B4E9", marker="o", markersize=3,
-        linewidth=0.8, label="clDice",
-    )  # fmt: skip
-    best = analysis.best_threshold
+    measured, best = analysis.detailed, analysis.best_threshold
+    if len(measured) > 1:  # the best one alone is no curve
+        axes.plot(
+            list(measured), [values["cldice"] for values in measured.values()], color="#56B4E9", marker="o",
+            markersize=3, linewidth=0.8, label="clDice",
+        )  # fmt: skip
     axes.axvline(best, color=style.ink, linewidth=0.8)
     axes.plot([best], [analysis.best_dice], marker="*", markersize=10, color=style.ink, linestyle="")
     axes.set(title=f"largest Dice {analysis.best_dice:.3f} at {best:.2f}", xlabel="threshold")

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import numpy as np
 
 import vesselseg
-from vesselseg.comparison import check_probability, label_on_grid_of, on_grid_of, without
+from vesselseg.comparison import check_probability, label_on_grid_of, on_grid_of, on_one_grid, without
 from vesselseg.errors import VesselSegError
 from vesselseg.figures.parts import FigureStyle
-from vesselseg.metrics import evaluate
+from vesselseg.metrics import NOTHING_INSIDE, evaluate, nothing_counted
 from vesselseg.progress import ProgressCallback, no_progress, stage
 from vesselseg.reports.metric_table import METRICS, SYMMETRIC_METRICS, MetricInfo, Metrics
 from vesselseg.review.error_components import ErrorComponent, error_components
-from vesselseg.review.error_kinds import WITH_REFERENCE, ErrorKind
+from vesselseg.review.error_kinds import WITH_REFERENCE
 from vesselseg.review.error_map import error_map, legend
 from vesselseg.volume import Volume
 
@@ -41,6 +41,8 @@ _RUN_FACTS = (
     ("seconds", "time", "s"),
     ("notes", "notes", ""),
 )
+#: Title of the metrics inside a mask.
+_INSIDE = "inside the mask"
 DISCLAIMER = "For research. Not a medical device."
 
 
@@ -157,19 +159,15 @@ def build_report(
     from vesselseg.figures.error_maps import draw_figure
 
     wording = style.wording
-    errors = error_map(segmentation, reference, scan=scan)
-    found = errors.with_array(np.isin(errors.array, (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_POSITIVE)))
-    truth = errors.with_array(np.isin(errors.array, (ErrorKind.TRUE_POSITIVE, ErrorKind.FALSE_NEGATIVE)))
-    if unsure is not None:
-        unsure = on_grid_of(unsure, errors, what="the reference", of="the map")
-        errors = without(errors, unsure)
+    found, truth, unsure = on_one_grid(segmentation, reference, unsure, scan=scan, kinds=wording.titles[1:])
+    errors = without(error_map(found, truth), unsure)
     if probability is not None:
         check_probability(probability)
         probability = on_grid_of(probability, errors, what="the probability", of="the map")
     progress(0.05, "metrics")
     regions = {"whole volume": evaluate(found, truth, unsure=unsure)}
     if mask is not None:
-        regions["inside the mask"] = evaluate(found, truth, mask=mask, unsure=unsure)
+        regions[_INSIDE] = evaluate(found, truth, mask=mask, unsure=unsure)
     components = error_components(errors, probability=probability)
     progress(0.2, "figures")
     pictures = []
@@ -303,6 +301,8 @@ def _metrics_table(regions: Mapping[str, Metrics], style: FigureStyle) -> Table:
     note = (
         "A dash stands where a value is infinite or not defined. Distances are between surfaces unless said otherwise."
     )
+    if _INSIDE in regions and nothing_counted(regions[_INSIDE]):
+        note += f" {NOTHING_INSIDE[0].upper()}{NOTHING_INSIDE[1:]}."
     return Table(("metric", *names, "unit"), rows, widths, note)
 
 
@@ -323,8 +323,8 @@ def _components_table(components: Sequence[ErrorComponent], style: FigureStyle) 
     ]
     boundary = len(components) - len(chosen)
     note = (
-        f"{len(rows)} of {len(chosen)} {wording.piece_title}s, by the length of vessel affected; {boundary} more are "
-        "only a rim along a vessel that both labels have."
+        f"{len(rows)} of {len(chosen)} {wording.piece_title}s, by the length of vessel affected (the width, where that is "
+        f"larger); {boundary} more are only a rim along a vessel that both labels have."
     )
     header = ("id", "kind", "length mm", "volume mm³", "radius mm", "R, A, S mm", "probability")
     return Table(header, rows, (0.16, 0.17, 0.12, 0.13, 0.12, 0.18, 0.12), note)
@@ -340,5 +340,6 @@ def _threshold_figure(
     analysis = analyse_thresholds(probability, truth, mask=mask, unsure=unsure, distances=False, progress=progress)
     current = run.get("threshold")
     return draw_threshold_figure(
-        analysis, style=style, current=float(current) if isinstance(current, (int, float)) else None
-    )
+        analysis, style=style, current=float(current) if isinstance(current, (int, float)) else None,
+        masked=mask is not None,
+    )  # fmt: skip
