@@ -49,8 +49,9 @@ from VesselSegmentationLib.panel.signed_section import SignedSection
 from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 from VesselSegmentationLib.scene.label_source import LabelSource, names_of_two
 from VesselSegmentationLib.scene.run_record import probability_of, recorded_summary, recorded_threshold
-from VesselSegmentationLib.scene.scan_choice import default_scan, vessels_of
-from VesselSegmentationLib.scene.segmentation_nodes import changed_since_written, segment_with_role, set_surface_shown
+from VesselSegmentationLib.scene.scan_choice import default_scan, other_scan, vessels_of
+from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role, set_surface_shown
+from VesselSegmentationLib.scene.vessel_label import changed_since_written
 from VesselSegmentationLib.segmenting.segmentation_job import SegmentationSettings
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
@@ -109,7 +110,7 @@ class VesselSegmentationParameterNode:
     inputVolume - The scan.
     outputSegmentation - Takes the vessels; None for a new one.
     probabilityVolume - Takes the probability; None for a new one.
-    model - Name of the model; empty before the first choice.
+    model - Name of the model; empty where none is installed.
     device - "auto" or a device as torch names it.
     brainMask, brainMaskNode - Where vessels are looked for.
     threshold - Smallest probability of a vessel.
@@ -242,8 +243,6 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def initializeParameterNode(self) -> None:
         """Make sure that a parameter node exists and is shown, with useful defaults in it."""
         self.setParameterNode(self.logic.getParameterNode())
-        if not self._parameterNode.model and self.ui.modelComboBox.count:
-            self.onModelChosen(0)
         self._takeDefaultScan()
         self._compare.resume()
 
@@ -319,10 +318,15 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._review.show_threshold(*recommended)
 
     def _showThreshold(self) -> None:
-        """Let the sliders say what made the vessels, lest they make them as another segmentation was made."""
-        applied = self.logic.threshold(self._segmentation) if self._segmentation is not None else None
-        if applied is not None:
-            self._review.show_threshold(*applied)
+        """Let the sliders say what made the vessels, lest they make them as another segmentation was made.
+
+        Where there are none yet, that is what the model recommends: what they said was of another scan.
+        """
+        shown = self.logic.recommendedThreshold(self._parameterNode.model)
+        if self._segmentation is not None:
+            shown = self.logic.threshold(self._segmentation)
+        if shown is not None:
+            self._review.show_threshold(*shown)
         else:
             self._review.forget_moves()
 
@@ -349,7 +353,8 @@ class VesselSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
     """Everything that the panel does, for scripts and tests: it needs no window.
 
-    A script segments a scan with ``job = logic.startSegmentation(logic.getParameterNode())`` and ``job.wait()``.
+    A script segments a scan with ``parameters = logic.getParameterNode()``, ``parameters.inputVolume = scan``,
+    ``job = logic.startSegmentation(parameters)`` and ``job.wait()``.
     """
 
     def __init__(self) -> None:
@@ -359,8 +364,13 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
         self.edits = EditLogic(slicer.mrmlScene, autosave_folder=slicer.app.temporaryPath)
 
     def getParameterNode(self) -> VesselSegmentationParameterNode:
-        """Return the parameter node of the scene."""
-        return VesselSegmentationParameterNode(super().getParameterNode())
+        """Return the parameter node of the scene; where nobody has chosen a model, with the default one."""
+        parameters = VesselSegmentationParameterNode(super().getParameterNode())
+        manifest = next(iter(self.models()), None) if not parameters.model else None
+        if manifest is not None:
+            parameters.model = manifest.name
+            parameters.threshold, parameters.minimumComponent = manifest.threshold, manifest.min_component_mm3
+        return parameters
 
     def ensureRequirements(self) -> None:
         """Install the Python packages that are missing, if the user agrees; `VesselSegError` if not."""
@@ -463,6 +473,10 @@ class VesselSegmentationLogic(ScriptedLoadableModuleLogic):
     def segmentationOf(self, volumeNode: Any) -> Any:
         """Return the segmentation that holds the vessels of a scan, or None."""
         return vessels_of(slicer.mrmlScene, volumeNode)
+
+    def otherScan(self, parameters: VesselSegmentationParameterNode) -> Any:
+        """Return the other scan whose vessels the chosen segmentation holds, or None."""
+        return other_scan(parameters.outputSegmentation, parameters.inputVolume)
 
     def probabilityOf(self, segmentationNode: Any) -> Any:
         """Return the probability volume from which the vessels of a segmentation come, or None."""

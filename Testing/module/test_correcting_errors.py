@@ -161,6 +161,21 @@ def test_many_errors_by_size_and_rims(comparing: Any) -> None:
     assert "1 false positive to remove, 1 false negative to add" in ui.toolHintLabel.text
 
 
+def test_many_errors_at_once_without_those_that_were_rejected(comparing: Any) -> None:
+    ui = comparing.ui
+    kinds = [ui.errorsTable.item(row, 0).text() for row in range(2)]
+    ui.errorsTable.setCurrentCell(kinds.index("false positive"), 0)
+    ui.rejectButton.click()
+    settle(comparing)
+    ui.batchVolumeSlider.value = 0.0
+    ui.previewBatchButton.click()
+    assert ui.toolHintLabel.text.startswith("0 false positives to remove, 1 false negative to add")
+    assert ui.toolHintLabel.text.endswith("; left out: 1 rejected")
+    ui.batchVolumeSlider.value = 30.0  # mm³: the loose piece has 23, the missed vessel 78
+    ui.previewBatchButton.click()
+    assert ui.toolHintLabel.text == "There are no such errors; left out: 1 rejected."
+
+
 @pytest.fixture
 def two_near(comparing: Any) -> Any:
     """Another false positive lies two voxels beside the loose piece."""

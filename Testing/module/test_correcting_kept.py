@@ -70,6 +70,22 @@ def test_closing_the_scene_asks_and_edits_can_be_restored(
     assert recovered(correcting) == ""
 
 
+def test_edits_go_back_to_a_scan_that_has_another_name_now(
+    correcting: Any, slicer_host: host.Host, add_scan: Callable[..., Any]
+) -> None:
+    """It was renamed before the crash, or comes from a file of another name."""
+    import slicer
+
+    remove_piece(correcting)
+    edited = label(correcting)
+    slicer.mrmlScene.Clear(False)
+    scan = add_scan("5: TOF")
+    correcting.ui.restoreButton.click()
+    assert recovered(correcting) == ""
+    assert correcting._parameterNode.inputVolume is scan
+    np.testing.assert_array_equal(label(correcting), edited)
+
+
 @pytest.mark.parametrize("asker", ["the panel", "another module"])
 def test_nothing_goes_on_while_closing_the_scene_asks(
     comparing: Any, slicer_host: host.Host, add_scan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, asker: str

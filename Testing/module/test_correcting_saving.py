@@ -13,7 +13,7 @@ import pytest
 import host
 from correcting_case import BRANCH, drawn
 from module.correcting_actions import click, label, remove_piece
-from module.panel_actions import rest
+from module.panel_actions import draw_by_hand, rest
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import read_label
 from VesselSegmentationLib.saving import edit_export
@@ -131,6 +131,44 @@ def test_files_of_another_label_are_replaced_only_after_asking(
     save(correcting, slicer_host, tmp_path / "case.seg.nrrd", "Segmentation")
     wait_until_saved(correcting)
     assert (tmp_path / "case_edits.json").read_bytes() != before
+
+
+def test_the_log_of_a_label_that_is_saved_again_grows_without_a_question(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path
+) -> None:
+    path = tmp_path / "case.seg.nrrd"
+    for edit in (lambda: remove_piece(correcting), correcting.ui.undoButton.click):
+        edit()
+        save(correcting, slicer_host, path, "Segmentation")
+        wait_until_saved(correcting)
+    assert slicer_host.dialogs.shown == []
+    log = json.loads((tmp_path / "case_edits.json").read_text())
+    assert [entry["event"] for entry in log["edits"]] == ["done", "undone"]
+    assert [each["edits"] for each in log["signatures"]] == [1, 2]
+
+
+def test_the_log_of_another_label_of_that_name_is_replaced_only_after_asking(
+    correcting: Any, slicer_host: host.Host, tmp_path: Path
+) -> None:
+    """The file dialogue asks about the label, not about what lies beside it."""
+    path = tmp_path / "case.seg.nrrd"
+    remove_piece(correcting)
+    save(correcting, slicer_host, path, "Segmentation")
+    wait_until_saved(correcting)
+    before = {each: each.read_bytes() for each in tmp_path.iterdir()}
+    node, scan = correcting._parameterNode.outputSegmentation, correcting._parameterNode.inputVolume
+    node.RemoveAttribute("vesselseg.edit_log")  # as one that comes from elsewhere
+    draw_by_hand(node, scan)
+    correcting.logic.edits.start(node, scan)
+    slicer_host.dialogs.answer = False
+    save(correcting, slicer_host, path, "Segmentation")
+    (question,) = slicer_host.dialogs.shown
+    assert "'case_edits.json', 'case_automatic.nii.gz'" in question
+    assert {each: each.read_bytes() for each in tmp_path.iterdir()} == before
+    slicer_host.dialogs.answer = True
+    save(correcting, slicer_host, path, "Segmentation")
+    wait_until_saved(correcting)
+    assert (tmp_path / "case_edits.json").read_bytes() != before[tmp_path / "case_edits.json"]
 
 
 def test_other_segments_that_were_edited_are_still_unsaved(

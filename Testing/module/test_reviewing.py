@@ -148,6 +148,18 @@ def test_without_vessels_the_sliders_show_what_is_recommended_for_the_model(
     assert shown == segmented.logic.recommendedThreshold("tof-unet3d")
 
 
+def test_another_scan_is_not_segmented_with_the_threshold_of_another_model(
+    segmented: Any, choose_model: Callable[[str], None], add_scan: Callable[..., Any]
+) -> None:
+    ui = segmented.ui
+    choose_model("tof-unet3d")
+    recommended = segmented.logic.recommendedThreshold("tof-unet3d")
+    assert (ui.thresholdSlider.value, ui.minimumComponentSlider.value) != recommended
+    ui.inputSelector.setCurrentNode(add_scan("second", seed=1))
+    assert (ui.thresholdSlider.value, ui.minimumComponentSlider.value) == recommended
+    assert (segmented._parameterNode.threshold, segmented._parameterNode.minimumComponent) == recommended
+
+
 def shown_3d(panel: Any) -> tuple[bool, bool]:
     """Return what the button Show 3D says of the vessels chosen, and what is true."""
     from VesselSegmentationLib.scene.segmentation_nodes import surface_shown

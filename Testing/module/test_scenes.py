@@ -208,6 +208,28 @@ def test_the_logic_needs_no_panel(
     assert logic.defaultScan() is scan
 
 
+def test_what_a_script_starts_is_what_is_recommended_for_the_model(slicer_host: host.Host, panel: Any) -> None:
+    import slicer
+
+    slicer_host.unload_module("VesselSegmentation")
+    slicer.mrmlScene.Clear(False)
+    logic = sys.modules["VesselSegmentation"].VesselSegmentationLogic()
+    parameters = logic.getParameterNode()
+    default = logic.models()[0]
+    assert parameters.model == default.name
+    assert (parameters.threshold, parameters.minimumComponent) == (default.threshold, default.min_component_mm3)
+    parameters.threshold = 0.7
+    assert logic.getParameterNode().threshold == 0.7
+
+
+def test_a_probability_whose_vessels_are_gone_is_no_scan(segmented: Any) -> None:
+    import slicer
+
+    slicer.mrmlScene.RemoveNode(segmented.ui.segmentationSelector.currentNode())
+    slicer.mrmlScene.RemoveNode(segmented.ui.inputSelector.currentNode())
+    assert segmented.logic.defaultScan() is None
+
+
 def test_the_scan_that_is_shown_is_the_default(panel: Any, slicer_host: host.Host, add_scan: Callable) -> None:
     import slicer
 

@@ -178,6 +178,7 @@ def test_edited_vessels_are_replaced_only_after_asking(segmented: Any, slicer_ho
     slicer_host.dialogs.answer = False
     ui.segmentButton.click()
     assert "edited by hand" in slicer_host.dialogs.shown[-1]
+    assert "except for arteries and veins with names" in slicer_host.dialogs.shown[-1]
     assert not ui.cancelButton.isEnabled()
     np.testing.assert_array_equal(vessels(node, scan), edited)
     slicer_host.dialogs.answer = True
@@ -254,6 +255,17 @@ def test_another_scan_gets_a_segmentation_of_its_own(segmented: Any, add_scan: C
     ui.inputSelector.setCurrentNode(first_scan)
     assert ui.segmentationSelector.currentNode() is first
     assert ui.probabilitySelector.currentNode() is probability
+
+
+def test_vessels_of_another_scan_are_not_replaced(segmented: Any, add_scan: Callable[..., Any]) -> None:
+    ui = segmented.ui
+    first = ui.segmentationSelector.currentNode()
+    ui.inputSelector.setCurrentNode(add_scan("second", seed=1))
+    ui.segmentationSelector.setCurrentNode(first)
+    assert not ui.segmentButton.isEnabled()
+    assert "'TOF vessels' holds the vessels of 'TOF'" in ui.segmentButton.toolTip
+    ui.segmentationSelector.setCurrentNode(None)
+    assert ui.segmentButton.isEnabled()
 
 
 def test_another_scan_that_is_chosen_during_the_run_keeps_out_of_it(

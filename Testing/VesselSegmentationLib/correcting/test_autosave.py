@@ -18,9 +18,10 @@ from vesselseg.errors import VesselSegError
 from vesselseg.file_lock import lock_file
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.correcting.autosave import FOLDER_NAME, Autosave, discard, find_recoverable, restore
+from VesselSegmentationLib.correcting.autosave import FOLDER_NAME, Autosave
 from VesselSegmentationLib.correcting.edit_history import EditHistory
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.correcting.recovery import discard, find_recoverable, restore
 from VesselSegmentationLib.scene.segmentation_nodes import segment_label, segment_with_role, set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
@@ -325,6 +326,18 @@ def test_overlapping_segments_and_an_emptied_one(scene, scan, vessels, saver, tm
     for role in ("vessels", "copy"):
         np.testing.assert_array_equal(segment_label(back, segment_with_role(back, role), scan).array, FOUND)
     assert not segment_label(back, "empty", scan).array.any()
+
+
+@one_grid
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_segmentation_of_one_voxel_or_none_comes_back(scene, scan, vessels, saver, tmp_path, left):
+    paint(*vessels, scan, [tuple(voxel) for voxel in np.argwhere(FOUND)[left:]], 0)
+    saver.save_now()
+    crash(saver)
+    back = restore(scene, find_recoverable(tmp_path)[0])
+    expected = segment_label(*vessels, scan).array
+    assert expected.sum() == left
+    np.testing.assert_array_equal(segment_label(back, segment_with_role(back), scan).array, expected)
 
 
 def test_folder_that_cannot_be_written(scan, vessels, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-from compared_labels import add_labelmap, add_segmentation
+from compared_labels import SHAPE, add_labelmap, add_segmentation
 from edited_vessels import TRUTH, WAS, at, voxels
 from editing_shortcuts import grown_from, traced_through
 from vesselseg.errors import VesselSegError
@@ -18,12 +18,12 @@ from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.run_record import record_probability
 from VesselSegmentationLib.scene.segmentation_nodes import (
-    release_segment,
     segment_label,
     set_segment_label,
     set_surface_shown,
     surface_shown,
 )
+from VesselSegmentationLib.scene.vessel_label import keep_vessels, set_vessel_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 #: A voxel in the middle of the vessel that both labels have.
@@ -142,9 +142,110 @@ def test_tools_work_on_the_named_artery_at_the_click(scan, vessels, logic, mca):
     np.testing.assert_array_equal(named(logic, "MCA left"), mca)
 
 
+def t_shape():
+    """A trunk along x, a branch of it, and two vessels that come after that one."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[8:13, 2:6, 1:27] = 1
+    label[9:12, 6:16, 13:16] = 1
+    label[9:12, 16:19, 5:24] = 1
+    return label
+
+
+@pytest.mark.parametrize("extent", [edit_tools.BRANCH, edit_tools.FROM_CLICK])
+@pytest.mark.parametrize("kind", [edit_tools.RemoveBranch, edit_tools.NameVessel])
+def test_a_branch_is_the_same_once_the_vessel_that_it_comes_from_has_a_name(scene, scan, extent, kind):
+    node, _segment_id = add_segmentation(scene, scan, t_shape(), "Tree")
+    logic = EditLogic(scene)
+    logic.start(node)
+    tool, click = kind(logic), [at(scan, 10, 11, 14)]
+    settings = ToolSettings(extent=extent, vessel="MCA left")
+    before = tool.preview(click, settings)
+    name, trunk = edit_tools.NameVessel(logic), ToolSettings(vessel="ICA left")
+    for place in (at(scan, 10, 3, 4), at(scan, 10, 3, 24)):
+        name.commit(name.preview([place], trunk), [place], trunk)
+    after = tool.preview(click, settings)
+    assert (after.box, after.description) == (before.box, before.description)
+    np.testing.assert_array_equal(after.removed, before.removed)
+    tool.commit(after, click, settings)
+    assert not logic.target.label()[9:12, 16:19, 5:24].any()
+    logic.stop()
+
+
+def test_the_other_side_is_what_has_no_name_of_it(scene, scan):
+    node, _segment_id = add_segmentation(scene, scan, t_shape(), "Tree")
+    logic = EditLogic(scene)
+    logic.start(node)
+    name, trunk, place = edit_tools.NameVessel(logic), ToolSettings(vessel="ICA left"), at(scan, 10, 3, 4)
+    name.commit(name.preview([place], trunk), [place], trunk)
+    ica = named(logic, "ICA left")
+    edit = logic.preview_remove_branch(at(scan, 10, 11, 14), other_side=True)
+    logic.commit(edit)
+    assert edit.voxels_removed
+    np.testing.assert_array_equal(named(logic, "ICA left"), ica)
+    logic.stop()
+
+
+def hide(node, segment_id):
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetSegmentVisibility(segment_id, False)
+
+
+def test_what_the_reader_has_hidden_is_not_clicked_on(scan, vessels, logic, review, mca):
+    node, artery = vessels[0], logic.arteries.segment_of("MCA left")
+    remove, click = edit_tools.RemovePiece(logic), [at(scan, *INSIDE)]
+    review.show_map(True)
+    assert not node.GetDisplayNode().GetSegmentVisibility(artery)
+    assert remove.preview(click, ToolSettings()).voxels_removed == mca.sum()  # it is the map that is seen there
+    review.show_map(False)
+    hide(node, artery)
+    with pytest.raises(VesselSegError, match="no vessel within 3 mm"):
+        remove.preview(click, ToolSettings())
+    hide(node, vessels[1])
+    for place in ((2, 2, 4), INSIDE):
+        with pytest.raises(VesselSegError, match="'Vessels' is hidden"):
+            remove.preview([at(scan, *place)], ToolSettings())
+    node.GetDisplayNode().SetSegmentVisibility(artery, True)
+    assert remove.preview(click, ToolSettings()).voxels_removed == mca.sum()
+
+
+@pytest.mark.parametrize("kind", [edit_tools.Grow, edit_tools.Trace])
+def test_what_grows_out_of_a_named_artery_belongs_to_it(scan, vessels, logic, mca, kind):
+    tool, settings = kind(logic), ToolSettings(threshold=0.3)
+    # Up to the end of the artery, and a little beyond.
+    clicks = [at(scan, 10, 7, 9)] if kind is edit_tools.Grow else [at(scan, 15, 9, 9), at(scan, 18, 9, 9)]
+    edit = tool.preview(clicks, settings)
+    assert tool.describe(edit, settings) == f"{edit.description} in Left middle cerebral artery"
+    tool.commit(edit, clicks, settings)
+    assert named(logic, "MCA left").sum() == mca.sum() + edit.voxels_added > mca.sum()
+    assert voxels(vessels, scan).sum() == WAS.sum() - mca.sum()
+    logic.undo()
+    np.testing.assert_array_equal(named(logic, "MCA left"), mca)
+    hide(vessels[0], logic.arteries.segment_of("MCA left"))
+    edit = tool.preview(clicks, settings)
+    assert tool.describe(edit, settings) == edit.description
+    tool.commit(edit, clicks, settings)
+    np.testing.assert_array_equal(named(logic, "MCA left"), mca)
+
+
+def test_what_joins_a_named_artery_and_another_vessel_gets_no_name(scan, vessels, logic, mca):
+    tool, clicks = edit_tools.Trace(logic), [at(scan, 4, 8, 8), at(scan, 2, 2, 5)]
+    edit = tool.preview(clicks, ToolSettings())
+    assert tool.describe(edit, ToolSettings()) == edit.description
+    tool.commit(edit, clicks, ToolSettings())
+    np.testing.assert_array_equal(named(logic, "MCA left"), mca)
+    assert voxels(vessels, scan).sum() == WAS.sum() - mca.sum() + edit.voxels_added
+
+
+def test_clicks_that_the_vessels_join_already_are_told(scan, logic):
+    with pytest.raises(VesselSegError, match="a click in between"):
+        edit_tools.Trace(logic).preview([at(scan, 6, 9, 9), at(scan, 13, 9, 9)], ToolSettings())
+
+
 def test_the_brush_thresholds_the_artery_at_the_click_and_no_other(scan, vessels, logic, mca):
     brush, settings = edit_tools.ThresholdBrush(logic), ToolSettings(threshold=0.3, radius_mm=4.0)
-    brush.commit(brush.preview([at(scan, *INSIDE)], settings), [], settings)
+    edit = brush.preview([at(scan, *INSIDE)], settings)
+    assert brush.describe(edit, settings) == f"{edit.description} in Left middle cerebral artery"
+    brush.commit(edit, [], settings)
     assert named(logic, "MCA left").sum() > mca.sum()
     assert voxels(vessels, scan).sum() == WAS.sum() - mca.sum()
     logic.undo()
@@ -245,14 +346,16 @@ def test_branches_of_another_segment_than_the_vessels_get_no_names(scan, logic, 
 def test_a_run_that_keeps_an_edited_label_takes_the_names_over(scan, vessels, logic, mca):
     node, segment_id = vessels
     artery = logic.arteries.segment_of("MCA left")
-    release_segment(node)
+    keep_vessels(node)
     assert logic.target.parts() == [artery]  # no other segment holds vessels yet
-    found = set_segment_label(node, scan, volume_from_node(scan).with_array(WAS))
+    found = set_vessel_label(node, scan, volume_from_node(scan).with_array(TRUTH))
     assert logic.target.segment_id == segment_id
-    np.testing.assert_array_equal(logic.arteries.whole_label().array, WAS & ~mca)
+    np.testing.assert_array_equal(logic.arteries.whole_label().array, WAS)
     logic.start(node, scan)
     assert logic.target.segment_id == found
     assert logic.target.parts() == [artery]
+    np.testing.assert_array_equal(logic.target.label(), TRUTH & ~mca)
+    np.testing.assert_array_equal(logic.arteries.whole_label().array, TRUTH)
 
 
 def test_a_label_from_elsewhere_keeps_the_branches_that_are_named(scene, scan):

@@ -13,7 +13,8 @@ from VesselSegmentationLib.scene.run_record import (
     recorded_summary,
     recorded_threshold,
 )
-from VesselSegmentationLib.scene.segmentation_nodes import changed_since_written, set_segment_label
+from VesselSegmentationLib.scene.segmentation_nodes import set_segment_label
+from VesselSegmentationLib.scene.vessel_label import changed_since_written
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 
@@ -49,6 +50,34 @@ def test_a_new_label_is_one_step_and_its_record_comes_back(scan, vessels, histor
     history.redo()
     np.testing.assert_array_equal(voxels(vessels, scan), np.roll(WAS, 3, 0).astype(bool))
     assert not changed_since_written(node)
+
+
+def test_thresholds_do_not_merge_into_a_run_nor_into_what_was_saved(scene, scan, vessels, history):
+    node, _ = vessels
+    volume = volume_from_node(scan)
+    probability = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+
+    def move_threshold(shift):
+        set_segment_label(node, scan, volume.with_array(np.roll(WAS, shift, 0)))
+        record_threshold(node, 0.1 * shift, 0.0)
+        history.settle()
+        return voxels(vessels, scan)
+
+    move_threshold(1)
+    before = move_threshold(2)
+    set_segment_label(node, scan, volume.with_array(np.roll(WAS, 3, 0)))
+    record_run(node, probability, ran("second"))
+    run = voxels(vessels, scan)
+    history.settle()
+    move_threshold(4)
+    saved = move_threshold(5)
+    history.seal()
+    move_threshold(6)
+    move_threshold(7)
+    assert len(history.steps) == 4
+    for state in (saved, run, before, voxels((node, vessels[1]), scan) * 0 + WAS):
+        history.undo()
+        np.testing.assert_array_equal(voxels(vessels, scan), state)
 
 
 @pytest.mark.parametrize("anew", ["another run", "another threshold", "the same threshold"])

@@ -8,11 +8,11 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from compared_labels import SHAPE
 from edited_vessels import paint_into, use_tool, voxels
 from VesselSegmentationLib.scene.segmentation_nodes import (
-    changed_since_written,
     segment_label,
     set_segment_label,
     set_surface_shown,
 )
+from VesselSegmentationLib.scene.vessel_label import changed_since_written
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node
 
 

@@ -9,6 +9,7 @@ import slicer
 from compared_labels import SHAPE, add_segmentation, paint
 from edited_vessels import MM, TRUTH, WAS, assert_live, at, voxels
 from editing_shortcuts import grown_from, traced_through
+from vesselseg.editing import edit_of
 from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting.edit_log import export_log, read_log
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
@@ -149,6 +150,34 @@ def test_the_label_of_a_threshold_that_is_moved_to_and_fro(scene, scan, vessels,
         assert_live(review, vessels, scan)
         assert logic.target.metrics()["dice"] == pytest.approx(review.metrics[WHOLE_VOLUME]["dice"])
     assert len(logic.target.history.steps) == 1
+
+
+def test_the_log_of_a_threshold_that_is_moved_to_and_fro(scene, scan, vessels, probability, logic):
+    for threshold in (0.2, 0.5, 0.2):
+        SegmentationLogic(scene).apply_threshold(probability, vessels[0], threshold)
+        logic.poll()
+    logic.undo()
+    logic.redo()
+    more = int((TRUTH & ~WAS).sum())
+    counts = [(entry["event"], entry["segments"]["Vessels"]) for entry in logic.log.entries]
+    add, take = {"added": more, "removed": 0}, {"added": 0, "removed": more}
+    assert counts == [("done", add), ("done", take), ("done", add), ("undone", take), ("redone", add)]
+    dice = [entry[key]["dice"] for entry in logic.log.entries for key in ("metrics_before", "metrics_after")]
+    assert dice[0] == dice[3] == dice[4] == dice[7] < dice[1] == dice[2] == dice[5]
+
+
+def test_segments_of_one_name_are_told_apart_in_the_log(scan, vessels, logic):
+    node, segment_id = vessels
+    other = node.GetSegmentation().AddEmptySegment("other", "Vessels")
+    logic.poll()
+    voxel, nothing = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    voxel[2, 2, 4] = True
+    take, give = (edit_of(*both, tool="move", description="") for both in ((nothing, voxel), (voxel, nothing)))
+    logic.target.commit({segment_id: take, other: give}, take)
+    entry = logic.log.entries[-1]
+    assert entry["segments"] == {
+        f"Vessels ({segment_id})": {"added": 0, "removed": 1}, "Vessels (other)": {"added": 1, "removed": 0}
+    }  # fmt: skip
 
 
 def test_a_scan_that_is_moved_without_a_transform(scan, vessels, logic):

@@ -93,6 +93,64 @@ def test_many_errors_at_once(scene, scan, vessels, logic, review, truth):
     assert_live(review, vessels, scan)
 
 
+def test_what_the_reader_has_rejected_is_left_out_of_a_batch(scan, vessels, logic, review):
+    component = next(c for c in logic.errors.components() if c.kind == ErrorKind.FALSE_POSITIVE)
+    logic.errors.decide(component.component_id, REJECTED, "A")
+    batch = logic.errors.preview_batch()
+    assert component not in batch.components
+    assert batch.text.startswith("0 false positives to remove, 2 false negatives to add")
+    assert batch.text.endswith("; left out: 1 rejected")
+    logic.errors.commit_batch(batch, "B")
+    np.testing.assert_array_equal(voxels(vessels, scan), WAS | TRUTH)
+    assert read_marks(review.error_map.node)[component.component_id].decision == REJECTED
+    nothing = logic.errors.preview_batch(kind=ErrorKind.FALSE_POSITIVE)
+    assert (nothing.components, nothing.left_out) == ((), "1 rejected")
+    paint(*vessels, scan, [(2, 3, 2)], 1)  # another error than was looked at
+    assert logic.errors.preview_batch(kind=ErrorKind.FALSE_POSITIVE).left_out == ""
+
+
+@pytest.fixture
+def vein(scan, logic):
+    """The vessel that both labels have, named as a vein: it is missing now. Returns the ID of its segment."""
+    logic.arteries.move(logic.arteries.preview(at(scan, 10, 9, 9), whole_piece=True), "veins left")
+    return logic.arteries.segment_of("veins left")
+
+
+def missing(logic, voxels):
+    return next(c for c in logic.errors.components() if c.kind == ErrorKind.FALSE_NEGATIVE and c.voxels == voxels)
+
+
+def test_what_is_accepted_as_missing_is_taken_from_the_vein_that_has_it(scan, vessels, logic, review, vein):
+    was = logic.target.label_of(vein)
+    logic.errors.decide(missing(logic, was.sum()).component_id, ACCEPTED, "A")
+    assert not logic.target.label_of(vein).any()
+    np.testing.assert_array_equal(voxels(vessels, scan), WAS)
+    assert_live(review, vessels, scan)
+    logic.undo()
+    np.testing.assert_array_equal(logic.target.label_of(vein), was)
+    np.testing.assert_array_equal(voxels(vessels, scan), WAS & ~was)
+
+
+def test_what_was_named_as_a_vein_is_left_out_of_a_batch(scan, vessels, logic, vein):
+    was = logic.target.label_of(vein)
+    rejected = missing(logic, 16)
+    logic.errors.decide(rejected.component_id, REJECTED, "A")
+    batch = logic.errors.preview_batch()
+    assert batch.text.startswith("1 false positive to remove, 1 false negative to add")
+    assert batch.text.endswith("; left out: 1 rejected, 1 in veins")
+    logic.errors.commit_batch(batch, "A")
+    np.testing.assert_array_equal(logic.target.label_of(vein), was)
+    assert not (voxels(vessels, scan) & was).any()
+
+
+def test_of_a_batch_too_no_voxel_stays_in_a_vein(scan, vessels, logic, vein):
+    most = [(k, j, i) for k in range(4, 12) for j in range(8, 11) for i in range(8, 11)]
+    paint(vessels[0], vein, scan, most, 0)  # less than half of the error is named as a vein now
+    logic.errors.commit_batch(logic.errors.preview_batch(), "A")
+    np.testing.assert_array_equal(voxels(vessels, scan), TRUTH)
+    assert not logic.target.label_of(vein).any()
+
+
 def test_comparison_of_another_label_is_not_corrected(scene, scan, vessels, logic, review, truth):
     other = add_segmentation(scene, scan, WAS, "Other")
     review.start(LabelSource(*other), truth, volume_node=scan)

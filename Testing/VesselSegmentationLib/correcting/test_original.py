@@ -46,6 +46,29 @@ def test_original_of_a_label_from_elsewhere(scene, scan):
     logic.stop()
 
 
+@pytest.mark.parametrize("first", ["the vessels", "a named artery", "a name for more"])
+def test_original_holds_the_named_arteries(scene, scan, first):
+    """As a file has them that was signed before: each is a segment, and all together are the label."""
+    node, segment_id = add_segmentation(scene, scan, WAS, "Imported")
+    logic = EditLogic(scene)
+    logic.start(node)
+    logic.arteries.move(logic.arteries.preview(at(scan, 10, 9, 9), whole_piece=True), "basilar")
+    logic.stop()
+    node.GetSegmentation().GetSegment(segment_id).RemoveTag("vesselseg.written")
+    scene.RemoveNode(kept_original(node)[0])
+    logic.start(node)
+    artery = logic.arteries.segment_of("basilar")
+    if first == "the vessels":
+        logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
+    elif first == "a named artery":
+        logic.commit(logic.preview_remove_piece(at(scan, 10, 9, 9), segment_id=artery), segment_id=artery)
+    else:
+        logic.arteries.move(logic.arteries.preview(at(scan, 2, 2, 4), whole_piece=True), "MCA left")
+    assert original_kind(node) == FOUND
+    np.testing.assert_array_equal(original_label(node, scan).array, WAS)
+    logic.stop()
+
+
 def test_the_original_goes_where_the_scan_goes(scan, vessels, logic, add_transform):
     logic.commit(logic.preview_remove_piece(at(scan, 2, 2, 4)))
     matrix = np.eye(4)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,14 @@ from edited_vessels import TRUTH, WAS, at, voxels
 from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
-from VesselSegmentationLib.correcting.autosave import find_recoverable, restore
+from VesselSegmentationLib.correcting import edit_target
+from VesselSegmentationLib.correcting.edit_history import EditHistory
 from VesselSegmentationLib.correcting.edit_log import read_log
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
+from VesselSegmentationLib.correcting.recovery import find_recoverable, restore
 from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role, set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
+from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
 
 def test_unsaved_edits_and_autosave(scene, scan, vessels, tmp_path):
@@ -34,6 +39,40 @@ def test_unsaved_edits_and_autosave(scene, scan, vessels, tmp_path):
     logic.save_against_crash()
     logic.stop(keep_autosave=True)
     assert len(find_recoverable(tmp_path)) == 1
+
+
+def test_undo_brings_back_what_was_saved_before_a_threshold_was_moved(scene, vessels, probability, logic):
+    segmentation = SegmentationLogic(scene)
+    segmentation.apply_threshold(probability, vessels[0], 0.2)
+    logic.poll()
+    logic.mark_saved()
+    segmentation.apply_threshold(probability, vessels[0], 0.95)
+    logic.poll()
+    assert logic.unsaved_edits
+    logic.undo()
+    assert not logic.unsaved_edits
+
+
+@pytest.mark.parametrize("saved", ["never", "before", "in between"])
+def test_edits_that_the_history_had_to_drop_are_not_saved(scene, scan, vessels, monkeypatch, saved):
+    monkeypatch.setattr(edit_target, "EditHistory", functools.partial(EditHistory, max_steps=20))
+    logic = EditLogic(scene)
+    logic.start(vessels[0])
+    for number in range(25):
+        if saved == "before" and number == 1:
+            logic.mark_saved()
+        paint(*vessels, scan, [(0, 0, number)], 1)
+        logic.poll()
+        if saved == "in between" and number == 9:
+            logic.mark_saved()
+    while logic.can_undo:
+        logic.undo()
+        if len(logic.target.history.steps) == 5:
+            assert logic.unsaved_edits == (saved != "in between")
+    assert logic.unsaved_edits
+    known = saved == "in between"  # what was dropped is in what was saved
+    assert logic.only_voxels == logic.changed_only([]) == known
+    logic.stop()
 
 
 def test_what_is_left_with_unsaved_edits_keeps_them_and_its_copy(scene, scan, vessels, tmp_path):

@@ -13,7 +13,6 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 from VesselSegmentationLib.scene.segmentation_nodes import (
-    changed_since_written,
     label_from_node,
     segment_label,
     segment_with_role,
@@ -21,6 +20,7 @@ from VesselSegmentationLib.scene.segmentation_nodes import (
     set_surface_shown,
     surface_shown,
 )
+from VesselSegmentationLib.scene.vessel_label import changed_since_written
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 
 SHIFT = np.array([[1.0, 0, 0, 30], [0, 0.8, -0.6, -20], [0, 0.6, 0.8, 10], [0, 0, 0, 1]])

@@ -14,11 +14,11 @@ from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.scene.run_record import probability_of, recorded_summary, recorded_threshold
 from VesselSegmentationLib.scene.segmentation_nodes import (
-    changed_since_written,
     segment_label,
     segment_with_role,
     set_segment_label,
 )
+from VesselSegmentationLib.scene.vessel_label import changed_since_written
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob, SegmentationSettings
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
@@ -159,7 +159,7 @@ def test_mistake_while_the_result_is_taken_over_leaves_no_new_nodes(scene, logic
     def fail(*args, **options):
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("VesselSegmentationLib.segmenting.segmentation_job.set_segment_label", fail)
+    monkeypatch.setattr("VesselSegmentationLib.segmenting.segmentation_job.set_vessel_label", fail)
     scan = add_scan()
     nodes = scene.GetNumberOfNodes()
     job = logic.start_segmentation(scan)
@@ -248,6 +248,37 @@ def test_vessels_edited_during_the_run_are_kept(scene, logic, add_scan):
     assert any("kept" in line for line in job.log)
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_named_vessels_are_left_out_of_a_run_and_stay_in_vessels_that_it_keeps(scene, logic, add_scan, edited):
+    scan = add_scan()
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "seg")
+    volume = volume_from_node(scan)
+    artery, vein = (np.zeros(volume.array.shape, np.uint8) for _ in range(2))
+    artery[:2], vein[2] = 1, 1
+    old = set_segment_label(segmentation, scan, volume.with_array(1 - artery - vein))
+    named = [
+        set_segment_label(segmentation, scan, volume.with_array(label), name=role, role=role)
+        for label, role in ((artery, "artery.MCA left"), (vein, "vein.veins left"))
+    ]
+    job = logic.start_segmentation(scan, segmentation)
+    if edited:
+        image = segmentation.GetBinaryLabelmapInternalRepresentation(old)
+        vtk_to_numpy(image.GetPointData().GetScalars())[5] = 0
+    assert job.wait(30) == "done"
+    new = segment_with_role(segmentation)
+    assert (new != old) is edited
+    np.testing.assert_array_equal(
+        segment_label(segmentation, new, scan).array, expected_label(scan) & (1 - artery - vein)
+    )
+    for segment_id, label in zip(named, (artery, vein)):
+        np.testing.assert_array_equal(segment_label(segmentation, segment_id, scan).array, label)
+    assert not changed_since_written(segmentation)
+    if edited:
+        kept = segment_label(segmentation, old, scan).array
+        assert kept[:2].all()
+        assert kept.sum() == volume.array.size - vein.sum() - 1
+
+
 def test_segmentation_that_is_warped_away_during_the_run(scene, logic, add_scan):
     scan = add_scan()
     job = logic.start_segmentation(scan)
@@ -301,3 +332,17 @@ def test_job_holds_no_node_alive(scene, python, add_scan):
 def test_private_folder_is_not_left_when_the_worker_cannot_start(scene, add_scan):
     with pytest.raises(VesselSegError, match="cannot be started"):
         SegmentationJob(scene, add_scan(), python=PythonCommand((str(Path("no") / "python"),)))
+
+
+def test_what_is_wrong_with_a_scan_is_told_with_the_name_of_its_node(scene, add_scan):
+    damaged = add_scan(dtype=np.float32, name="Mein Scan")
+    volume_from_node(damaged).array[1, 2, 3] = np.nan
+    shear = np.array([[1.0, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    for scan, message, advice in [
+        (damaged, "1 voxel of the scan 'Mein Scan' is not a number", "replace it, for example by 0"),
+        (add_scan(ijk_to_ras=shear, name="CT"), "the axes of the scan 'CT' are not at right angles", "in 3D Slicer by"),
+    ]:
+        job = SegmentationJob(scene, scan)
+        assert job.wait(60) == "failed"
+        assert job.error.message == message
+        assert advice in job.error.advice

@@ -8,12 +8,12 @@ from vesselseg.errors import VesselSegError
 from vesselseg.postprocessing import threshold_probability
 from VesselSegmentationLib.scene.run_record import probability_of, recorded_summary, recorded_threshold
 from VesselSegmentationLib.scene.segmentation_nodes import (
-    changed_since_written,
     segment_label,
     segment_with_role,
     set_surface_shown,
     surface_shown,
 )
+from VesselSegmentationLib.scene.vessel_label import changed_since_written
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node
 from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogic
 
@@ -206,3 +206,20 @@ def test_a_summary_of_another_version_is_none(stored, scene):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     node.SetAttribute("vesselseg.summary", stored)
     assert recorded_summary(node) == {}
+
+
+def test_an_image_that_is_no_probability_is_not_replaced(logic, done, add_scan):
+    scan, segmentation_node, probability_node = done
+    other = add_scan((5, 6, 7))
+    before = volume_from_node(other).array
+    with pytest.raises(VesselSegError, match=f"would replace the image '{other.GetName()}'"):
+        logic.start_segmentation(scan, segmentation_node, other)
+    np.testing.assert_array_equal(volume_from_node(other).array, before)
+    assert logic.start_segmentation(scan, segmentation_node, probability_node).wait(30) == "done"
+
+
+def test_vessels_of_another_scan_are_not_replaced(logic, done, add_scan):
+    scan, segmentation_node, _probability_node = done
+    with pytest.raises(VesselSegError, match=f"holds the vessels of the scan '{scan.GetName()}'"):
+        logic.start_segmentation(add_scan((12, 14, 16), name="other"), segmentation_node)
+    assert segmentation_node.GetNodeReference("referenceImageGeometryRef") is scan

@@ -183,6 +183,35 @@ def test_a_thin_branch_leaves_no_dent_in_a_thick_vessel() -> None:
     assert left[parent].sum() >= parent.sum() - 6
 
 
+@grids
+@pytest.mark.parametrize("at_click", [False, True])
+def test_a_branch_is_the_same_once_the_vessel_that_it_comes_from_is_in_another_label(
+    geometry: Geometry, at_click: bool
+) -> None:
+    whole, click = together(y_tree(geometry)), at(geometry, 0.58, 0.5, 0.35)
+    parent = after(whole, remove_branch(whole, geometry, click))
+    label = whole & ~parent
+    expected = remove_branch(whole, geometry, click, at_click=at_click)
+    edit = remove_branch(label, geometry, click, at_click=at_click, whole=whole)
+    np.testing.assert_array_equal(after(label, edit), label & after(whole, expected))
+    other = remove_branch(label, geometry, click, at_click=at_click, other_side=True, whole=whole)
+    assert 0 < other.voxels_removed < parent.sum()
+    after(label, other)  # holds that it takes nothing from the other label
+
+
+def test_what_is_left_of_a_fork_goes_as_a_piece() -> None:
+    whole = together(y_tree(ISOTROPIC))
+    label = whole
+    for click in ((0.2, 0.5, 0.47), (0.75, 0.5, 0.7), (0.58, 0.5, 0.35)):
+        edit = remove_branch(label, ISOTROPIC, at(ISOTROPIC, *click), whole=whole)
+        label = after(label, edit)
+    assert 0 < label.sum() < 0.1 * whole.sum()
+    left = np.argwhere(label)[0]
+    edit = remove_branch(label, ISOTROPIC, left, whole=whole)
+    assert not after(label, edit).any()
+    assert edit.measures["volume_mm3"] == pytest.approx(label.sum() * ISOTROPIC.voxel_volume)
+
+
 def test_a_branch_moves_to_another_segment() -> None:
     tree = y_tree(ISOTROPIC)
     label = together(tree)

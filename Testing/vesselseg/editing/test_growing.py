@@ -79,6 +79,18 @@ def test_one_preparation_serves_every_threshold() -> None:
     assert 0 < shorter.edit(0.1).voxels_added < sizes[0]
 
 
+def test_the_threshold_said_is_the_one_used() -> None:
+    label, _, probability = faint_branch(ISOTROPIC)
+    probability[probability > 0] = 0.006
+    growth = prepare_growth(label, probability, ISOTROPIC, at(ISOTROPIC, 0.5, 0.5, 0.6), length_mm=30)
+    assert growth.suggested_threshold == 0.005
+    edit = growth.edit(0.001)
+    assert not edit.is_empty
+    assert edit.measures["threshold"] == 0.005
+    assert "of 0.005 or more" in edit.description
+    np.testing.assert_array_equal(edit.added, growth.edit(0.005).added)
+
+
 def test_growth_closes_a_gap_of_a_voxel() -> None:
     vessel = tube(ISOTROPIC, 0.8, (0.5, 0.5, 0.1), (0.5, 0.5, 0.9))
     label, probability = vessel.astype(np.uint8), np.where(vessel, 0.9, 0).astype(np.float32)
@@ -108,7 +120,7 @@ def test_growth_at_the_border_of_the_scan() -> None:
 
 def test_what_cannot_grow_is_said() -> None:
     label, _, probability = faint_branch(ISOTROPIC)
-    with pytest.raises(VesselSegError, match="probability above 0"):
+    with pytest.raises(VesselSegError, match=r"probability of 0\.005 or more"):
         grow(label, probability, ISOTROPIC, at(ISOTROPIC, 0.9, 0.9, 0.9))
     with pytest.raises(VesselSegError, match="outside the scan"):
         grow(label, probability, ISOTROPIC, (0.0, 0.0, 99.0))

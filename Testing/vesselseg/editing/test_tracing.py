@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ def scan_of(vessels: np.ndarray, geometry: Geometry, *, noise: float = 6.0) -> n
 def distances_from_axis(points: np.ndarray, geometry: Geometry, corners: tuple = CORNERS) -> np.ndarray:
     spacing = np.array(geometry.spacing_zyx)
     ends = [np.array(at(geometry, *corner)) * spacing for corner in corners]
-    axis = np.concatenate([np.linspace(a, b, 400) for a, b in itertools.pairwise(ends)])
+    axis = np.concatenate([np.linspace(a, b, 400) for a, b in zip(ends, ends[1:])])
     return cKDTree(axis).query(points * spacing)[0]
 
 
@@ -148,6 +147,23 @@ def test_what_is_labelled_already_needs_no_tube() -> None:
     )
     assert edit.is_empty
     assert edit.measures["length_mm"] == 0
+
+
+@pytest.mark.parametrize("has_probability", [False, True])
+def test_what_a_loop_lacks_is_traced_though_the_label_leads_round(has_probability: bool) -> None:
+    one, other, corner = (0.5, 0.35, 0.3), (0.5, 0.35, 0.65), (0.5, 0.48, 0.475)
+    rest, lacking = tube(ISOTROPIC, 0.9, one, corner, other), tube(ISOTROPIC, 0.9, one, other)
+    edit = trace(
+        rest.astype(np.uint8),
+        ISOTROPIC,
+        [at(ISOTROPIC, *one), at(ISOTROPIC, *other)],
+        scan=scan_of(rest | lacking, ISOTROPIC, noise=45.0),
+        probability=np.where(rest, 0.9, 0.001).astype(np.float32) if has_probability else None,
+    )
+    found = np.zeros_like(rest)
+    found[edit.box] = edit.added
+    assert found[lacking & ~rest].mean() > 0.7
+    assert found[~lacking].sum() < 0.1 * lacking.sum()
 
 
 def test_paths_that_cannot_be_are_said() -> None:

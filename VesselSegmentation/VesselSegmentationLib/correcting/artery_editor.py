@@ -9,12 +9,14 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
+from vesselseg.boxes import box_between, shifted_box
 from vesselseg.editing import Edit, moved_to, remove_branch, remove_piece
 from vesselseg.editing.picking import SNAP_MM
 from vesselseg.errors import VesselSegError
 from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.correcting.edit_target import EditTarget
+from VesselSegmentationLib.reviewing.error_map_display import is_hidden
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.segment_voxels import find_segment
 from VesselSegmentationLib.scene.segmentation_nodes import (
@@ -121,6 +123,7 @@ class ArteryEditor:
         self._target = target
         whole = LabelSource(target.node, target.segment_id)
         target.parts = lambda: [each for each in whole.segment_ids() if each != target.segment_id]
+        target.apart = lambda: [each for key, each in self.segments().items() if named_vessel(key).is_vein]
 
     def segment_of(self, key: str) -> str | None:
         """Return the ID of the segment of a vessel, by its key; None if there is none yet."""
@@ -139,6 +142,30 @@ class ArteryEditor:
     def segment_at(self, point: tuple[float, float, float]) -> str:
         """Return the ID of the segment that a click is meant for: the one that is edited, or a named vessel."""
         return self._target.nearest_segment(point, list(self.segments().values()), SNAP_MM)
+
+    def segment_that_grows(self, edit: Edit) -> str:
+        """Return the ID of the segment to which what an edit adds belongs.
+
+        The only one that it touches, be that a named vessel: what grows out of it is a part of it. The segment that is
+        edited if it touches several, which it may join, or none, or the reader has hidden the one that it touches.
+        """
+        from scipy.ndimage import binary_dilation
+
+        target = self._target
+        starts = [max(part.start - 1, 0) for part in edit.box]
+        stops = [min(part.stop + 1, size) for part, size in zip(edit.box, target.geometry.shape)]
+        box = box_between(starts, stops)
+        around = np.zeros([part.stop - part.start for part in box], bool)
+        around[shifted_box(edit.box, [-start for start in starts])] = edit.added
+        around = binary_dilation(around, np.ones((3, 3, 3)))
+        touched = [
+            segment_id
+            for segment_id in (target.segment_id, *self.segments().values())
+            if (around & target.in_box(segment_id, box)).any()
+        ]
+        if len(touched) == 1 and not is_hidden(target.node, touched[0]):
+            return touched[0]
+        return target.segment_id
 
     def name_of(self, segment_id: str) -> str:
         """Return the name of the segment of a named vessel; nothing for the segment that is edited."""
@@ -183,7 +210,8 @@ class ArteryEditor:
         voxel = target.voxel_of(point)
         if whole_piece:
             return remove_piece(label, target.geometry, voxel)
-        return remove_branch(label, target.geometry, voxel, at_click=at_click, other_side=other_side)
+        whole = self.all_vessels()
+        return remove_branch(label, target.geometry, voxel, at_click=at_click, other_side=other_side, whole=whole)
 
     def move(self, edit: Edit, key: str, *, source_id: str | None = None) -> EditStep | None:
         """Move what a preview takes away to the segment of a vessel, which is made if need be; one step.

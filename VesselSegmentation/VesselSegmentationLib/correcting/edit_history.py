@@ -26,7 +26,6 @@ from VesselSegmentationLib.correcting.edit_steps import (
     SegmentPresence,
     TagChange,
     VoxelChange,
-    merged,
     read_run_tags,
 )
 from VesselSegmentationLib.correcting.edited_voxels import (
@@ -38,18 +37,12 @@ from VesselSegmentationLib.correcting.edited_voxels import (
     same_voxels,
     surfaces_following,
 )
+from VesselSegmentationLib.correcting.step_stack import AUTOMATIC, MAX_BYTES, MAX_STEPS, StepStack
 from VesselSegmentationLib.scene.node_geometry import matrix_to_world
-
-#: Steps that a history keeps, and how many bytes they may take; the youngest `_LEAST_STEPS` are always kept.
-MAX_STEPS = 1000
-MAX_BYTES = 200_000_000
-_LEAST_STEPS = 20
 
 #: What happened to a step, as listeners are told.
 DONE, UNDONE, REDONE = "done", "undone", "redone"
 
-#: Tool of steps that were made by writing the segment anew from a model or a threshold.
-AUTOMATIC = "segmentation"
 #: Tool of steps that were made by something else than the tools of this program.
 OUTSIDE = "other editor"
 
@@ -83,20 +76,17 @@ class EditHistory:
     Attributes
     ----------
     listeners : list of callable
-        Called with a step and `DONE`, `UNDONE` or `REDONE`, after it.
+        Called with a step and `DONE`, `UNDONE` or `REDONE`, after it. A step that is done is what has changed just now,
+        also where it becomes a part of the step before.
     describe_outside : callable
         Returns tool and description of a step that was not made here.
     """
 
     def __init__(self, segmentation_node: Any, *, max_steps: int = MAX_STEPS, max_bytes: int = MAX_BYTES) -> None:
-        if max_steps < _LEAST_STEPS:
-            raise ValueError(f"a history must keep at least {_LEAST_STEPS} steps, not {max_steps}")
+        self._stack = StepStack(max_steps, max_bytes)
         self.node = segmentation_node
         self.listeners: list[Callable[[EditStep, str], None]] = []
         self.describe_outside: Callable[[], tuple[str, str]] = lambda: (OUTSIDE, "changed outside the vessel tools")
-        self._max_steps, self._max_bytes = max_steps, max_bytes
-        self._steps: list[EditStep] = []
-        self._position = 0
         self._number = 0
         self._before: dict[str, _Known | None] = {}
         self._takes_only: dict[str, bool] = {}
@@ -114,24 +104,35 @@ class EditHistory:
         for tag in self._observed:
             self.node.RemoveObserver(tag)
         self._observed = []
-        self._steps, self._known, self._before, self._position = [], {}, {}, 0
+        self._stack.clear()
+        self._known, self._before = {}, {}
 
     @property
     def steps(self) -> list[EditStep]:
         """The steps that can be undone, the oldest first."""
         self.settle()
-        return self._steps[: self._position]
+        return list(self._stack.done)
 
     @property
     def undone_steps(self) -> list[EditStep]:
         """The steps that can be done again, the next one first."""
         self.settle()
-        return self._steps[self._position :]
+        return list(self._stack.undone)
+
+    @property
+    def dropped(self) -> int:
+        """Number of the last step that was given up to keep within the limits; 0 if none was."""
+        return self._stack.dropped
 
     @property
     def nbytes(self) -> int:
         """Memory that the steps take, in bytes."""
-        return sum(step.nbytes for step in self._steps)
+        return self._stack.nbytes
+
+    def seal(self) -> None:
+        """Let undo bring back what there is now, whatever follows: it was saved."""
+        self.settle()
+        self._stack.seal()
 
     def voxels(self, segment_id: str) -> SegmentVoxels | None:
         """Return what a segment holds; None if there is no such segment. Must not be written to."""
@@ -198,13 +199,6 @@ class EditHistory:
         )
         tool, description = (AUTOMATIC, "new segmentation or threshold") if automatic else self.describe_outside()
         step = self._closed(tool, description, {}, [])
-        former = self._steps[self._position - 1] if self._position else None
-        if step is not None and former is not None and former.tool == AUTOMATIC and automatic:
-            # A threshold that is moved to and fro is one step, lest it pushes all others out.
-            both = merged(former, step)
-            if both is not None:
-                self._position -= 1
-                step = both
         self._keep(step)
         return step is not None
 
@@ -217,11 +211,11 @@ class EditHistory:
             If there is none, or what it changed is gone.
         """
         self.settle()
-        if not self._position:
+        if not self._stack.done:
             raise VesselSegError("there is nothing to undo", "edit the segmentation first")
-        step = self._steps[self._position - 1]
+        step = self._stack.done[-1]
         self._restore(step.undo)
-        self._position -= 1
+        self._stack.step_back()
         self._tell(step, UNDONE)
         return step
 
@@ -234,11 +228,11 @@ class EditHistory:
             If there is none, or what it changed is gone.
         """
         self.settle()
-        if self._position == len(self._steps):
+        if not self._stack.undone:
             raise VesselSegError("there is nothing to redo", "undo a step first")
-        step = self._steps[self._position]
+        step = self._stack.undone[0]
         self._restore(step.redo)
-        self._position += 1
+        self._stack.step_on()
         self._tell(step, REDONE)
         return step
 
@@ -275,7 +269,7 @@ class EditHistory:
         if matrix is not None:
             # The steps go along: no undo may bring a segment back from where the transform has put it.
             self.settle()
-            self._steps = [step.moved(matrix) for step in self._steps]
+            self._stack.move(matrix)
             self._known = self._read_all()
         self._collect()
 
@@ -379,14 +373,9 @@ class EditHistory:
         return EditStep(self._number, tool, description, measures, changes, [*companions, *tags])
 
     def _keep(self, step: EditStep | None) -> None:
-        if step is None:
-            return
-        del self._steps[self._position :]
-        self._steps.append(step)
-        while len(self._steps) > self._max_steps or (len(self._steps) > _LEAST_STEPS and self.nbytes > self._max_bytes):
-            del self._steps[0]
-        self._position = len(self._steps)
-        self._tell(step, DONE)
+        if step is not None:
+            self._stack.push(step)
+            self._tell(step, DONE)
 
 
 def _takes_only(before: _Known, after: _Known) -> bool:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vesselseg import __version__
 from vesselseg.errors import VesselSegError
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.output_files import atomic_output
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.scene.run_record import recorded_summary
 
 #: An attribute of the segmentation node: it is saved and loaded with the scene.
 LOG_ATTRIBUTE = "vesselseg.edit_log"
+#: Another one: the digest of the label before the first of these edits.
+START_ATTRIBUTE = "vesselseg.edit_log.start"
 
 
 class EditLog:
@@ -25,14 +33,8 @@ class EditLog:
     ----------
     segmentation_node : vtkMRMLSegmentationNode
         With the log of former sessions, if there were any.
-
-    Attributes
-    ----------
-    entries : list of dict
-        Each with ``number``, ``time`` (ISO 8601 with the offset from UTC), ``reader``, ``event`` ("done", "undone",
-        "redone"), ``tool``, ``description``, ``measures``, ``segments`` (voxels ``added`` and ``removed`` by the name
-        of the segment), and ``metrics_before`` and ``metrics_after`` where a reference is bound, else None. What an
-        undone step removed counts as added, as it is then.
+    label : ndarray, shape (Z, Y, X)
+        As it is now: a new log begins with it.
 
     Raises
     ------
@@ -40,9 +42,21 @@ class EditLog:
         If the log of a former session cannot be read.
     """
 
-    def __init__(self, segmentation_node: Any) -> None:
+    def __init__(self, segmentation_node: Any, label: NDArray[np.uint8]) -> None:
         self._node = segmentation_node
-        self.entries: list[dict[str, Any]] = read_log(segmentation_node)
+        if not self.entries:
+            segmentation_node.SetAttribute(START_ATTRIBUTE, label_digest(label))
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The edits, the first one first.
+
+        Each with ``number``, ``time`` (ISO 8601 with the offset from UTC), ``reader``, ``event`` ("done", "undone",
+        "redone"), ``tool``, ``description``, ``measures``, ``segments`` (voxels ``added`` and ``removed`` by the name
+        of the segment, with its ID where others have that name), and ``metrics_before`` and ``metrics_after`` where a
+        reference is bound, else None. What an undone step removed counts as added, as it is then.
+        """
+        return read_log(self._node)
 
     def add(
         self,
@@ -54,16 +68,13 @@ class EditLog:
         metrics_after: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Note a step, and keep the log in the scene; returns the entry."""
-        segmentation = self._node.GetSegmentation()
-        segments = {}
+        entries, names, segments = self.entries, _segment_names(self._node), {}
         for segment_id, (added, removed) in step.counts().items():
-            segment = segmentation.GetSegment(segment_id)
-            name = segment_id if segment is None else str(segment.GetName())
             if event == "undone":
                 added, removed = removed, added
-            segments[name] = {"added": added, "removed": removed}
+            segments[names.get(segment_id, segment_id)] = {"added": added, "removed": removed}
         entry = {
-            "number": len(self.entries) + 1,
+            "number": len(entries) + 1,
             "time": datetime.now().astimezone().isoformat(timespec="seconds"),
             "reader": reader.strip(),
             "event": event,
@@ -74,8 +85,7 @@ class EditLog:
             "metrics_before": _rounded(metrics_before),
             "metrics_after": _rounded(metrics_after),
         }
-        self.entries.append(entry)
-        self._node.SetAttribute(LOG_ATTRIBUTE, json.dumps(self.entries))
+        self._node.SetAttribute(LOG_ATTRIBUTE, json.dumps([*entries, entry]))
         return entry
 
 
@@ -98,6 +108,25 @@ def read_log(segmentation_node: Any) -> list[dict[str, Any]]:
     return entries
 
 
+def goes_on(segmentation_node: Any, document: Mapping[str, Any]) -> bool:
+    """Tell whether the log goes on with an earlier one: it has its edits, or began with the label that was signed."""
+    earlier, start = document["edits"], segmentation_node.GetAttribute(START_ATTRIBUTE)
+    return (bool(earlier) and _has(segmentation_node, earlier)) or (bool(start) and document["label_after"] == start)
+
+
+def continue_log(segmentation_node: Any, document: Mapping[str, Any]) -> None:
+    """Put the edits of an earlier log, with which this one `goes_on`, before its own, unless it has them."""
+    earlier, own = document["edits"], read_log(segmentation_node)
+    if not _has(segmentation_node, earlier):
+        later = [{**entry, "number": number} for number, entry in enumerate(own, len(earlier) + 1)]
+        segmentation_node.SetAttribute(LOG_ATTRIBUTE, json.dumps([*earlier, *later]))
+        segmentation_node.SetAttribute(START_ATTRIBUTE, document["label_before"])
+
+
+def _has(segmentation_node: Any, earlier: list[dict[str, Any]]) -> bool:
+    return read_log(segmentation_node)[: len(earlier)] == earlier
+
+
 def log_document(segmentation_node: Any, volume_node: Any) -> dict[str, Any]:
     """Return the log with what it is about, as `export_log` writes it."""
     return {
@@ -108,6 +137,7 @@ def log_document(segmentation_node: Any, volume_node: Any) -> dict[str, Any]:
         "segmentation": str(segmentation_node.GetName()),
         "exported": datetime.now().astimezone().isoformat(timespec="seconds"),
         "automatic_run": recorded_summary(segmentation_node) or None,
+        "label_before": segmentation_node.GetAttribute(START_ATTRIBUTE) or "",
         "edits": read_log(segmentation_node),
     }
 
@@ -123,6 +153,29 @@ def export_log(segmentation_node: Any, volume_node: Any, path: str | os.PathLike
     document = log_document(segmentation_node, volume_node)
     with atomic_output(path, overwrite=False) as temporary:
         temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def label_digest(label: NDArray[np.uint8]) -> str:
+    """Return a text by which a label can be told from all others of its scan; empty for one without voxels.
+
+    Parameters
+    ----------
+    label : ndarray, shape (Z, Y, X)
+        On the grid of the scan; every voxel other than 0 belongs to it.
+    """
+    box = bounding_box(label != 0)
+    if box is None:
+        return ""
+    place = repr((label.shape, [(int(part.start), int(part.stop)) for part in box]))
+    return hashlib.blake2b(np.packbits(label[box] != 0).tobytes() + place.encode(), digest_size=16).hexdigest()
+
+
+def _segment_names(segmentation_node: Any) -> dict[str, str]:
+    """Return what the segments are called, by their IDs, with the ID where several have one name."""
+    segmentation = segmentation_node.GetSegmentation()
+    names = {str(each): str(segmentation.GetSegment(each).GetName()) for each in segmentation.GetSegmentIDs()}
+    counts = Counter(names.values())
+    return {each: name if counts[name] == 1 else f"{name} ({each})" for each, name in names.items()}
 
 
 def _rounded(metrics: Mapping[str, float] | None) -> dict[str, float] | None:

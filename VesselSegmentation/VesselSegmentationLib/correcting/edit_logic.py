@@ -105,7 +105,7 @@ class EditLogic(VesselEdits):
         errors = None if review is None else ErrorEditor(target, review)
         target.reference = None if errors is None else errors.reference
         try:
-            self.log = EditLog(segmentation_node)
+            self.log = EditLog(segmentation_node, target.whole_label())
             self._metrics = target.metrics()
             self._unsaved.begin(target.history, volume_node)
         except VesselSegError:
@@ -238,12 +238,12 @@ class EditLogic(VesselEdits):
         return [*edited, *self._unsaved.left]
 
     def changed_only(self, segment_ids: Collection[str]) -> bool:
-        """Whether nothing but some segments was edited; of edits that were made before `start` any may have been."""
+        """Whether nothing but some segments was edited; of edits that the history does not know any may have been."""
         target = self.target
         if target is None:
             return False
         changed = {change.segment_id for step in target.history.steps for change in step.changes}
-        if self._unsaved.came_unsaved:
+        if self._unsaved.unknown:
             changed.update(map(str, target.node.GetSegmentation().GetSegmentIDs()))
         return changed <= set(segment_ids)
 
@@ -251,10 +251,10 @@ class EditLogic(VesselEdits):
     def only_voxels(self) -> bool:
         """Whether the label holds all that was done: no vessel was named, and no error only decided about.
 
-        Of edits that were made before `start` that is not known.
+        Of edits that the history does not know that is not known: made before `start`, or too many for it.
         """
         target = self.target
-        if target is None or self._unsaved.came_unsaved:
+        if target is None or self._unsaved.unknown:
             return False
         steps = target.history.steps
         return all({change.segment_id for change in step.changes} == {target.segment_id} for step in steps)
@@ -297,7 +297,7 @@ class EditLogic(VesselEdits):
         target, log = self.target, self.log
         if target is None or log is None:
             return
-        if what == DONE and step.tool != AUTOMATIC and target.segment_id in step.counts():
+        if what == DONE and step.tool != AUTOMATIC and step.counts().keys() & {target.segment_id, *target.parts()}:
             # No reason to lose the step either: what lies under a warping transform is on no grid of the scan.
             with contextlib.suppress(VesselSegError):
                 before = target.before(step)

@@ -16,9 +16,10 @@ from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
 from vesselseg.metrics import overlap_of_counts
 from vesselseg.volume import Volume
-from VesselSegmentationLib.correcting.edit_history import AUTOMATIC, EditHistory, voxel_edits
-from VesselSegmentationLib.correcting.edit_steps import Companion, EditStep, VoxelChange, reversed_edit
+from VesselSegmentationLib.correcting.edit_history import EditHistory, voxel_edits
+from VesselSegmentationLib.correcting.edit_steps import Companion, EditStep, SegmentPresence, VoxelChange, reversed_edit
 from VesselSegmentationLib.correcting.edited_voxels import change_voxels, image_time, lattice_shift
+from VesselSegmentationLib.reviewing.error_map_display import is_hidden
 from VesselSegmentationLib.scene.label_source import LabelSource
 from VesselSegmentationLib.scene.node_geometry import matrix_between, matrix_to_world
 from VesselSegmentationLib.scene.segment_voxels import find_segment
@@ -43,6 +44,9 @@ class EditTarget:
     parts : callable
         Returns the IDs of segments that are parts of the same label, such as arteries that were given names: they are
         measured together with the segment.
+    apart : callable
+        Returns the IDs of segments that were taken out of the label, such as veins: what is added to it is taken from
+        them.
 
     Raises
     ------
@@ -55,6 +59,7 @@ class EditTarget:
         self.node, self.segment_id, self.volume_node = segmentation_node, segment_id, volume_node
         self.reference: LabelSource | None = None
         self.parts: Callable[[], list[str]] = list
+        self.apart: Callable[[], list[str]] = list
         self._label: NDArray[np.uint8] | None = None
         self._truth: tuple[Any, NDArray[np.bool_]] | None = None
         self._counts: tuple[int, int, int] | None = None
@@ -107,7 +112,7 @@ class EditTarget:
         return segment_label(self.node, segment_id, self.volume_node).array
 
     def nearest_segment(self, point: tuple[float, float, float], segment_ids: Sequence[str], within_mm: float) -> str:
-        """Return which segment a click is meant for.
+        """Return which segment a click is meant for; none that the reader has hidden.
 
         Parameters
         ----------
@@ -122,6 +127,11 @@ class EditTarget:
         -------
         str
             The nearest one; the segment that is edited if it is as near, or none is that near.
+
+        Raises
+        ------
+        VesselSegError
+            If that would be the segment that is edited, and it is hidden.
         """
         self.history.settle()
         voxel, grid = self.voxel_of(point), self.geometry
@@ -131,11 +141,12 @@ class EditTarget:
         distances = distances_mm(voxel, box, grid)
         nearest, least = self.segment_id, within_mm
         for segment_id in [self.segment_id, *segment_ids]:
-            label = np.zeros(distances.shape, np.uint8)
-            self._add(segment_id, label, box)
-            distance = float(distances[label != 0].min(initial=np.inf))
-            if distance < least:
+            distance = float(distances[self.in_box(segment_id, box)].min(initial=np.inf))
+            if distance < least and not is_hidden(self.node, segment_id):
                 nearest, least = segment_id, distance
+        if is_hidden(self.node, nearest):
+            name = find_segment(self.node, nearest).GetName()
+            raise VesselSegError(f"'{name}' is hidden, and nothing else is near the click", "show it first")
         return nearest
 
     def voxel_of(self, point: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -167,18 +178,17 @@ class EditTarget:
     def shares(self, edit: Edit) -> dict[str, Edit]:
         """Return what an edit of the segment together with its `parts` does to each of them.
 
-        What is added goes to the segment itself; what is removed is taken from whichever has it.
+        What is added goes to the segment itself and is taken from those `apart`; what is removed is taken from the part
+        that has it.
         """
-        parts = self.parts()
-        if not parts:
-            return {self.segment_id: edit}
         nothing = np.zeros_like(edit.added)
-        shares = {}
-        for segment_id in (self.segment_id, *parts):
-            removed = edit.removed & (self.label_of(segment_id)[edit.box] != 0)
-            shares[segment_id] = replace(
-                edit, added=edit.added if segment_id == self.segment_id else nothing, removed=removed
-            )
+        shares = {
+            segment_id: replace(edit, added=nothing, removed=edit.removed & self.in_box(segment_id, edit.box))
+            for segment_id in (self.segment_id, *self.parts())
+        }
+        shares[self.segment_id] = replace(shares[self.segment_id], added=edit.added)
+        for segment_id in self.apart():
+            shares[segment_id] = replace(edit, added=nothing, removed=edit.added & self.in_box(segment_id, edit.box))
         return shares
 
     def commit(
@@ -244,6 +254,12 @@ class EditTarget:
             self._add(segment_id, label, tuple(slice(0, size) for size in label.shape))
         return label
 
+    def in_box(self, segment_id: str, box: tuple[slice, ...]) -> NDArray[np.bool_]:
+        """Return where in a box of the scan any segment is."""
+        label = np.zeros([part.stop - part.start for part in box], np.uint8)
+        self._add(segment_id, label, box)
+        return label != 0
+
     def _add(self, segment_id: str, label: NDArray[np.uint8], box: tuple[slice, ...]) -> None:
         """Add a segment to the label of a box of the scan."""
         voxels = self.history.voxels(segment_id)
@@ -258,13 +274,17 @@ class EditTarget:
         label[there][voxels.mask[here]] = 1
 
     def before(self, step: EditStep) -> Volume | None:
-        """Return the label before the last step; None if the step has changed the grid or the segment itself."""
-        shift = self._shift_of(step)
-        if shift is None:
-            return None
-        label = self._current_label().copy()
-        for edit, move in shift:
-            _write(label, reversed_edit(edit), move)
+        """Return the segment together with its `parts` before the last step; None if the step has changed a grid."""
+        label = np.zeros(self.geometry.shape, np.uint8)
+        came = {change.segment_id for change in step.changes if isinstance(change, SegmentPresence)}
+        for segment_id in (self.segment_id, *(each for each in self.parts() if each not in came)):
+            shifted = self._shift_of(step, segment_id)
+            if shifted is None:
+                return None
+            was = self.label_in_step(segment_id)
+            for edit, move in shifted:
+                _write(was, reversed_edit(edit), move)
+            np.maximum(label, was, out=label)
         return Volume(label, self.geometry)
 
     def _current_label(self) -> NDArray[np.uint8]:
@@ -308,8 +328,7 @@ class EditTarget:
     def _on_step(self, step: EditStep, what: str) -> None:
         if not any(change.segment_id == self.segment_id for change in step.changes) or self._label is None:
             return
-        # One of the program itself may have grown out of the one before it: not all of it is new.
-        shifted = None if step.tool == AUTOMATIC else self._shift_of(step)
+        shifted = self._shift_of(step, self.segment_id)
         if shifted is None:
             self._label = self._counts = None
             return
@@ -328,14 +347,14 @@ class EditTarget:
         both, only_found, only_true = self._counts
         self._counts = both + hits, only_found + more - hits, only_true - hits
 
-    def _shift_of(self, step: EditStep) -> list[tuple[Edit, tuple[int, int, int]]] | None:
-        """Return the edits of the segment in a step with what leads to the grid; None where that says not all."""
-        own = [change for change in step.changes if change.segment_id == self.segment_id]
+    def _shift_of(self, step: EditStep, segment_id: str) -> list[tuple[Edit, tuple[int, int, int]]] | None:
+        """Return the edits of a segment in a step with what leads to the grid; None where that says not all."""
+        own = [change for change in step.changes if change.segment_id == segment_id]
         if not all(isinstance(change, VoxelChange) for change in own):
             return None
         to_scan, grid = matrix_between(self.node, self.volume_node), self.geometry.ijk_to_ras()
         shifted = []
-        for edit, matrix in voxel_edits(step, self.segment_id):
+        for edit, matrix in voxel_edits(step, segment_id):
             move = lattice_shift(to_scan @ matrix, grid)
             if move is None:
                 return None

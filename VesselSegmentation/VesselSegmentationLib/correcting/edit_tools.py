@@ -104,14 +104,35 @@ class EditTool:
 
 
 class SegmentTool(EditTool):
-    """A tool that works on the segment at the click: the one that is edited, or a vessel that was given a name."""
+    """A tool that works on one segment: the one that is edited, or a vessel that was given a name.
+
+    Attributes
+    ----------
+    preposition : str
+        What stands before that name.
+    """
+
+    preposition = "from"
 
     def __init__(self, edits: EditLogic) -> None:
         super().__init__(edits)
         self._segment_id = ""
 
+    def describe(self, edit: Edit, settings: ToolSettings) -> str:
+        """Return in a line what a preview would do, and to which segment if it is a named one."""
+        name = _needed(self.edits.arteries).name_of(self._segment_id)
+        return f"{edit.description} {self.preposition} {name}" if name else edit.description
+
+    def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
+        """Do what was previewed, as one step."""
+        return self.edits.commit(edit, segment_id=self._segment_id)
+
+
+class ClickedTool(SegmentTool):
+    """A tool that works on the segment at the last click."""
+
     def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
-        """Return what would be done to the segment at the last click."""
+        """Return what would be done to that segment."""
         self._segment_id = str(_needed(self.edits.arteries).segment_at(points[-1]))
         return self.preview_in(self._segment_id, points[-1], settings)
 
@@ -119,17 +140,24 @@ class SegmentTool(EditTool):
         """Return what would be done to a segment; a `VesselSegError` if nothing can be."""
         raise NotImplementedError
 
-    def describe(self, edit: Edit, settings: ToolSettings) -> str:
-        """Return in a line what a preview would do, and to which segment if it is a named one."""
-        name = _needed(self.edits.arteries).name_of(self._segment_id)
-        return f"{edit.description} from {name}" if name else edit.description
 
-    def commit(self, edit: Edit, points: list[Place], settings: ToolSettings) -> EditStep | None:
-        """Do what was previewed, as one step."""
-        return self.edits.commit(edit, segment_id=self._segment_id)
+class AddingTool(SegmentTool):
+    """A tool that adds to the segment out of which the added vessel grows."""
+
+    preposition = "in"
+
+    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return what would be added."""
+        edit = self.addition(points, settings)
+        self._segment_id = str(_needed(self.edits.arteries).segment_that_grows(edit))
+        return edit
+
+    def addition(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return what would be added, to whichever segment; a `VesselSegError` if nothing can be."""
+        raise NotImplementedError
 
 
-class RemovePiece(SegmentTool):
+class RemovePiece(ClickedTool):
     """Remove the connected piece at a click."""
 
     def preview_in(self, segment_id: str, point: Place, settings: ToolSettings) -> Edit:
@@ -137,7 +165,7 @@ class RemovePiece(SegmentTool):
         return self.edits.preview_remove_piece(point, segment_id=segment_id)
 
 
-class RemoveBranch(SegmentTool):
+class RemoveBranch(ClickedTool):
     """Remove the branch at a click, or the part of it beyond the click."""
 
     settings = (EXTENT,)
@@ -149,7 +177,7 @@ class RemoveBranch(SegmentTool):
         return self.edits.preview_remove_branch(point, segment_id=segment_id, **_branch(settings.extent))
 
 
-class Grow(EditTool):
+class Grow(AddingTool):
     """Add what hangs together with a click."""
 
     settings = (THRESHOLD, LENGTH)
@@ -163,7 +191,7 @@ class Grow(EditTool):
         """Return half of the highest probability near the click."""
         return self._growth(points, settings).suggested_threshold
 
-    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
+    def addition(self, points: list[Place], settings: ToolSettings) -> Edit:
         """Return the edit that adds it."""
         return self._growth(points, settings).edit(settings.threshold)
 
@@ -175,7 +203,7 @@ class Grow(EditTool):
         return self._prepared[1]
 
 
-class Trace(EditTool):
+class Trace(AddingTool):
     """Draw a vessel through clicks."""
 
     settings = (CALIBRE,)
@@ -185,17 +213,21 @@ class Trace(EditTool):
         super().__init__(edits)
         self._traced: tuple[Any, TracedPath] | None = None
 
-    def preview(self, points: list[Place], settings: ToolSettings) -> Edit:
-        """Return the edit that draws it."""
+    def addition(self, points: list[Place], settings: ToolSettings) -> Edit:
+        """Return the edit that draws it; a `VesselSegError` if vessels join the clicks already."""
         key = (tuple(points), self.edits.state)
         if self._traced is None or self._traced[0] != key:
             self._traced = key, self.edits.trace_path(points)
-        return self.edits.preview_path(self._traced[1], radius_mm=settings.calibre_mm or None)
+        edit = self.edits.preview_path(self._traced[1], radius_mm=settings.calibre_mm or None)
+        if edit.is_empty:
+            raise VesselSegError("vessels join these places already", "begin anew, with a click in between")
+        return edit
 
 
-class ThresholdBrush(SegmentTool):
+class ThresholdBrush(ClickedTool):
     """Threshold the probability anew around a click."""
 
+    preposition = "in"
     settings = (THRESHOLD, RADIUS, CHANGE)
     needs_probability = True
 
@@ -211,7 +243,7 @@ class ThresholdBrush(SegmentTool):
         )
 
 
-class NameVessel(SegmentTool):
+class NameVessel(ClickedTool):
     """Move the branch at a click to the segment of a named vessel, or back."""
 
     settings = (VESSEL, EXTENT)

@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from vesselseg.editing import Edit, correct_component, correct_components, correct_error_at, edit_of, select_components
 from vesselseg.errors import VesselSegError
 from vesselseg.plain_text import counted
-from vesselseg.review.error_components import ErrorComponent
+from vesselseg.review.error_components import ErrorComponent, component_mask
 from vesselseg.review.error_kinds import ErrorKind
+from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.edit_steps import EditStep
 from VesselSegmentationLib.correcting.edit_target import EditTarget
-from VesselSegmentationLib.reviewing.component_marks import ACCEPTED, DECISIONS, Mark, put_marks, read_marks, set_marks
+from VesselSegmentationLib.reviewing.component_marks import (
+    ACCEPTED,
+    DECISIONS,
+    REJECTED,
+    Mark,
+    put_marks,
+    read_marks,
+    set_marks,
+)
 
 if TYPE_CHECKING:
     from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
@@ -66,10 +75,20 @@ class BatchPreview:
         Which.
     edit : Edit
         What would be done; of a size of 0 if there are none.
+    rejected, in_veins : int
+        How many such errors are left out: the reader has rejected them, or has named most of what is missing as a vein.
     """
 
     components: tuple[ErrorComponent, ...]
     edit: Edit
+    rejected: int = 0
+    in_veins: int = 0
+
+    @property
+    def left_out(self) -> str:
+        """How many are left out and why, for people; empty if none are."""
+        reasons = ((self.rejected, "rejected"), (self.in_veins, "in veins"))
+        return ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
 
     @property
     def text(self) -> str:
@@ -78,7 +97,8 @@ class BatchPreview:
         volume = sum(component.volume_mm3 for component in self.components)
         negatives = len(self.components) - positives
         remove, add = counted(positives, "false positive"), counted(negatives, "false negative")
-        return f"{remove} to remove, {add} to add, {volume:.1f} mm³"
+        left_out = f"; left out: {self.left_out}" if self.left_out else ""
+        return f"{remove} to remove, {add} to add, {volume:.1f} mm³{left_out}"
 
 
 class ErrorEditor:
@@ -223,6 +243,9 @@ class ErrorEditor:
     ) -> BatchPreview:
         """Choose errors that all conditions hold for, and return what correcting them would do.
 
+        What the reader has decided is not overruled: errors that were rejected are left out, and what the reference has
+        in vessels that were named as veins.
+
         Parameters
         ----------
         kind, below_mm3, at_least_mm3, rims
@@ -251,11 +274,14 @@ class ErrorEditor:
             rims=rims,
             outside=brain,
         )
-        if not chosen:
+        rejected, in_veins = self._rejected(chosen), self._in_veins(chosen, errors)
+        taken = tuple(each for each in chosen if each.component_id not in rejected | in_veins)
+        if taken:
+            edit = correct_components(self._label(), errors.array, errors.geometry, taken)
+        else:
             nothing = np.zeros((0, 0, 0), bool)
-            return BatchPreview((), edit_of(nothing, nothing, tool="correct errors", description="no such errors"))
-        edit = correct_components(self._label(), errors.array, errors.geometry, chosen)
-        return BatchPreview(tuple(chosen), edit)
+            edit = edit_of(nothing, nothing, tool="correct errors", description="no such errors")
+        return BatchPreview(taken, edit, len(rejected), len(in_veins - rejected))
 
     def commit_batch(self, batch: BatchPreview, reader: str) -> EditStep | None:
         """Accept and correct all errors of a preview, as one step.
@@ -284,6 +310,24 @@ class ErrorEditor:
         except BaseException:
             put_marks(node, old)
             raise
+
+    def _rejected(self, components: Sequence[ErrorComponent]) -> set[str]:
+        """Return the IDs of those that the reader has rejected as they are now."""
+        navigator = self._review.navigator
+        marks = {} if navigator is None else navigator.current_marks()
+        ids = {component.component_id for component in components}
+        return {name for name, mark in marks.items() if name in ids and mark.decision == REJECTED}
+
+    def _in_veins(self, components: Sequence[ErrorComponent], errors: Volume) -> set[str]:
+        """Return the IDs of those that are missing because most of them was named as a vein."""
+        veins, found = self._target.apart(), set()
+        for component in components:
+            if veins and component.kind == ErrorKind.FALSE_NEGATIVE:
+                box, mask = component_mask(errors.array, errors.geometry, component)
+                in_veins = mask & np.any([self._target.in_box(each, box) for each in veins], axis=0)
+                if 2 * np.count_nonzero(in_veins) > component.voxels:
+                    found.add(component.component_id)
+        return found
 
     def _label(self) -> NDArray[np.uint8]:
         """Return what is compared: the segment that is edited, with the arteries that were taken out of it by name."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 import slicer
 
+from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
+from vesselseg.image_io import read_label
+from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.postprocessing import threshold_probability
 from vesselseg.volume import Volume
-from VesselSegmentationLib.scene.node_geometry import matrix_between, share_transform
+from VesselSegmentationLib.correcting.edited_voxels import SegmentVoxels
+from VesselSegmentationLib.correcting.seg_nrrd import SavedSegment, read_remark, write_seg_nrrd
+from VesselSegmentationLib.scene.node_geometry import grid_offset, matrix_between, share_transform
 from VesselSegmentationLib.scene.run_record import probability_of, recorded_threshold
 from VesselSegmentationLib.scene.segment_voxels import on_grid, segment_voxels
 from VesselSegmentationLib.scene.segmentation_nodes import (
@@ -30,6 +37,25 @@ _KIND_ATTRIBUTE = "vesselseg.automatic.kind"
 #: The grid of the scan at the time.
 _GRID_ATTRIBUTE = "vesselseg.automatic.grid"
 _SOURCE_ATTRIBUTE = "vesselseg.automatic.written"
+
+
+@dataclass(frozen=True)
+class Original:
+    """The label before the first edit.
+
+    Parameters
+    ----------
+    label : Volume
+        On the grid of the scan, or on a box cut out of it.
+    kind : str
+        `AUTOMATIC` or `FOUND`.
+    written : str
+        What the segment said at the time of the voxels that were written into it last.
+    """
+
+    label: Volume
+    kind: str
+    written: str
 
 
 def kept_original(segmentation_node: Any) -> tuple[Any, str] | None:
@@ -58,6 +84,14 @@ def original_label(segmentation_node: Any, volume_node: Any) -> Volume | None:
     return on_grid(*segment_voxels(*kept), to_scan, grid)
 
 
+def original_of(segmentation_node: Any, volume_node: Any) -> Original | None:
+    """Return all that is kept of the label before the first edit; None if none was."""
+    kept, label = kept_original(segmentation_node), original_label(segmentation_node, volume_node)
+    if kept is None or label is None:
+        return None
+    return Original(label, original_kind(segmentation_node), str(kept[0].GetAttribute(_SOURCE_ATTRIBUTE) or ""))
+
+
 def _text_of(grid: Geometry) -> str:
     # A zero is one, whatever its sign.
     return " ".join(f"{round(float(value), 4) + 0.0:.4f}" for value in grid.ijk_to_ras()[:3].ravel())
@@ -78,7 +112,7 @@ def keep_original(segmentation_node: Any, segment_id: str, volume_node: Any, bef
     volume_node : vtkMRMLScalarVolumeNode
         The scan.
     before : Volume
-        The label before the edit, on the grid of the scan.
+        The label before the edit, with the named vessels that are parts of it, on the grid of the scan.
 
     Returns
     -------
@@ -89,7 +123,7 @@ def keep_original(segmentation_node: Any, segment_id: str, volume_node: Any, bef
     kept = kept_original(segmentation_node)
     if kept is not None and kept[0].GetAttribute(_SOURCE_ATTRIBUTE) == written:
         return False
-    node = kept[0] if kept is not None else _new_node(segmentation_node, volume_node)
+    node = _node_for(segmentation_node)
     _write(node, segmentation_node, segment_id, volume_node, before)
     is_automatic = bool(written) and segment_fingerprint(node, _ROLE) == written
     if written and not is_automatic:
@@ -99,12 +133,48 @@ def keep_original(segmentation_node: Any, segment_id: str, volume_node: Any, bef
             is_automatic = segment_fingerprint(node, _ROLE) == written
             if not is_automatic:
                 _write(node, segmentation_node, segment_id, volume_node, before)
-    node.SetAttribute(_KIND_ATTRIBUTE, AUTOMATIC if is_automatic else FOUND)
-    node.SetAttribute(_SOURCE_ATTRIBUTE, written)
+    _describe(node, AUTOMATIC if is_automatic else FOUND, written)
     return True
 
 
-def _new_node(segmentation_node: Any, volume_node: Any) -> Any:
+def attach_original(segmentation_node: Any, segment_id: str, volume_node: Any, original: Original) -> None:
+    """Keep a label that comes from a file as the one before the first edit, in place of any other.
+
+    Raises
+    ------
+    VesselSegError
+        If it does not lie on the grid of the scan.
+    """
+    grid, place = volume_geometry(volume_node), original.label.geometry
+    if grid_offset(place, grid) is None:
+        raise VesselSegError(
+            f"the label before the first edit does not lie on the grid of '{volume_node.GetName()}'", "choose its scan"
+        )
+    node = _node_for(segmentation_node)
+    label = on_grid(original.label.array != 0, place, np.eye(4), grid)
+    _write(node, segmentation_node, segment_id, volume_node, label)
+    _describe(node, original.kind, original.written)
+
+
+def write_original(file: BinaryIO, original: Original) -> None:
+    """Write it as a segmentation of 3D Slicer, without the scene: a thread may do it."""
+    label, grid = original.label.array != 0, original.label.geometry
+    z, y, x = bounding_box(label) or (slice(0, 1), slice(0, 1), slice(0, 1))
+    voxels = SegmentVoxels(label[z, y, x], (z.start, y.start, x.start), grid.ijk_to_ras())
+    remark = {"kind": original.kind, "written": original.written}
+    write_seg_nrrd(file, [SavedSegment(_ROLE, "Before edits", (1.0, 1.0, 1.0), {}, voxels)], remark=remark)
+
+
+def read_original(path: str | os.PathLike[str]) -> Original:
+    """Read what `write_original` has written; a `VesselSegError` if that is not possible."""
+    remark = read_remark(path)
+    return Original(read_label(path), str(remark.get("kind")), str(remark.get("written")))
+
+
+def _node_for(segmentation_node: Any) -> Any:
+    kept = kept_original(segmentation_node)
+    if kept is not None:
+        return kept[0]
     scene = segmentation_node.GetScene()
     name = scene.GenerateUniqueName(f"{segmentation_node.GetName()} (before edits)")
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
@@ -112,6 +182,11 @@ def _new_node(segmentation_node: Any, volume_node: Any) -> Any:
     node.GetDisplayNode().SetVisibility(False)
     segmentation_node.SetNodeReferenceID(_REFERENCE, node.GetID())
     return node
+
+
+def _describe(node: Any, kind: str, written: str) -> None:
+    node.SetAttribute(_KIND_ATTRIBUTE, kind)
+    node.SetAttribute(_SOURCE_ATTRIBUTE, written)
 
 
 def _write(node: Any, source: Any, segment_id: str, volume_node: Any, label: Volume) -> None:

@@ -18,6 +18,8 @@ from vesselseg.errors import VesselSegError
 from VesselSegmentationLib.correcting.edited_voxels import SegmentVoxels, lattice_shift
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: Along the first axis: an image of one voxel crashes 3D Slicer when it is read.
+_LEAST_SIZE = 2
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _common_box(
     filled = [segment.voxels for segment in segments if not segment.voxels.is_empty]
     if not filled:
         matrix = segments[0].voxels.matrix if segments else np.eye(4)
-        return (0, 0, 0), (1, 1, 1), matrix, [(0, 0, 0)] * len(segments)
+        return (0, 0, 0), (1, 1, _LEAST_SIZE), matrix, [(0, 0, 0)] * len(segments)
     matrix = filled[0].matrix
     shifts, lows, highs = [], [], []
     for segment in segments:
@@ -162,7 +164,7 @@ def _common_box(
     low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     k, j, i = (int(value) for value in low)
     z, y, x = (int(value) for value in high - low)
-    return (k, j, i), (z, y, x), matrix, shifts
+    return (k, j, i), (z, y, max(x, _LEAST_SIZE)), matrix, shifts
 
 
 def _layer_for(

@@ -98,12 +98,12 @@ class UnsavedEdits:
         """Whether the segmentation that is edited has edits that are not saved."""
         if self._history is None or self._last_number() == self._saved_number:
             return False
-        return self._saved_number != 0 or any(step.tool != AUTOMATIC for step in self._history.steps)
+        return self._saved_number != 0 or self.unknown or any(step.tool != AUTOMATIC for step in self._history.steps)
 
     @property
-    def came_unsaved(self) -> bool:
-        """Whether the segmentation came with edits that are not saved; the history does not know them."""
-        return self._saved_number == _NEVER_SAVED
+    def unknown(self) -> bool:
+        """Whether there are unsaved edits that the history does not know: it came with them, or had to drop them."""
+        return self._history is not None and self._saved_number < self._history.dropped
 
     @property
     def left(self) -> list[Any]:
@@ -123,6 +123,8 @@ class UnsavedEdits:
             if autosave is not None:
                 autosave.close()
             return
+        if self._history is not None:
+            self._history.seal()
         self._saved_number = self._last_number()
         if self._autosave is not None:
             self._autosave.forget()
@@ -137,8 +139,10 @@ class UnsavedEdits:
         self._edited_at = time.time()
 
     def _last_number(self) -> int:
-        steps = [] if self._history is None else self._history.steps
-        return steps[-1].number if steps else 0
+        if self._history is None:
+            return 0
+        steps = self._history.steps
+        return steps[-1].number if steps else self._history.dropped
 
 
 def _is_written(segmentation_node: Any, since: float) -> bool:

@@ -80,8 +80,8 @@ class VesselEdits:
             As for `preview_remove_piece`.
         """
         target = self.needed_target()
-        voxel, label = target.voxel_of(point), self._label_of(segment_id)
-        return remove_branch(label, target.geometry, voxel, at_click=at_click, other_side=other_side)
+        voxel, label, whole = target.voxel_of(point), self._label_of(segment_id), self.all_vessels()
+        return remove_branch(label, target.geometry, voxel, at_click=at_click, other_side=other_side, whole=whole)
 
     def prepare_growth(self, point: Place, *, length_mm: float = 20.0) -> Growth:
         """Return what can grow from a click, to be tried at one threshold after another with `Growth.edit`."""

@@ -70,4 +70,7 @@ class BatchSection(PanelSection):
                     text = _("{text}, of those that are listed; there are more").format(text=text)
                 self._offer(batch.edit, text, lambda: errors.commit_batch(batch, self.logic.edits.reader))
             else:
-                say(ui.toolHintLabel, _("There are no such errors."))
+                text = _("There are no such errors.")
+                if batch.left_out:
+                    text = _("There are no such errors; left out: {errors}.").format(errors=batch.left_out)
+                say(ui.toolHintLabel, text)

@@ -82,8 +82,8 @@ class PanelSection:
         if not self.logic.isEdited(node):
             return True
         question = _(
-            "The vessels of '{name}' were edited by hand. They will be replaced, and the edits with them; "
-            "Undo brings them back. Go on?"
+            "The vessels of '{name}' were edited by hand. They will be replaced, and the edits with them, except for "
+            "arteries and veins with names; Undo brings them back. Go on?"
         )
         return bool(
             slicer.util.confirmOkCancelDisplay(question.format(name=node.GetName()), _("Replace edited vessels?"))

@@ -7,8 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from VesselSegmentationLib.correcting.autosave import Recoverable, discard, find_recoverable, restore
-from VesselSegmentationLib.correcting.edit_logic import scan_of
+from VesselSegmentationLib.correcting.recovery import Recoverable, discard, find_recoverable, restore, scan_for
 from VesselSegmentationLib.panel.panel_section import PanelSection, errors_shown, say
 
 
@@ -45,15 +44,15 @@ class RecoverySection(PanelSection):
     def restore(self) -> None:
         """Bring the edits back as a segmentation of their own, and go on with it where its scan is there."""
         offer = self._offers[0]
-        scans = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        if all(scan.GetName() != offer.scan for scan in scans):
-            slicer.util.infoDisplay(_("Load the scan '{name}' first: the edits belong to it.").format(name=offer.scan))
+        scan = scan_for(slicer.mrmlScene, offer)
+        if scan is None:
+            text = _("Load the scan '{name}' first, or give it this name again: the edits belong to it.")
+            slicer.util.infoDisplay(text.format(name=offer.scan))
             return
         with errors_shown(_("The edits could not be restored."), wait_cursor=True):
-            node = restore(slicer.mrmlScene, offer)
+            node = restore(slicer.mrmlScene, offer, scan)
             self._next()
-            # An error if no scan of that name has the right grid; then the file stays, to be offered again.
-            self.parameters.inputVolume = scan_of(node)
+            self.parameters.inputVolume = scan
             self.parameters.outputSegmentation = node
             edits = self.logic.edits
             if edits.target is not None and edits.target.node is node:

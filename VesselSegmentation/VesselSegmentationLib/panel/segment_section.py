@@ -124,6 +124,10 @@ class SegmentSection(PanelSection):
             return _("Load a TOF scan and choose it above.")
         if self.logic.needsMaskNode(parameters.brainMask) and parameters.brainMaskNode is None:
             return _("Choose the brain mask under Advanced.")
+        other = self.logic.otherScan(parameters)
+        if other is not None:
+            text = _("'{name}' holds the vessels of '{scan}': under Advanced, choose a new segmentation.")
+            return text.format(name=parameters.outputSegmentation.GetName(), scan=other.GetName())
         return ""
 
     def cancel(self) -> None:

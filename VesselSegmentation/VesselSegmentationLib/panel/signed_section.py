@@ -13,7 +13,8 @@ from vesselseg.output_files import portable_name
 from VesselSegmentationLib.jobs.wording import sentence
 from VesselSegmentationLib.jobs.worker_job import RUNNING
 from VesselSegmentationLib.panel.panel_section import PanelSection, allow, ask_for_file, errors_shown, make_timer, say
-from VesselSegmentationLib.saving.edit_export import SignedJob, files_beside, signed_segments
+from VesselSegmentationLib.saving.edit_export import SignedJob, signed_segments
+from VesselSegmentationLib.saving.signed_record import files_beside, files_of_another
 
 _SEGMENTATION, _SURFACE = ".seg.nrrd", ".stl"
 _POLL_MILLISECONDS = 50
@@ -75,11 +76,15 @@ class SignedSection(PanelSection):
         if ui.signedSurfaceCheckBox.checked:
             stem = path[: -len(ending)] if path.lower().endswith(ending) else os.path.splitext(path)[0]
             paths.append(stem + _SURFACE)
-        # The dialogue has asked about the first one only.
-        others = [each for each in (*map(Path, paths[1:]), *files_beside(Path(path))) if each.exists()]
+        # The dialogue has asked about the first one only: those beside it are of the same label, or of another one.
+        if os.path.exists(path):
+            with errors_shown(_("The label could not be saved."), wait_cursor=True):
+                others = files_of_another(target, Path(path))
+        else:
+            others = [each for each in (*map(Path, paths[1:]), *files_beside(Path(path))) if each.exists()]
         question = _("There are files of another label: {names}. Replace them?")
         question = question.format(names=", ".join(f"'{each.name}'" for each in others))
-        if not others or os.path.exists(path) or slicer.util.confirmOkCancelDisplay(question, _("Save label")):
+        if not others or slicer.util.confirmOkCancelDisplay(question, _("Save label")):
             self._start(target, paths)
 
     def poll(self) -> None:

@@ -139,7 +139,7 @@ def write_dicom_seg(
     if importlib.util.find_spec("highdicom") is None:
         raise VesselSegError(
             "DICOM segmentations need the package highdicom",
-            "install it: pip install highdicom (in 3D Slicer's Python console: pip_install('highdicom'))",
+            "install it: pip install highdicom (in 3D Slicer: pip_install('highdicom'); 5.10 then gets pydicom 3, too)",
         )
     import highdicom
     import pydicom

@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,23 @@ from typing import Any
 import slicer
 
 from vesselseg.errors import VesselSegError
-from vesselseg.image_io import image_suffix, write_image
+from vesselseg.image_io import write_image
 from vesselseg.output_files import atomic_output, check_outputs
 from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.artery_editor import ArteryEditor
 from VesselSegmentationLib.correcting.autosave import saved_segments
-from VesselSegmentationLib.correcting.edit_log import log_document
+from VesselSegmentationLib.correcting.edit_log import label_digest, log_document
 from VesselSegmentationLib.correcting.edit_target import EditTarget
 from VesselSegmentationLib.correcting.original import original_kind, original_label
 from VesselSegmentationLib.correcting.seg_nrrd import by_lattice, write_seg_nrrd
 from VesselSegmentationLib.jobs.worker_job import DONE, FAILED, RUNNING
 from VesselSegmentationLib.saving.dicom_seg import DicomSegment, find_source_files, write_dicom_seg
+from VesselSegmentationLib.saving.signed_record import DICOM, SEG_NRRD, files_beside, split_name, take_up
 from VesselSegmentationLib.saving.surfaces import LPS, SURFACE_SUFFIXES, write_surface
 from VesselSegmentationLib.scene.node_geometry import matrix_between
 from VesselSegmentationLib.scene.run_record import recorded_summary
 from VesselSegmentationLib.scene.segmentation_nodes import segment_tag
 
-_SEG_NRRD, _DICOM = ".seg.nrrd", ".dcm"
 #: What a poll lets the writing thread have.
 _YIELD_SECONDS = 0.03
 
@@ -60,7 +60,9 @@ class SignedJob:
 
     Everything is in the coordinates of the scan, as they were in its file: parent transforms are left aside. Label
     images and surfaces hold the segment that is edited together with all named arteries; .seg.nrrd and DICOM hold each
-    as a segment of its own. Log and automatic result lie beside the first file, named after it.
+    as a segment of its own. Log and automatic result lie beside the first file, named after it. The log says with which
+    label it begins and ends, as `label_digest` names them, and who has signed it after how many edits. A label that was
+    signed before keeps its log, to which edits are added, and its automatic result: see `signed_record.take_up`.
 
     What is written is the label as it is when the job is made. A front end calls `poll` from a timer and shows
     `message`; a script calls `wait`. Files are written by a thread: it needs a second for DICOM.
@@ -114,31 +116,34 @@ class SignedJob:
         self.error: VesselSegError | None = None
         self._files = [Path(path) for path in paths]
         self._coordinates, self._overwrite = coordinates, overwrite
-        automatic = original_label(target.node, target.volume_node)
         log, automatic_path = files_beside(self._files[0])
-        self.output = SignedOutput(tuple(self._files), log, automatic_path if automatic is not None else None)
-        check_outputs([*self._files, log, *([automatic_path] if automatic is not None else [])], overwrite=overwrite)
-        # From here on nothing asks the scene, which the user may go on editing.
+        check_outputs([*self._files, log, automatic_path], overwrite=overwrite)
+        # Once the job is made nothing asks the scene, which the user may go on editing.
         self._label = ArteryEditor(target).whole_label()
-        suffixes = {_split(path)[1] for path in self._files}
+        before = take_up(target, self._files[0])
+        automatic = original_label(target.node, target.volume_node)
+        # One that lies there would be taken for the automatic result of this label.
+        self._left_over = [automatic_path] if automatic is None and overwrite else []
+        self.output = SignedOutput(tuple(self._files), log, automatic_path if automatic is not None else None)
+        suffixes = {split_name(path)[1] for path in self._files}
         self._writers: dict[Path, Callable[[Path], None]] = {}
-        if _SEG_NRRD in suffixes:
+        if SEG_NRRD in suffixes:
             write_segments = _seg_nrrd_writer(target)
-        if _DICOM in suffixes:
+        if DICOM in suffixes:
             sources = find_source_files(target.volume_node, folder=dicom_folder, file_of=file_of)
             write_dicom = _dicom_writer(target, sources, reader)
         for path in self._files:
-            suffix = _split(path)[1]
-            if suffix == _SEG_NRRD:
+            suffix = split_name(path)[1]
+            if suffix == SEG_NRRD:
                 self._writers[path] = write_segments
-            elif suffix == _DICOM:
+            elif suffix == DICOM:
                 self._writers[path] = write_dicom
             elif suffix not in SURFACE_SUFFIXES:
                 self._writers[path] = functools.partial(write_image, self._label)
-        document = {**log_document(target.node, target.volume_node), "signed_by": reader.strip()}
+        document = _document(target, reader, before)
         document["files"] = [path.name for path in self._files]
         document["surface_coordinates"] = coordinates
-        document["before_edits"] = original_kind(target.node) or None
+        document["label_after"] = label_digest(self._label.array)
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         self._writers[log] = lambda path: _write_text(path, text)
         if automatic is not None:
@@ -172,13 +177,15 @@ class SignedJob:
 
     def _start(self) -> None:
         with contextlib.ExitStack() as stack:
+            for path in self._left_over:
+                stack.enter_context(_removed_at_the_end(path))
             # The last one takes its place first: the label, so that where it cannot be replaced, nothing is.
             temporaries = {
                 path: stack.enter_context(atomic_output(path, overwrite=self._overwrite))
                 for path in [*(path for path in self._writers if path not in self._files), *reversed(self._files)]
             }
             for path in self._files:
-                if _split(path)[1] in SURFACE_SUFFIXES:
+                if split_name(path)[1] in SURFACE_SUFFIXES:
                     # Surfaces go through nodes of the scene's library, which no thread may use.
                     write_surface(self._label, temporaries[path], coordinates=self._coordinates)
             rest = {path: temporaries[path] for path in self._writers}
@@ -209,16 +216,20 @@ class SignedJob:
         raise failure
 
 
-def files_beside(path: Path) -> tuple[Path, Path]:
-    """Return where the log of the edits and the automatic result lie beside a signed label."""
-    stem, suffix = _split(path)
-    image = suffix if _is_image(suffix) else ".nii.gz"
-    return path.with_name(f"{stem}_edits.json"), path.with_name(f"{stem}_automatic{image}")
-
-
 def export_signed(target: EditTarget, paths: Sequence[str | os.PathLike[str]], **options: Any) -> SignedOutput:
     """Write the corrected label and wait: see `SignedJob`, which takes the same."""
     return SignedJob(target, paths, **options).wait()
+
+
+def _document(target: EditTarget, reader: str, before: dict[str, Any]) -> dict[str, Any]:
+    """Return the log that is signed; `before` is the one that was signed before, with which it goes on."""
+    document = log_document(target.node, target.volume_node)
+    signature = {"reader": reader.strip(), "time": document["exported"], "edits": len(document["edits"])}
+    document["automatic_run"] = document["automatic_run"] or before.get("automatic_run")
+    document["before_edits"] = original_kind(target.node) or None
+    document["signed_by"] = signature["reader"]
+    document["signatures"] = [*before.get("signatures", []), signature]
+    return document
 
 
 def _seg_nrrd_writer(target: EditTarget) -> Callable[[Path], None]:
@@ -240,6 +251,16 @@ def _seg_nrrd_writer(target: EditTarget) -> Callable[[Path], None]:
 def _dicom_writer(target: EditTarget, sources: list[Path], reader: str) -> Callable[[Path], None]:
     segments, run = _dicom_segments(target), recorded_summary(target.node)
     return lambda path: write_dicom_seg(path, segments, sources, reader=reader, run=run)
+
+
+@contextlib.contextmanager
+def _removed_at_the_end(path: Path) -> Iterator[None]:
+    """Remove a file if the block ends without an error."""
+    yield
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise VesselSegError(f"{path} cannot be removed: {error.strerror}", "remove it by hand") from error
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -265,17 +286,3 @@ def _dicom_segments(target: EditTarget) -> list[DicomSegment]:
     if not segments:
         raise VesselSegError("all segments are empty", "segment the scan or draw vessels first")
     return segments
-
-
-def _split(path: Path) -> tuple[str, str]:
-    """Return a file's name without its ending, and its ending in lower case."""
-    name = path.name.lower()
-    for suffix in (_SEG_NRRD, _DICOM, *SURFACE_SUFFIXES):
-        if name.endswith(suffix) and len(name) > len(suffix):
-            return path.name[: -len(suffix)], suffix
-    suffix = image_suffix(path)
-    return path.name[: -len(suffix)], suffix
-
-
-def _is_image(suffix: str) -> bool:
-    return suffix not in (_SEG_NRRD, _DICOM, *SURFACE_SUFFIXES)

@@ -12,6 +12,8 @@ import uuid
 from typing import Any
 
 from VesselSegmentationLib.scene.segmentation_nodes import (
+    ROLE_TAG,
+    WHOLE_TAG,
     WRITING_TAG,
     WRITTEN_TAG,
     segment_tag,
@@ -23,13 +25,13 @@ _PROBABILITY_REFERENCE = "vesselseg.probability"
 _SUMMARY_ATTRIBUTE = "vesselseg.summary"
 #: Which run it was: a tag of the segment, and an attribute of the nodes that hold what else the run made. Undo brings
 #: back the former segment only; where they differ, they do not belong together.
-_RUN = "vesselseg.run"
+RUN_TAG = "vesselseg.run"
 #: Attributes of a segmentation that tell of its run.
-RUN_ATTRIBUTES = (_SUMMARY_ATTRIBUTE, _RUN)
+RUN_ATTRIBUTES = (_SUMMARY_ATTRIBUTE, RUN_TAG)
 THRESHOLD_TAG = "vesselseg.threshold"
 MIN_COMPONENT_TAG = "vesselseg.min_component_mm3"
 #: Tags of a segment that say how it was made; they change only when it is made anew.
-RUN_TAGS = (WRITTEN_TAG, WRITING_TAG, THRESHOLD_TAG, MIN_COMPONENT_TAG, _RUN)
+RUN_TAGS = (ROLE_TAG, WRITTEN_TAG, WHOLE_TAG, WRITING_TAG, THRESHOLD_TAG, MIN_COMPONENT_TAG, RUN_TAG)
 
 #: What front ends show of a run, and what kind of value it is.
 _SHOWN: dict[str, type | tuple[type, ...]] = {
@@ -46,7 +48,7 @@ def record_run(segmentation_node: Any, probability_node: Any, summary: dict[str,
     """Remember that a run has made the vessels of a segmentation and their probability map, and what it reported."""
     run = uuid.uuid4().hex
     for node in (segmentation_node, probability_node):
-        node.SetAttribute(_RUN, run)
+        node.SetAttribute(RUN_TAG, run)
     record_probability(segmentation_node, probability_node)
     record_summary(segmentation_node, summary)
 
@@ -56,7 +58,12 @@ def record_probability(segmentation_node: Any, probability_node: Any) -> None:
     segmentation_node.SetNodeReferenceID(_PROBABILITY_REFERENCE, probability_node.GetID())
     segment_id = segment_with_role(segmentation_node)
     if segment_id is not None:
-        set_segment_tag(segmentation_node, segment_id, _RUN, probability_node.GetAttribute(_RUN) or "")
+        set_segment_tag(segmentation_node, segment_id, RUN_TAG, probability_node.GetAttribute(RUN_TAG) or "")
+
+
+def is_probability(node: Any) -> bool:
+    """Tell whether a volume node holds the probability map that a run has made, whatever became of the vessels."""
+    return bool(node.GetAttribute(RUN_TAG))
 
 
 def probability_of(segmentation_node: Any) -> Any:
@@ -71,7 +78,8 @@ def probability_of(segmentation_node: Any) -> Any:
 def _of_same_run(segmentation_node: Any, node: Any) -> bool:
     """Tell whether a node holds what was made together with the vessels that there are now."""
     segment_id = segment_with_role(segmentation_node)
-    return segment_id is None or segment_tag(segmentation_node, segment_id, _RUN) == (node.GetAttribute(_RUN) or "")
+    run = node.GetAttribute(RUN_TAG) or ""
+    return segment_id is None or segment_tag(segmentation_node, segment_id, RUN_TAG) == run
 
 
 def present_probability(scene: Any, given: Any, segmentation_node: Any) -> Any:

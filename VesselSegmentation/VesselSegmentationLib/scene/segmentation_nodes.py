@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import slicer
+from numpy.typing import NDArray
 from vtkmodules.vtkCommonCore import reference
 
 from vesselseg.errors import VesselSegError
+from vesselseg.geometry import Geometry
 from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.volume import Volume
 from VesselSegmentationLib.scene.node_geometry import grid_offset, matrix_between, share_transform
@@ -32,8 +34,10 @@ ARTERY_PREFIX, VEIN_PREFIX = "artery.", "vein."
 # Tags of a segment travel with it into files, copies and the undo history; attributes of the node would not.
 #: Tag with the role of a segment.
 ROLE_TAG = "vesselseg.role"
-#: Tag with the fingerprint of the voxels that were written last.
+#: Tag with the fingerprint of the label that was written last.
 WRITTEN_TAG = "vesselseg.written"
+#: Of the vessels and those with names, where there were such when that label was written.
+WHOLE_TAG = "vesselseg.written.whole"
 #: Of that writing alone: a run or a threshold may make the same voxels again, after others were there.
 WRITING_TAG = "vesselseg.writing"
 
@@ -60,16 +64,21 @@ def vessel_segment(segmentation_node: Any) -> str | None:
         return vessels
     segmentation = segmentation_node.GetSegmentation()
     ids = [str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments())]
-    names = (ARTERY_PREFIX, VEIN_PREFIX)
-    unnamed = [each for each in ids if not segment_tag(segmentation_node, each, ROLE_TAG).startswith(names)]
+    named = named_vessels(segmentation_node)
+    unnamed = [each for each in ids if each not in named]
     return unnamed[0] if len(unnamed) == 1 else None
 
 
 def named_arteries(segmentation_node: Any) -> list[str]:
     """Return the IDs of the segments with arteries that were taken out of the vessels by name; not those of veins."""
+    return named_vessels(segmentation_node, (ARTERY_PREFIX,))
+
+
+def named_vessels(segmentation_node: Any, prefixes: tuple[str, ...] = (ARTERY_PREFIX, VEIN_PREFIX)) -> list[str]:
+    """Return the IDs of the segments with vessels that were taken out of those found by name."""
     segmentation = segmentation_node.GetSegmentation()
     ids = [str(segmentation.GetNthSegmentID(index)) for index in range(segmentation.GetNumberOfSegments())]
-    return [each for each in ids if segment_tag(segmentation_node, each, ROLE_TAG).startswith(ARTERY_PREFIX)]
+    return [each for each in ids if segment_tag(segmentation_node, each, ROLE_TAG).startswith(prefixes)]
 
 
 def segment_tag(segmentation_node: Any, segment_id: str, tag: str) -> str:
@@ -89,9 +98,8 @@ def release_segment(segmentation_node: Any, role: str = VESSELS_ROLE) -> None:
     segment_id = segment_with_role(segmentation_node, role)
     if segment_id is not None:
         segment = find_segment(segmentation_node, segment_id)
-        segment.RemoveTag(ROLE_TAG)
-        segment.RemoveTag(WRITTEN_TAG)
-        segment.RemoveTag(WRITING_TAG)
+        for tag in (ROLE_TAG, WRITTEN_TAG, WHOLE_TAG, WRITING_TAG):
+            segment.RemoveTag(tag)
 
 
 def set_segment_label(
@@ -166,6 +174,7 @@ def set_segment_label(
         )
     set_segment_tag(segmentation_node, segment_id, WRITTEN_TAG, segment_fingerprint(segmentation_node, role))
     set_segment_tag(segmentation_node, segment_id, WRITING_TAG, uuid.uuid4().hex)
+    find_segment(segmentation_node, segment_id).RemoveTag(WHOLE_TAG)
     return segment_id
 
 
@@ -187,7 +196,11 @@ def segment_fingerprint(segmentation_node: Any, role: str = VESSELS_ROLE) -> str
     segment_id = segment_with_role(segmentation_node, role)
     if segment_id is None:
         return ""
-    mask, geometry = segment_voxels(segmentation_node, segment_id)
+    return fingerprint(*segment_voxels(segmentation_node, segment_id))
+
+
+def fingerprint(mask: NDArray[np.bool_], geometry: Geometry) -> str:
+    """Describe the voxels of a mask on a grid, in the coordinates of the segmentation: see `segment_fingerprint`."""
     box = bounding_box(mask)
     if box is None:
         return "empty"
@@ -196,32 +209,14 @@ def segment_fingerprint(segmentation_node: Any, role: str = VESSELS_ROLE) -> str
     return " ".join([digest, *(f"{value:.3f}" for value in geometry.cropped(box).origin)])
 
 
-def changed_since_written(segmentation_node: Any, role: str = VESSELS_ROLE) -> bool:
-    """Tell whether the voxels of a segment are others than `set_segment_label` wrote.
-
-    Names, colours and transforms do not count, nor do saving and loading; an edit that was undone is none.
-
-    Parameters
-    ----------
-    segmentation_node : vtkMRMLSegmentationNode
-    role : str
-        As in `set_segment_label`.
-
-    Returns
-    -------
-    bool
-        False if there is no such segment.
-    """
-    segment_id = segment_with_role(segmentation_node, role)
-    if segment_id is None:
+def same_fingerprint(one: str, other: str) -> bool:
+    """Tell whether two fingerprints are of the same voxels at the same place."""
+    first, second = one.split(), other.split()
+    if first[:1] != second[:1] or len(first) != len(second):
         return False
-    written = segment_tag(segmentation_node, segment_id, WRITTEN_TAG).split()
-    present = segment_fingerprint(segmentation_node, role).split()
-    if written[:1] != present[:1] or len(written) != len(present):
-        return True
-    positions = np.array([written[1:], present[1:]], dtype=float)
+    positions = np.array([first[1:], second[1:]], dtype=float)
     # Files hold positions rounded; a shift by a voxel is far more than this.
-    return bool(np.any(np.abs(positions[0] - positions[1]) > 0.01))
+    return bool(np.all(np.abs(positions[0] - positions[1]) <= 0.01))
 
 
 def segment_label(segmentation_node: Any, segment_id: str, volume_node: Any) -> Volume:

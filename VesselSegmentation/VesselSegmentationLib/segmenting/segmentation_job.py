@@ -18,14 +18,9 @@ from VesselSegmentationLib.jobs.worker_job import WorkerJob
 from VesselSegmentationLib.scene.node_geometry import share_transform
 from VesselSegmentationLib.scene.run_record import record_run, record_threshold
 from VesselSegmentationLib.scene.scene_nodes import nodes_of_class
-from VesselSegmentationLib.scene.segmentation_nodes import (
-    check_takes_label,
-    label_from_node,
-    release_segment,
-    segment_fingerprint,
-    set_segment_label,
-)
+from VesselSegmentationLib.scene.segmentation_nodes import check_takes_label, label_from_node
 from VesselSegmentationLib.scene.temporary_segmentation import TemporarySegment, TemporarySegmentation
+from VesselSegmentationLib.scene.vessel_label import keep_vessels, set_vessel_label, vessel_fingerprint
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node, volume_geometry
 
 _SCAN, _MASK, _LABEL, _PROBABILITY = "scan.nrrd", "brain_mask.nrrd", "label.nrrd", "probability.nrrd"
@@ -115,7 +110,7 @@ class SegmentationJob(WorkerJob):
         self._scan = _SceneNode(scene, volume_node)
         self._segmentation = _SceneNode(scene, segmentation_node) if segmentation_node is not None else None
         self._probability = _SceneNode(scene, probability_node) if probability_node is not None else None
-        self._written = segment_fingerprint(segmentation_node) if segmentation_node is not None else ""
+        self._written = vessel_fingerprint(segmentation_node) if segmentation_node is not None else ""
         if segmentation_node is not None:
             check_takes_label(segmentation_node, volume_node)
         with folder_to_hand_over() as folder:
@@ -124,7 +119,8 @@ class SegmentationJob(WorkerJob):
             if not isinstance(mask, str):
                 _write_input(folder / _MASK, label_from_node(mask, volume_node))
                 mask = str(folder / _MASK)
-            super().__init__(_arguments(folder, settings, mask), folder=folder, python=python)
+            names = {Path(_SCAN).stem: f"the scan '{volume_node.GetName()}'"}
+            super().__init__(_arguments(folder, settings, mask), folder=folder, python=python, names=names)
         self._folder = folder
 
     @property
@@ -200,11 +196,11 @@ class SegmentationJob(WorkerJob):
                 segmentation_node = _new_node(self._scene, "vtkMRMLSegmentationNode", f"{name} vessels", new_nodes)
             set_node_volume(probability_node, probability)
             share_transform(probability_node, volume_node)
-            if self._segmentation is not None and segment_fingerprint(segmentation_node) != self._written:
+            if self._segmentation is not None and vessel_fingerprint(segmentation_node) != self._written:
                 # Somebody edited it meanwhile: that work stays, as a segment like any other.
-                release_segment(segmentation_node)
+                keep_vessels(segmentation_node)
                 self.log.append("warning: the vessels were edited during the run; the edited ones were kept beside")
-            set_segment_label(segmentation_node, volume_node, label)
+            set_vessel_label(segmentation_node, volume_node, label)
             record_run(segmentation_node, probability_node, summary)
             threshold, min_component_mm3 = summary.get("threshold"), summary.get("min_component_mm3")
             if threshold is not None and min_component_mm3 is not None:

@@ -9,12 +9,15 @@ from vesselseg.morphology.label_voxels import bounding_box
 from vesselseg.postprocessing import threshold_probability
 from vesselseg.volume import Volume
 from VesselSegmentationLib.jobs.worker import PythonCommand
-from VesselSegmentationLib.scene import segmentation_nodes
 from VesselSegmentationLib.scene.run_record import (
+    is_probability,
+    probability_of,
     record_probability,
     record_threshold,
 )
+from VesselSegmentationLib.scene.scan_choice import other_scan
 from VesselSegmentationLib.scene.scene_nodes import reference_scan
+from VesselSegmentationLib.scene.vessel_label import set_vessel_label
 from VesselSegmentationLib.scene.volume_nodes import volume_from_node, volume_geometry
 from VesselSegmentationLib.segmenting.device_query import DeviceQuery
 from VesselSegmentationLib.segmenting.segmentation_job import SegmentationJob, SegmentationSettings
@@ -48,7 +51,8 @@ class SegmentationLogic:
     ) -> SegmentationJob:
         """Start to segment a scan; returns at once.
 
-        A vessel segment that is already in the segmentation will be replaced: ask first if `changed_since_written`.
+        A vessel segment that is already in the segmentation will be replaced, but for vessels that were taken out of it
+        by name: ask first if `changed_since_written`.
 
         Parameters
         ----------
@@ -67,7 +71,8 @@ class SegmentationLogic:
         Raises
         ------
         VesselSegError
-            If a node does not fit or the worker cannot be started.
+            If a node does not fit, holds the vessels of another scan or an image that is no probability, or the worker
+            cannot be started.
         """
         if volume_node is not None and volume_node.IsA("vtkMRMLLabelMapVolumeNode"):
             raise VesselSegError(f"'{volume_node.GetName()}' is a label, not a scan", "choose a TOF-MRA scan")
@@ -78,6 +83,18 @@ class SegmentationLogic:
                 raise VesselSegError(
                     "a label volume cannot hold the probability", "choose another volume, or a new one"
                 )
+            own = segmentation_node is not None and probability_of(segmentation_node) is probability_node
+            if probability_node.GetImageData() is not None and not (own or is_probability(probability_node)):
+                raise VesselSegError(
+                    f"the probability would replace the image '{probability_node.GetName()}'",
+                    "choose another volume, or a new one",
+                )
+        former = other_scan(segmentation_node, volume_node)
+        if former is not None:
+            raise VesselSegError(
+                f"'{segmentation_node.GetName()}' holds the vessels of the scan '{former.GetName()}'",
+                "choose another segmentation, or a new one",
+            )
         return SegmentationJob(
             self.scene, volume_node, segmentation_node, probability_node, settings=settings, python=self.python
         )
@@ -92,7 +109,8 @@ class SegmentationLogic:
     ) -> str:
         """Make the vessel segment anew from the stored probability; every other segment stays as it is.
 
-        Edits of the vessel segment are lost: ask first if `changed_since_written`.
+        What was taken out of the vessels by name stays in the segment with that name alone. Edits of the vessel segment
+        are lost: ask first if `changed_since_written`.
 
         Parameters
         ----------
@@ -123,7 +141,7 @@ class SegmentationLogic:
         label = threshold_probability(crop, threshold, min_component_mm3)
         if volume_node is None:
             volume_node = self._reference_volume(segmentation_node, probability_node)
-        segment_id = segmentation_nodes.set_segment_label(segmentation_node, volume_node, label)
+        segment_id = set_vessel_label(segmentation_node, volume_node, label)
         record_probability(segmentation_node, probability_node)
         record_threshold(segmentation_node, threshold, min_component_mm3)
         return segment_id

@@ -22,12 +22,14 @@ def remove_branch(
     *,
     at_click: bool = False,
     other_side: bool = False,
+    whole: NDArray[Any] | None = None,
 ) -> Edit:
     """Remove the branch at a click with all that comes after it.
 
     The clicked stretch of the skeleton, from fork to fork, divides its piece in two sides; the larger one, by volume,
     is the vessel that it comes from and stays. On a loop, as the circle of Willis is one, no side comes after the
-    other: the stretch alone is removed. A piece without forks is removed as a whole.
+    other: the stretch alone is removed. A piece without forks is removed as a whole, and so is what is left of a fork
+    whose vessels are in other labels.
 
     Parameters
     ----------
@@ -41,6 +43,9 @@ def remove_branch(
         Begin at the click, not at the fork before it.
     other_side : bool
         Remove what would have stayed on the other side of the stretch, and keep the rest.
+    whole : ndarray, shape (Z, Y, X), optional
+        The vessels of which the label is a part: a branch is the same in them, whether the vessel that it comes from is
+        in the label or not. Only voxels of the label are removed. The label itself unless given.
 
     Returns
     -------
@@ -50,11 +55,14 @@ def remove_branch(
     Raises
     ------
     VesselSegError
-        If there is no label near the click, or a loop has no other side or cannot be cut at one place.
+        If there is no label near the click, the click is outside the scan or, to begin there, at the end of its vessel,
+        a stretch has no other side, a loop cannot be cut at one place, or no voxel belongs to the branch alone.
+    ValueError
+        If an array does not have the shape of the grid.
     """
-    check_grids(geometry, label=label)
+    check_grids(geometry, label=label, whole=whole)
     start = nearest_voxel(label, geometry, point, SNAP_MM, what="vessel")
-    graph = vessel_graph(connected_voxels(label, start), geometry)
+    graph = vessel_graph(connected_voxels(label if whole is None else whole, start), geometry)
     at = _clicked(graph, start, geometry)
     cut = np.zeros(len(graph.skeleton), bool)
     if at_click:
@@ -62,15 +70,17 @@ def remove_branch(
     else:
         gone = _from_fork(graph, int(graph.stretch[at]), other_side)
     taken = _territory(graph, gone, cut)
+    if whole is not None:
+        taken, gone = _in_label(graph, label, start, taken, gone)
     if not taken.any():
         raise VesselSegError("no voxel belongs to the branch at the click alone", "click farther along it")
     volume = int(np.count_nonzero(taken)) * geometry.voxel_volume
-    length = graph.length_mm(gone)
+    length, radius = (graph.length_mm(gone), float(np.median(graph.radius[gone]))) if gone.any() else (0.0, 0.0)
     return removal(
         graph.voxels[taken],
         tool="remove branch",
         description=f"remove a branch of {length:.0f} mm, {volume:.1f} mm³",
-        measures={"volume_mm3": volume, "length_mm": length, "radius_mm": float(np.median(graph.radius[gone]))},
+        measures={"volume_mm3": volume, "length_mm": length, "radius_mm": radius},
     )
 
 
@@ -171,6 +181,22 @@ def _territory(graph: VesselGraph, gone: NDArray[np.bool_], cut: NDArray[np.bool
         to_branch - graph.radius[gone][outside][branch_at] < to_kept - graph.radius[staying][kept_at]
     )
     return _without_crumbs(graph, taken, gone)
+
+
+def _in_label(
+    graph: VesselGraph, label: NDArray[Any], start: Voxel, taken: NDArray[np.bool_], gone: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Leave of a branch, of its voxels and of those of its skeleton, what is in a label."""
+    own = label[tuple(graph.voxels.T)] != 0
+    if own.all():
+        return taken, gone
+    part = graph.parts_of_voxels(own)
+    piece = part == part[(graph.voxels == start).all(axis=1)]
+    inside = piece[graph.on_skeleton]
+    has_stretches = len(np.setdiff1d(graph.stretch[inside], np.append(graph.stretch[~inside], -1))) > 0
+    if not has_stretches and not (taken & piece).any():
+        return piece, inside  # what is left of a fork, in the territory of no branch
+    return taken & own, gone & own[graph.on_skeleton]
 
 
 def _without_crumbs(graph: VesselGraph, taken: Mask, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,10 +1,10 @@
-"""One change of a label as a value: it can be looked at, applied, undone and kept in little memory."""
+"""One change of a label as a value: it can be looked at, applied, reversed and kept in little memory."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,28 @@ class Edit:
     def is_empty(self) -> bool:
         """Whether it changes nothing."""
         return not (self.added.any() or self.removed.any())
+
+    def apply(self, label: NDArray[Any]) -> None:
+        """Change a label in place.
+
+        Parameters
+        ----------
+        label : ndarray, shape (Z, Y, X)
+            bool, or integers 0 and 1.
+
+        Raises
+        ------
+        VesselSegError
+            As `check_edit`.
+        """
+        check_edit(self, label)
+        voxels = label[self.box]
+        voxels[self.added] = 1
+        voxels[self.removed] = 0
+
+    def reversed(self) -> Edit:
+        """Return the edit that takes this one back: applied after it, it leaves the label as it was."""
+        return replace(self, added=self.removed, removed=self.added)
 
     def packed(self) -> PackedEdit:
         """Return the same edit in little memory."""

@@ -38,6 +38,8 @@ def correct_component(label: NDArray[Any], errors: NDArray[Any], geometry: Geome
     ------
     VesselSegError
         If the map no longer has the error.
+    ValueError
+        If an array does not have the shape of the grid.
     """
     check_grids(geometry, label=label, errors=errors)
     box, mask = component_mask(errors, geometry, component)
@@ -61,7 +63,9 @@ def correct_error_at(label: NDArray[Any], errors: NDArray[Any], geometry: Geomet
     Raises
     ------
     VesselSegError
-        If there is no error near the click.
+        If there is no error near the click, or the click is outside the scan.
+    ValueError
+        If an array does not have the shape of the grid.
     """
     check_grids(geometry, label=label, errors=errors)
     start = nearest_voxel(errors, geometry, point, SNAP_MM, what="error", least=ErrorKind.FALSE_POSITIVE)
@@ -102,6 +106,11 @@ def select_components(
     -------
     list of ErrorComponent
         In the order given.
+
+    Raises
+    ------
+    ValueError
+        If the mask does not have the shape of the grid.
     """
     check_grids(geometry, outside=outside)
     to_ijk = np.linalg.inv(geometry.ijk_to_ras())
@@ -144,6 +153,8 @@ def correct_components(
     ------
     VesselSegError
         If the map no longer has one of them, or there are none.
+    ValueError
+        If an array does not have the shape of the grid.
     """
     check_grids(geometry, label=label, errors=errors)
     found = [(component.kind, *component_mask(errors, geometry, component)) for component in components]

@@ -56,8 +56,8 @@ class Growth:
 
     @property
     def suggested_threshold(self) -> float:
-        """A threshold to begin with: half of the highest probability near the click."""
-        return self.highest / 2
+        """A threshold to begin with: half of the highest near the click, `LOWEST_PROBABILITY` at least."""
+        return max(self.highest / 2, LOWEST_PROBABILITY)
 
     def edit(self, threshold: float) -> Edit:
         """Grow the region at a threshold.
@@ -65,13 +65,13 @@ class Growth:
         Parameters
         ----------
         threshold : float
-            Lowest probability, in (0, 1].
+            Lowest probability, in (0, 1]; one below `LOWEST_PROBABILITY` is raised to it.
 
         Returns
         -------
         Edit
-            With the measures ``volume_mm3``, ``threshold`` and ``length_mm``, the longest way from the click; empty if
-            nothing grows.
+            With the measures ``volume_mm3``, ``threshold``, the one used, and ``length_mm``, the longest way from the
+            click; empty if nothing grows.
 
         Raises
         ------
@@ -82,7 +82,8 @@ class Growth:
         from skimage.graph import MCP_Geometric
 
         check_threshold(threshold)
-        likely = (self.probability >= max(threshold, LOWEST_PROBABILITY)) & ~self.inside
+        threshold = max(threshold, LOWEST_PROBABILITY)
+        likely = (self.probability >= threshold) & ~self.inside
         near = self.distance <= REACH_MM
         # Along the wall of what is labelled already, a lower threshold would creep everywhere and thicken it; only at
         # the click is the label a way, so that a vessel goes on from where it ends.
@@ -141,7 +142,7 @@ def prepare_growth(
     point : Point
         The click, as voxel indices (k, j, i); on a vessel that the label lacks, or at the end of a labelled one.
     length_mm : float
-        Farthest way from the click through the region, in mm.
+        Farthest way from the click through the region, in mm, above 0.
 
     Returns
     -------
@@ -150,7 +151,10 @@ def prepare_growth(
     Raises
     ------
     VesselSegError
-        If the probability near the click is 0 wherever the label is not, or the click is outside the scan.
+        If the probability near the click is below `LOWEST_PROBABILITY` wherever the label is not, the click is outside
+        the scan, or the length is not above 0.
+    ValueError
+        If an array does not have the shape of the grid.
     """
     from scipy.ndimage import binary_dilation
 
@@ -165,7 +169,8 @@ def prepare_growth(
     highest = float(chances[(distance <= REACH_MM) & ~inside].max(initial=0.0))
     if highest < LOWEST_PROBABILITY:
         raise VesselSegError(
-            f"nothing within {REACH_MM:g} mm of the click has a probability above 0", "trace the vessel instead"
+            f"nothing within {REACH_MM:g} mm of the click has a probability of {LOWEST_PROBABILITY:g} or more",
+            "trace the vessel instead",
         )
     rim = binary_dilation(inside, np.ones((3, 3, 3))) & ~inside
     return Growth(box, chances.copy(), inside.copy(), rim, distance, geometry.spacing_zyx, length_mm, highest)

@@ -23,7 +23,13 @@ SNAP_MM = 3.0
 
 
 def check_grids(geometry: Geometry, **arrays: NDArray[Any] | None) -> None:
-    """Refuse arrays that are not on a grid; a `ValueError` that names the array."""
+    """Refuse arrays that are not on a grid.
+
+    Raises
+    ------
+    ValueError
+        If an array does not have the shape of the grid; it is named.
+    """
     for name, array in arrays.items():
         if array is not None and array.shape != geometry.shape:
             raise ValueError(f"{name} has shape {array.shape}, the geometry says {geometry.shape}")

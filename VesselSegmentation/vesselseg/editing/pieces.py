@@ -32,7 +32,9 @@ def remove_piece(label: NDArray[Any], geometry: Geometry, point: Point) -> Edit:
     Raises
     ------
     VesselSegError
-        If there is no label near the click.
+        If there is no label near the click, or the click is outside the scan.
+    ValueError
+        If an array does not have the shape of the grid.
     """
     check_grids(geometry, label=label)
     voxels = connected_voxels(label, nearest_voxel(label, geometry, point, SNAP_MM, what="vessel"))

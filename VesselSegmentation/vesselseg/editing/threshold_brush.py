@@ -52,7 +52,10 @@ def rethreshold(
     Raises
     ------
     VesselSegError
-        If the sphere's centre is outside the scan, or threshold or radius are out of range.
+        If the sphere's centre is outside the scan, the threshold is not in (0, 1], or the radius is not above 0 and
+        finite.
+    ValueError
+        If an array does not have the shape of the grid.
     """
     check_grids(geometry, label=label, probability=probability)
     voxel_at(point, geometry)
