@@ -28,8 +28,8 @@ _ARTEFACTS = Path(__file__).parents[1] / "artefacts" / "web"
 
 
 @contextlib.contextmanager
-def launched():
-    """Start the system's Chromium, or skip the test; Playwright brings only the driver."""
+def launched(**options):
+    """Start the system's Chromium, or skip the test; Playwright brings only the driver, which takes the options."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
@@ -37,7 +37,7 @@ def launched():
     with playwright.sync_playwright() as driver:
         # Chromium's sandbox does not start as root, as which containers run.
         sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=path, args=sandbox)
+        browser = driver.chromium.launch(executable_path=path, args=sandbox, **options)
         yield browser
         browser.close()
 

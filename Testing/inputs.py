@@ -13,7 +13,7 @@ from vesselseg.geometry import Geometry
 from vesselseg.volume import Volume
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    from pydicom.dataset import FileDataset
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:
@@ -56,7 +56,7 @@ def write_dicom(
         data.InstanceNumber = k + 1
         for keyword, value in tags.items():
             setattr(data, keyword, value)
-        data.save_as(folder / f"{series}_{k:03d}.dcm", enforce_file_format=True)
+        _save(data, folder / f"{series}_{k:03d}.dcm")
 
 
 def write_enhanced_dicom(
@@ -86,16 +86,15 @@ def write_enhanced_dicom(
     data.PerFrameFunctionalGroupsSequence = [
         group(PlanePositionSequence=group(ImagePositionPatient=_position(geometry, k)))[0] for k in frames
     ]
-    data.save_as(path, enforce_file_format=True)
+    _save(data, path)
 
 
-def _mr_object(kind: str, series: str, number: int, volume: Volume, slices: Sequence[int]) -> Dataset:
+def _mr_object(kind: str, series: str, number: int, volume: Volume, slices: Sequence[int]) -> FileDataset:
     """Make a DICOM object of a class, with the voxels of some slices, and without their places."""
-    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
+    data = FileDataset("", {}, file_meta=FileMetaDataset(), is_implicit_VR=False)
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = kind
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"{series}.{number}"
@@ -105,6 +104,14 @@ def _mr_object(kind: str, series: str, number: int, volume: Volume, slices: Sequ
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
     data.PixelData = b"".join(volume.array[k].astype(np.uint16).tobytes() for k in slices)
     return data
+
+
+def _save(data: FileDataset, path: Path) -> None:
+    import pydicom
+
+    # 3D Slicer has pydicom 2 up to its version 5.10.
+    is_new = int(pydicom.__version__.split(".")[0]) >= 3
+    data.save_as(path, **({"enforce_file_format": True} if is_new else {"write_like_original": False}))
 
 
 def _spacing(geometry: Geometry) -> tuple[list[str], str]:

@@ -120,7 +120,8 @@ def test_session_with_displays_of_other_kinds_is_shown(tmp_path, python, scan, l
         server = get_server(f"test {tmp_path}", client_type="vue3")
         application = WebApplication(server, [], PretendedPresence(), python("sleep"))
         try:
-            await application.scan.open_files([str(tmp_path / "TOF.nii.gz"), str(tmp_path / "truth.nii.gz")])
+            paths = [str(tmp_path / "TOF.nii.gz"), str(tmp_path / "truth.nii.gz")]
+            await application.scan.open_files(paths, tmp_path)
             for before, after in ((volume, segmentation), (segmentation, volume)):
                 await send(application, before, after)
                 assert application.page.data.error == ""

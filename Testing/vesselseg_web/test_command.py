@@ -32,6 +32,15 @@ def test_packages_that_are_not_there_are_named(monkeypatch, capsys):
     assert 'pip install "vesselseg[mrml]"' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["damaged.mrb", "nowhere.nii"])
+def test_files_that_cannot_be_used_are_told_at_the_start(tmp_path, capsys, name):
+    (tmp_path / "damaged.mrb").write_bytes(b"PK\x03\x04")
+    assert main(["web", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / name) in said
+    assert said.count("\n") == 1
+
+
 def test_help_needs_none_of_them():
     code = (
         "import sys; from vesselseg.cli.main import main; main(['web', '--help']);"

@@ -42,7 +42,7 @@ class WebApplication:
     server : trame_server.Server
         Must not have been started.
     files : sequence of str
-        A scan, and vessels to compare with, to begin with.
+        A scan or a saved session, and vessels to compare with, to begin with.
     presence : Presence
     python : PythonCommand, optional
         How to start Python for the worker processes.
@@ -103,7 +103,7 @@ class WebApplication:
     async def run(self) -> None:
         """Load the files, then take what workers have done until this is cancelled."""
         self.segment.ask_for_devices()
-        await self.scan.open_files(self._files)
+        await self.scan.open_files(self._files, self._folder)
         while True:
             for section in self._sections:
                 with self.page.reporting(keep=True, repeated=section):

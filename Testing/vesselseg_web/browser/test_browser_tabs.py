@@ -1,4 +1,4 @@
-"""One visitor with two windows of different sizes, in a real Chromium."""
+"""One visitor with two windows of different sizes, or who goes to another page and back, in a real Chromium."""
 
 from __future__ import annotations
 
@@ -47,3 +47,17 @@ def test_the_page_can_be_used_in_one_window_at_a_time(tmp_path):
         visit.page.wait_for_timeout(1000)
         assert visit.page.query_selector(".vs-lost") is None
         assert visit.mistakes == []
+
+
+def test_back_at_the_page_it_can_be_used(tmp_path):
+    # Playwright switches it off, which browsers do not.
+    with launched(ignore_default_args=["--disable-back-forward-cache"]) as chromium, serving(tmp_path) as served:
+        visit = Visit(chromium, served.address)
+        visit.click(".vs-phantom")
+        visit.see(".vs-scan-name")
+        visit.page.goto(f"{served.address}about")
+        visit.page.go_back(wait_until="commit")
+        visit.see(".vs-scan-name")
+        visit.page.wait_for_function(FITS)
+        assert visit.page.query_selector(".vs-lost") is None
+        visit.open_section("view")

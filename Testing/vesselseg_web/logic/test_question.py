@@ -99,7 +99,7 @@ def another(request, load, scan, tmp_path, found):
         "upload": ("other", lambda: load.take_upload(upload, "other.nii.gz", SCAN)),
         "series": ("TOF two", lambda: load.choose_series("0")),
         "session": ("TOF", lambda: load.take_upload(upload, "Monday.mrb", SCAN)),
-        "command line": ("file", lambda: load.open_files([str(tmp_path / "file.nii.gz")])),
+        "command line": ("file", lambda: load.open_files([str(tmp_path / "file.nii.gz")], tmp_path)),
     }
     if request.param == "upload":
         write_volume(other, tmp_path / "other.nii.gz")
@@ -263,6 +263,7 @@ def test_threshold_replaces_corrections_only_if_the_user_agrees(corrected, segme
     segment.data.threshold = 0.2
     segment.apply_threshold()
     assert question.data.text.startswith("The vessels were corrected by hand. Another threshold replaces them")
+    assert "except for arteries and veins with names" in question.data.text
     question.decline()
     assert segment.data.threshold == 0.5
     assert everything(corrected) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import threading
 import zipfile
 
 import numpy as np
@@ -12,13 +13,15 @@ import pytest
 import SimpleITK as sitk
 
 from inputs import write_dicom
+from vesselseg.errors import VesselSegError
 from vesselseg.geometry import Geometry
-from vesselseg.image_io import write_volume
+from vesselseg.image_io import read_series, write_volume
 from vesselseg.volume import Volume
-from vesselseg_web.logic import page_logic
+from vesselseg_web.logic import page_logic, scan_logic
 from vesselseg_web.logic.compare_logic import CompareLogic
 from vesselseg_web.logic.scan_logic import MASK, REFERENCE, SCAN, ScanLogic
 from vesselseg_web.uploads import arrivals
+from VesselSegmentationLib.scene.label_source import segment_names
 
 
 @pytest.fixture
@@ -129,9 +132,18 @@ def test_voxels_marked_as_unsure_are_no_vessels(send, page, case, find_vessels, 
     unsure = label.array.copy()
     unsure[:, 7:9, 12] = 255
     assert send([image_bytes(label.with_array(unsure), ".nii.gz", tmp_path)], "truth.nii.gz", REFERENCE) == ""
+    note = "The reference 'truth' marks 24 voxels as unsure (255): they are not counted."
+    assert page.data.status == f"The reference truth is loaded. {note}"
     compare.start()
     assert [entry["text"].partition(",")[0] for entry in compare.data.legend] == ["72 voxels", "0 voxels", "0 voxels"]
-    assert compare.data.notes.startswith("The reference 'truth' marks 24 voxels as unsure (255): ")
+    assert compare.data.notes == note
+    unsure = label.array.copy()
+    unsure[:, 7:9, 11] = 255  # of which the vessels found are a part
+    assert send([image_bytes(label.with_array(unsure), ".nii.gz", tmp_path)], "doubt.nii.gz", REFERENCE) == ""
+    display_node = case.references["doubt"].GetDisplayNode()
+    assert [display_node.GetSegmentVisibility(each) for _, each in segment_names(case.references["doubt"])] == [1, 0]
+    compare.start()
+    assert [entry["text"].partition(",")[0] for entry in compare.data.legend] == ["48 voxels", "0 voxels", "24 voxels"]
     # A mask of 0 and 255 alone is one of vessels.
     assert send([image_bytes(label.with_array(label.array * 255), ".nii.gz", tmp_path)], "mask.nii.gz", REFERENCE) == ""
     assert page.data.status == "The reference mask is loaded."
@@ -300,16 +312,71 @@ def test_nobody_waits_for_ever_for_a_slow_browser(page, monkeypatch):
     assert page.data.busy == ""
 
 
-def test_files_of_the_command_line(section, page, case, scan, label, tmp_path):
-    compare = CompareLogic(page, case, lambda changed: None)
-    paths = [str(tmp_path / "a.nii.gz"), str(tmp_path / "truth.nrrd")]
-    write_volume(scan, paths[0])
-    write_volume(label, paths[1])
-    asyncio.run(section.open_files(paths))
-    assert case.scan.GetName() == "a"
-    assert compare.data.reference == "truth"
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.zeros((12, 16, 20), np.float32), "Every voxel of the scan is 0. "),
+        (np.arange(320, dtype=np.float32).reshape(1, 16, 20), "The scan has only 20 x 16 x 1 voxels. "),
+    ],
+)
+def test_what_can_never_be_segmented_takes_the_place_of_no_scan(send, case, scan, tmp_path, array, expected):
+    case.load_scan(scan, "TOF")
+    useless = Volume(array, Geometry(array.shape[::-1], (0.6, 0.6, 0.6)))
+    assert send([image_bytes(useless, ".nii.gz", tmp_path)]).startswith(expected)
+    assert case.scan.GetName() == "TOF"
 
 
-def test_file_that_is_not_there(section):
-    asyncio.run(section.open_files(["/nowhere/scan.nii"]))
-    assert section.page.data.error == "There is no file /nowhere/scan.nii. Check the path."
+def test_label_in_place_of_a_scan_is_told(send, section, page, label, tmp_path):
+    assert send([image_bytes(label, ".nii.gz", tmp_path)], "truth.nii.gz") == ""
+    assert section.data.name == "truth"
+    assert page.data.status == (
+        "truth is loaded. It looks like a segmentation: load its scan first, then open it under Review as a reference."
+    )
+    assert page.data.section == "scan"
+
+
+@pytest.mark.parametrize(
+    ("kind", "voxels", "expected"),
+    [
+        (REFERENCE, 0, "The reference x is loaded. The reference 'x' marks no voxel of the scan."),
+        (REFERENCE, 1, "The reference x is loaded."),
+        (
+            MASK,
+            38,
+            "The brain mask x is loaded. "
+            "The brain mask 'x' covers only 1.0% of the scan: no vessel is found outside it.",
+        ),
+        (MASK, 100, "The brain mask x is loaded."),
+    ],
+)
+def test_labels_that_mark_less_than_can_be_meant_are_told(send, page, case, scan, tmp_path, kind, voxels, expected):
+    case.load_scan(scan, "TOF")
+    array = np.zeros(scan.array.shape, np.uint8)
+    array.flat[:voxels] = 1
+    assert send([image_bytes(scan.with_array(array), ".nii.gz", tmp_path)], "x.nii.gz", kind) == ""
+    assert page.data.status == expected
+
+
+def test_nothing_else_is_taken_while_a_chosen_series_is_read(send, section, study, make_scan, monkeypatch):
+    send(study("tof one", "tof two", volume=make_scan()))
+    go_on = threading.Event()
+
+    def read(series, *, where):
+        assert go_on.wait(60)
+        return read_series(series, where=where)
+
+    monkeypatch.setattr(scan_logic, "read_series", read)
+
+    async def choose():
+        reading = asyncio.ensure_future(section.choose_series("0"))
+        while not section.page.data.busy:
+            await asyncio.sleep(0.01)
+        assert section.data.why_not == "Another file is on its way. Wait until it is there."
+        with pytest.raises(VesselSegError, match="on its way"), section.alone():
+            pass
+        go_on.set()
+        await reading
+        assert section.data.why_not == section.page.data.error == ""
+
+    asyncio.run(choose())
+    assert section.data.name.startswith("tof")

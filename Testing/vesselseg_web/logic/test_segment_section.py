@@ -169,9 +169,10 @@ def test_threshold_is_told_as_such(page, segmented, case):
     segmented.start()
     poll(segmented, lambda: not segmented.data.running)
     section.poll()
-    assert section.data.steps == ["threshold 0.30, pieces of at least 0.0 mm³"]
-    section.undo()
-    assert segmented.data.threshold == 0.5
+    assert section.data.steps == [f"threshold 0.{number}0, pieces of at least 0.0 mm³" for number in (3, 2)]
+    for threshold in (0.2, 0.5):
+        section.undo()
+        assert segmented.data.threshold == threshold
 
 
 def test_undo_of_a_run_is_told_everywhere(page, segmented, case):

@@ -12,11 +12,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from vesselseg.errors import VesselSegError
 from vesselseg_web.logic import transfers as module
+from vesselseg_web.logic.scan_logic import ScanLogic
 from vesselseg_web.logic.states import ScanState
 from vesselseg_web.logic.transfers import Transfers
 
 
 class PretendedScan:
+    alone = ScanLogic.alone
+
     def __init__(self):
         self.taken = []
         self.data = ScanState()

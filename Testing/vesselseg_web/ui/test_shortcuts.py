@@ -127,3 +127,15 @@ def test_return_leaves_a_row_of_a_list_to_itself_that_tab_has_reached():
         page.click("#row")
         page.keyboard.press("Enter")
         assert page.evaluate("done") == ["next", "apply"]
+
+
+@pytest.mark.slow
+def test_cover_of_a_page_that_cannot_be_used_has_keys_of_its_own():
+    with opened() as page:
+        page.click("#view")
+        page.evaluate("document.body.insertAdjacentHTML('beforeend', '<div class=vs-lost></div>')")
+        page.evaluate("document.querySelector('.vs-lost').append(other)")
+        page.focus("#other")
+        page.keyboard.press("Enter")
+        page.keyboard.press("n")
+        assert page.evaluate("done") == ["other"]

@@ -76,6 +76,16 @@ def test_an_image_that_is_hidden_in_another_is_refused(tmp_path, make_scan, hide
         check_unpacked_size(path)
 
 
+@pytest.mark.parametrize("count", ["-1", "999999"])
+def test_metaimage_whose_header_would_end_the_server_is_refused(tmp_path, make_scan, count):
+    path = tmp_path / "scan.mha"
+    write_volume(make_scan(), path, compress=False)
+    path.write_bytes(path.read_bytes().replace(b"NDims = 3\n", f"NDims = {count}\n".encode(), 1))
+    assert image_suffix_of(path) == ".mha"
+    with pytest.raises(VesselSegError, match="header of this image cannot be read"):
+        check_unpacked_size(path)
+
+
 def test_slice_that_begins_as_another_image_is_refused(tmp_path, make_scan):
     write_dicom(make_scan(Geometry((20, 20, 1), (1, 1, 1))), tmp_path)
     (path,) = tmp_path.iterdir()

@@ -121,12 +121,21 @@ def test_a_session_that_could_not_be_opened_again_is_not_written(worked, tmp_pat
 
 def test_what_is_to_be_known_of_a_reference_goes_on(case, other, label, find_vessels, tmp_path):
     find_vessels()
-    coarse = Volume(np.ones((6, 8, 10), np.uint8), Geometry((10, 8, 6), (1.2, 1.2, 1.2), label.geometry.origin))
-    notes = given_notes(case.references[case.add_reference(coarse, "one; two: three", coarse)])
+    name = "one; two: three"
+    coarse = Volume(np.ones((3, 8, 10), np.uint8), Geometry((10, 8, 3), (1.2, 1.2, 1.2), label.geometry.origin))
+    doubt = coarse.array.copy()
+    doubt[:2] = 0
+    notes = given_notes(case.references[case.add_reference(coarse, name, coarse.with_array(doubt))])
     assert ["on another grid" in note or "as unsure (255)" in note for note in notes] == [True, True]
+    case.compare(name)
+    told, errors = case.review.error_map.notes, case.review.error_map.errors.array.copy()
+    assert "lies outside the image of the reference 'one; two: three' and counts as false positive" in told[-1]
     write_session(case, tmp_path / "session.mrb")
     reload(other, tmp_path / "session.mrb", tmp_path / "a")
-    assert given_notes(other.references["one; two: three"]) == notes
+    assert given_notes(other.references[name]) == notes
+    other.compare(name)
+    assert other.review.error_map.notes == told
+    np.testing.assert_array_equal(other.review.error_map.errors.array, errors)
 
 
 def test_nothing_of_the_page_is_in_a_session(worked, tmp_path):

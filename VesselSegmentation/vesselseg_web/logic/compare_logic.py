@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from vesselseg_web.workspace.case import Case
     from VesselSegmentationLib.reviewing.error_map_nodes import ErrorMapNode
 
-#: Metrics that follow the map at once; the others wait for the worker.
-_AT_ONCE = ("dice", "precision", "sensitivity", "segmentation_ml", "reference_ml")
 #: Also of keys, which know no buttons that cannot be pressed.
 NOT_COMPARED = "Compare with a reference first."
 _NOT_MEASURED = "metrics in italics could not be measured; the next correction starts a new attempt"
@@ -135,7 +133,7 @@ class CompareLogic(SectionLogic[CompareState]):
             return
         notes = [*self._other_reference(error_map), *given_notes(error_map.sources[1].node), *error_map.notes]
         notes += [_NOT_MEASURED] if review.metrics_failed else []
-        data.notes = as_sentences(notes)
+        data.notes = as_sentences(dict.fromkeys(notes))  # some were told when the reference was given
         data.legend = [
             {
                 "title": entry.title,
@@ -161,7 +159,7 @@ class CompareLogic(SectionLogic[CompareState]):
     def _not_current(self, key: str) -> str:
         """Say why a metric is not that of the vessels as they are; nothing if it is."""
         review = self.case.review
-        if review.metrics_current or key in _AT_ONCE:
+        if review.is_current(WHOLE_VOLUME, key):
             return ""
         if review.metrics_failed:
             return _FAILED

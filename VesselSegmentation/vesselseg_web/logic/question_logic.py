@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.states import QuestionState
-from VesselSegmentationLib.scene.segmentation_nodes import changed_since_written
+from VesselSegmentationLib.scene.vessel_label import changed_since_written
 
 if TYPE_CHECKING:
     from vesselseg_web.workspace.case import Case
@@ -42,10 +42,10 @@ class Loss:
 
 
 def _replacing(what: str) -> Loss:
-    text = f"The vessels were corrected by hand. {what} replaces them, and your corrections with them. "
+    text = f"The vessels were corrected by hand. {what} replaces them, and your corrections with them, "
     return Loss(
         "Replace corrected vessels?",
-        f"{text}Undo brings them back.",
+        f"{text}except for arteries and veins with names. Undo brings them back.",
         "Replace",
         "Replacing the vessels",
         can_be_undone=True,

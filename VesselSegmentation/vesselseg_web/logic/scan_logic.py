@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 from vesselseg.errors import VesselSegError
 from vesselseg.formats.dicom_io import DicomSeries
 from vesselseg.image_io import read_label, read_reference, read_series, read_volume
+from vesselseg.label_values import looks_like_label
 from vesselseg.phantom import make_phantom
+from vesselseg.segmentation import check_scan
 from vesselseg.volume import Volume
 from vesselseg_web.logic.page_logic import PageLogic, SectionLogic
 from vesselseg_web.logic.question_logic import QuestionLogic, loading
 from vesselseg_web.logic.states import ScanState
-from vesselseg_web.uploads.arrivals import Arrival, find_arrival
+from vesselseg_web.uploads.arrivals import Arrival, find_arrival, label_of, without_folder
+from vesselseg_web.uploads.local_files import lay_out
 from vesselseg_web.uploads.upload_checks import shown_name
 from vesselseg_web.workspace.case import given_notes, grid_text
 from vesselseg_web.workspace.session import restore_session
 from vesselseg_web.workspace.session_scene import take_over
 from vesselseg_web.workspace.wording import as_sentences
+from VesselSegmentationLib.jobs.wording import sentence
 
 if TYPE_CHECKING:
     from vesselseg_web.viewing.views import Views
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 SCAN, REFERENCE, MASK = "scan", "reference", "mask"
 UPLOADS = (SCAN, REFERENCE, MASK)
 _PHANTOM = "TOF phantom"
+_LOOKS_LIKE_LABEL = "It looks like a segmentation: load its scan first, then open it under Review as a reference."
 
 
 @dataclass(frozen=True)
@@ -78,28 +85,45 @@ class ScanLogic(SectionLogic[ScanState]):
         ui.series_clicked.connect(self.choose_series)
         ui.series_dismissed.connect(self.forget_choice)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Load something; a `VesselSegError` while something else is on its way: the last to finish would win."""
+        if self.data.why_not:
+            raise on_its_way()
+        self.data.why_not = sentence(on_its_way())
+        try:
+            yield
+        finally:
+            self.data.why_not = ""
+
     async def load_phantom(self) -> None:
         """Load the synthetic scan."""
         if self.page.data.busy:
             return
-        async with self.page.busy("Making the synthetic scan"):
-            # In a thread: the page stays alive, and a second click is answered while there is something to wait for.
-            scan, truth = await asyncio.to_thread(make_phantom)
-            if await self._take_scan(scan, _PHANTOM):
-                self.case.add_reference(truth, f"True vessels of the {_PHANTOM}")
+        with self.page.reporting(keep=True), self.alone():
+            async with self.page.busy("Making the synthetic scan"):
+                # In a thread: the page stays alive, and a second click is answered while this is being done.
+                scan, truth = await asyncio.to_thread(make_phantom)
+                if await self._take_scan(scan, _PHANTOM):
+                    self.case.add_reference(truth, f"True vessels of the {_PHANTOM}")
 
-    async def open_files(self, paths: Sequence[str]) -> None:
-        """Load files of this machine: the first is the scan, the others are vessels to compare with."""
-        for index, path in enumerate(paths):
-            name, taken = shown_name(Path(path).name), False
-            async with self.page.busy(f"Reading {name}"):
-                if index == 0:
-                    taken = await self._take_scan(await asyncio.to_thread(read_volume, path), name)
-                else:
-                    await self._take_label(Path(path), name, REFERENCE)
-                    taken = True
-            if not taken:  # what could not be read is told
-                return
+    async def open_files(self, paths: Sequence[str], folder: Path) -> None:
+        """Load files of this machine, as if they were sent.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            The first is the scan or a saved session, the others are vessels to compare with.
+        folder : pathlib.Path
+            A private folder.
+        """
+        with self.page.reporting(), self.alone():
+            for index, path in enumerate(map(Path, paths)):
+                files = folder / secrets.token_hex(8)
+                lay_out(path, files)
+                taken = await self.take_upload(files, path.name, REFERENCE if index else SCAN)
+                if not taken or self._choice is not None:  # nothing to compare with
+                    return
 
     async def take_upload(self, folder: Path, name: str, kind: str) -> bool:
         """Take what a visitor has sent.
@@ -128,7 +152,7 @@ class ScanLogic(SectionLogic[ScanState]):
                     arrival = await asyncio.to_thread(find_arrival, files, folder)
                     taken = await self._take(arrival, name, kind, folder)
                 except VesselSegError as error:
-                    raise _without(folder, name, error) from error
+                    raise without_folder(folder, name, error) from error
         finally:
             if self._choice is None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -139,12 +163,13 @@ class ScanLogic(SectionLogic[ScanState]):
         choice = self._choice
         if choice is None or not index.isdigit() or int(index) >= len(choice.series):
             return
-        self._choice, self.data.series = None, []
-        try:
-            async with self.page.busy(f"Reading {choice.name}"):
-                await self._take_series(choice.series[int(index)], choice.name)
-        finally:
-            shutil.rmtree(choice.folder, ignore_errors=True)
+        with self.page.reporting(keep=True), self.alone():
+            self._choice, self.data.series = None, []
+            try:
+                async with self.page.busy(f"Reading {choice.name}"):
+                    await self._take_series(choice.series[int(index)], choice.name)
+            finally:
+                shutil.rmtree(choice.folder, ignore_errors=True)
 
     def forget_choice(self) -> None:
         """Offer no series any more, and remove their files."""
@@ -155,9 +180,7 @@ class ScanLogic(SectionLogic[ScanState]):
 
     async def _take(self, arrival: Arrival, name: str, kind: str, folder: Path) -> bool:
         if kind != SCAN:
-            if arrival.image is None:
-                raise VesselSegError("this is no label", "send one as NIfTI, NRRD or MHA")
-            await self._take_label(arrival.image, name, kind)
+            await self._take_label(label_of(arrival), name, kind)
             return True
         if arrival.image is not None:
             return await self._take_scan(await asyncio.to_thread(read_volume, arrival.image), name)
@@ -190,11 +213,16 @@ class ScanLogic(SectionLogic[ScanState]):
         return False
 
     async def _take_scan(self, scan: Volume, name: str) -> bool:
+        await asyncio.to_thread(check_scan, scan)
+        is_label = await asyncio.to_thread(looks_like_label, scan.array)
         if not await self._may_load(name):
             return False
         self.case.load_scan(scan, name)
-        self.page.data.section = "segment"
-        self.page.say(f"{name} is loaded. Next: segment its vessels.")
+        if is_label:
+            self.page.say(f"{name} is loaded. {_LOOKS_LIKE_LABEL}")
+        else:
+            self.page.data.section = "segment"
+            self.page.say(f"{name} is loaded. Next: segment its vessels.")
         return True
 
     async def _take_label(self, path: Path, name: str, kind: str) -> None:
@@ -215,10 +243,6 @@ class ScanLogic(SectionLogic[ScanState]):
         self.data.grid = grid_text(scan) if scan is not None else ""
 
 
-def _without(folder: Path, name: str, error: VesselSegError) -> VesselSegError:
-    """Return an error that tells a file by the name that its sender knows, not by where it lies here."""
-    texts = []
-    for text in (error.message, error.advice):
-        words = [f"'{name}'" if word.startswith(str(folder)) else word for word in text.split(" ")]
-        texts.append(" ".join(words))
-    return VesselSegError(*texts)
+def on_its_way() -> VesselSegError:
+    """Return what is said while something is being loaded."""
+    return VesselSegError("another file is on its way", "wait until it is there")

@@ -71,6 +71,8 @@ class ScanState:
     name : str
     grid : str
         In words.
+    why_not : str
+        Why nothing can be opened; empty if it can.
     upload_percent : float
         How far an upload is; below 0 while there is none.
     series : list of dict
@@ -79,6 +81,7 @@ class ScanState:
 
     name: str = ""
     grid: str = ""
+    why_not: str = ""
     upload_percent: float = -1.0
     series: list[dict[str, str]] = field(default_factory=list)
 

@@ -48,7 +48,6 @@ class Transfers:
     def __init__(self, folder: Path, page: PageLogic, scan: ScanLogic, save: SaveLogic) -> None:
         self._folder = folder
         self._page, self._scan, self._save = page, scan, save
-        self._uploading = False
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the server has to answer."""
@@ -62,10 +61,7 @@ class Transfers:
         """Take a form with the field "name", of what is sent, for people, and any number of files."""
         folder = self._folder / secrets.token_hex(8)
         taken = False
-        with self._reporting():
-            if self._uploading:
-                raise VesselSegError("another file is on its way", "wait until it is there")
-            self._uploading = True
+        with self._reporting(), self._scan.alone():
             try:
                 folder.mkdir()
                 name = await _receive(request, folder)
@@ -74,7 +70,6 @@ class Transfers:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             finally:
-                self._uploading = False
                 # The page that counted may be gone: it was loaded anew meanwhile.
                 self._scan.data.upload_percent = -1.0
         await self._page.show_now()

@@ -22,6 +22,8 @@
     document.body.append(cover);
     reload.focus();
   };
+  // Back at the page as it was left, with the connection that was closed then.
+  window.addEventListener("pageshow", ({ persisted }) => persisted && window.location.reload());
   const watch = async () => {
     const { client, state } = window.trame ?? {};
     if (!client?.isConnected?.()) return setTimeout(watch, 300);

@@ -20,6 +20,8 @@ _SMALL = "text-caption text-medium-emphasis"
 _NEAREST = "{ block: 'nearest' }"
 #: The colour alone is hardly seen on white.
 _CHOSEN = "background: rgba(255, 230, 60, 0.25); box-shadow: inset 4px 0 0 rgb(var(--v-theme-primary))"
+#: What the lengths in the list are, as in the panel.
+_LENGTH = "Of the centreline of what is missing or too much; its width where that is larger, as of a short gap."
 #: Metrics that are always in sight.
 _FIRST_METRICS = 4
 
@@ -41,7 +43,7 @@ class ReviewUI(SectionUI):
         scan = names_of(server, ScanState)
         name = self._compare
         with self.body:
-            reference = (server, "Open a reference", REFERENCE, scan.upload_percent)
+            reference = (server, "Open a reference", REFERENCE)
             why_no_reference = f"({scan.name} ? '' : '{LOAD_FIRST}')"
             with html.Div(v_if=(f"!{name.references}.length",)):
                 upload_button(*reference, why_not=why_no_reference)
@@ -132,7 +134,7 @@ class ReviewUI(SectionUI):
         with html.Div(classes="vs-scroll"), VTable(density="compact", hover=True, classes="vs-errors"):
             with html.Thead(v_if=(f"{name.rows}.length",)), html.Tr():
                 html.Th("Error")
-                html.Th("Length affected", classes="text-right")
+                html.Th("Length affected", classes="text-right", title=_LENGTH)
                 html.Th("Volume", classes="text-right")
             with html.Tbody(), html.Tr(
                 v_for=f"row in {name.rows}",

@@ -44,14 +44,12 @@ class ScanUI(SectionUI):
                 classes="ml-4 mr-2 text-truncate text-body-2 text-medium-emphasis vs-scan-name",
             )
         with self.body:
-            upload_button(
-                server, "Open a scan or a session", SCAN, name.upload_percent, variant="flat", color="primary"
-            )
-            upload_button(server, "Open a DICOM folder", SCAN, name.upload_percent, is_folder=True)
+            upload_button(server, "Open a scan or a session", SCAN, variant="flat", color="primary")
+            upload_button(server, "Open a DICOM folder", SCAN, is_folder=True)
             action(
                 "Try the synthetic scan",
                 self.phantom_clicked,
-                why_not=names_of(server, PageState).busy,
+                why_not=f"{names_of(server, PageState).busy} || {name.why_not}",
                 variant="text",
                 classes="vs-phantom",
             )

@@ -8,8 +8,10 @@ from trame.widgets import html
 from trame.widgets.vuetify3 import VBtn, VExpansionPanel, VExpansionPanelText, VExpansionPanelTitle
 from trame_server.utils.typed_state import TypedState
 
-from vesselseg_web.logic.states import PageState
+from vesselseg_web.logic.scan_logic import on_its_way
+from vesselseg_web.logic.states import PageState, ScanState
 from vesselseg_web.uploads.upload_checks import MAX_FILE_BYTES, MAX_FILES
+from VesselSegmentationLib.jobs.wording import sentence
 
 _LABEL_ENDINGS = ".nii,.gz,.nrrd,.mha,.zip"
 #: Of what holds a button: the second click of a double click does nothing. It would land on whatever the first one has
@@ -73,25 +75,26 @@ def upload_button(
     server: Any,
     text: str,
     kind: str,
-    percent_name: str,
     *,
-    why_not: str = "",
+    why_not: str = "''",
     is_folder: bool = False,
     icon: str = "",
     **options: Any,
 ) -> None:
     """Draw a button that sends a file, or all files of a folder; with `icon` a small one. See `transfers`."""
-    error_name = names_of(server, PageState).error
+    page, scan = names_of(server, PageState), names_of(server, ScanState)
+    why_not = f"{scan.why_not} || {why_not}"
     click = "$event.currentTarget.parentElement.nextElementSibling.click()"
     if icon:
         icon_action(icon, text, click, why_not=why_not, **options)
     else:
         action(text, click, why_not=why_not, **options)
-    limits = f"{{ bytes: {MAX_FILE_BYTES}, files: {MAX_FILES} }}"
+    names = f"{{ percent: '{scan.upload_percent}', whyNot: '{scan.why_not}', error: '{page.error}' }}"
+    limits = f"{{ bytes: {MAX_FILE_BYTES}, files: {MAX_FILES}, wait: '{sentence(on_its_way())}' }}"
     html.Input(
         type="file",
         style="display: none",
         classes=f"vs-upload-{kind}" + ("-folder" if is_folder else ""),
-        change=f"window.vesselseg.upload($event, '{kind}', '{percent_name}', '{error_name}', {limits})",
+        change=f"window.vesselseg.upload($event, '{kind}', {names}, {limits})",
         **({"raw_attrs": ["webkitdirectory"]} if is_folder else {"accept": _ENDINGS[kind]}),
     )

@@ -9,7 +9,7 @@ from trame.widgets.vuetify3 import VProgressLinear, VSelect, VSlider
 from undo_stack import Signal
 
 from vesselseg_web.logic.scan_logic import MASK
-from vesselseg_web.logic.states import ScanState, SegmentState
+from vesselseg_web.logic.states import SegmentState
 from vesselseg_web.ui.section_ui import SectionUI, action, names_of, upload_button
 
 _SELECT = {"density": "compact", "variant": "outlined", "hide_details": True}
@@ -34,7 +34,6 @@ class SegmentUI(SectionUI):
                     server,
                     "Open a brain mask",
                     MASK,
-                    names_of(server, ScanState).upload_percent,
                     why_not=name.why_no_mask,
                     icon="mdi-folder-open-outline",
                 )

@@ -97,6 +97,22 @@ def find_arrival(files: Sequence[Path], folder: Path) -> Arrival:
     raise VesselSegError("there is no image among these files", "send DICOM, NIfTI, NRRD or MHA")
 
 
+def label_of(arrival: Arrival) -> Path:
+    """Return the image file of a label that has come; a `VesselSegError` if it is something else."""
+    if arrival.image is None:
+        raise VesselSegError("this is no label", "send one as NIfTI, NRRD or MHA")
+    return arrival.image
+
+
+def without_folder(folder: Path, name: str, error: VesselSegError) -> VesselSegError:
+    """Return an error that tells a file by the name that its sender knows, not by where it lies here."""
+    texts = []
+    for text in (error.message, error.advice):
+        words = [f"'{name}'" if word.startswith(str(folder)) else word for word in text.split(" ")]
+        texts.append(" ".join(words))
+    return VesselSegError(*texts)
+
+
 def _series(dicoms: list[Path], folder: Path) -> list[DicomSeries]:
     # Apart from everything else: the library looks into each file of a folder.
     apart = folder / "dicom"

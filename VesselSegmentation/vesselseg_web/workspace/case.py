@@ -6,16 +6,16 @@ from collections.abc import Container
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from undo_stack import Signal
 
 from vesselseg.errors import VesselSegError
 from vesselseg.image_io import UNSURE
-from vesselseg.plain_text import counted
 from vesselseg.volume import Volume
 from VesselSegmentationLib.correcting.edit_logic import EditLogic
 from VesselSegmentationLib.jobs.worker import PythonCommand
 from VesselSegmentationLib.reviewing.review_logic import ReviewLogic
-from VesselSegmentationLib.scene.label_source import LabelSource
+from VesselSegmentationLib.scene.label_source import UNSURE_ROLE, LabelSource, remember_image
 from VesselSegmentationLib.scene.run_record import probability_of
 from VesselSegmentationLib.scene.segmentation_nodes import segment_with_role, set_segment_label
 from VesselSegmentationLib.scene.volume_nodes import set_node_volume, volume_from_node, volume_geometry
@@ -25,6 +25,8 @@ from VesselSegmentationLib.segmenting.segmentation_logic import SegmentationLogi
 _REFERENCE_ROLE, _MASK_ROLE = "reference", "brain mask"
 #: Attribute of their nodes: what a reader should know of how they were taken, see `given_notes`.
 _NOTES = "vesselseg.page.notes"
+#: Share of a scan below which a brain mask is hardly one.
+_LEAST_MASK_SHARE = 0.02
 #: Not a colour of error maps.
 _REFERENCE_COLOR = (0.95, 0.85, 0.35)
 
@@ -98,7 +100,7 @@ class Case:
         label : Volume
         name : str
         unsure : Volume, optional
-            As `vesselseg.image_io.read_reference` returns it: it is not vessel, which `given_notes` says.
+            As `vesselseg.image_io.read_reference` returns it: nothing is counted there, which `given_notes` says.
 
         Returns
         -------
@@ -110,15 +112,9 @@ class Case:
         VesselSegError
             If there is no scan, or the label does not overlap with it.
         """
-        node = self._label_node(label, name, _REFERENCE_ROLE)
         if unsure is not None:
-            marked = counted(int(np.count_nonzero(unsure.array)), "voxel")
-            _add_note(
-                node,
-                f"the {_REFERENCE_ROLE} '{name}' marks {marked} as unsure ({UNSURE}): "
-                "here they count as background, only the command line leaves them out",
-            )
-        return self._add_reference(node, name)
+            label = label.with_array(np.where(unsure.array != 0, np.uint8(UNSURE), label.array))
+        return self._add_reference(self._label_node(label, name, _REFERENCE_ROLE), name)
 
     def take_label_volume(self, volume_node: Any) -> Any:
         """Offer a label volume that has come into the scene as a reference; as `add_reference`.
@@ -231,22 +227,39 @@ class Case:
             self.scene.RemoveNode(volume_node)
 
     def _segmentation_of(self, volume_node: Any, name: str, role: str) -> Any:
-        on_scan, resampled = LabelSource(volume_node).label_on(self.scan, role)
+        source = LabelSource(volume_node)
+        is_reference = role == _REFERENCE_ROLE
+        on_scan, notes = (source.reference_on if is_reference else source.label_on)(self.scan, role)
         node = self.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-        set_segment_label(node, self.scan, on_scan, name=name, role=role, color=_REFERENCE_COLOR)
+        self._set_segment(node, on_scan.array == 1, name, role)
+        unsure = on_scan.array == UNSURE
+        if unsure.any():
+            segment_id = self._set_segment(node, unsure, f"{name}, unsure", UNSURE_ROLE)
+            node.GetDisplayNode().SetSegmentVisibility(segment_id, False)
         node.GetDisplayNode().SetVisibility(False)
-        if resampled:
-            _add_note(node, f"the {role} '{name}' lies on another grid: it was resampled to that of the scan")
+        image = source.image_on(self.scan)
+        if is_reference and image is not None:
+            remember_image(node, image)
+        notes = [*notes, *_size_notes(on_scan.array, name, role)]
+        node.SetAttribute(_NOTES, "\n".join(notes) or None)
         return node
+
+    def _set_segment(self, node: Any, mask: NDArray[np.bool_], name: str, role: str) -> str:
+        label = Volume(mask, volume_geometry(self.scan))
+        return set_segment_label(node, self.scan, label, name=name, role=role, color=_REFERENCE_COLOR)
+
+
+def _size_notes(label: NDArray[np.uint8], name: str, role: str) -> list[str]:
+    """Say of a label on the grid of the scan that it marks less than can be meant."""
+    share = np.count_nonzero(label) / label.size
+    if role == _MASK_ROLE and share < _LEAST_MASK_SHARE:
+        return [f"the {role} '{name}' covers only {share:.1%} of the scan: no vessel is found outside it"]
+    return [] if share else [f"the {role} '{name}' marks no voxel of the scan"]
 
 
 def given_notes(node: Any) -> list[str]:
     """Return what a reader should know of how a reference or a mask was taken, such as that it was resampled."""
     return str(node.GetAttribute(_NOTES) or "").splitlines()
-
-
-def _add_note(node: Any, note: str) -> None:
-    node.SetAttribute(_NOTES, "\n".join([*given_notes(node), note]))
 
 
 def unlike(name: str, others: Container[str]) -> str:
