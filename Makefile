@@ -2,12 +2,13 @@
 VENV ?= .venv
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint quick clean
+.PHONY: help demo test lint quick test-oldest clean
 
 help:
 	@echo "make demo    set up, segment a synthetic TOF scan, evaluate and draw it (results in demo/), and leave the page in the browser running"
 	@echo "make test    set up, check and test everything"
 	@echo "make quick   the tests without the slow ones"
+	@echo "make test-oldest  tests of the library with the oldest packages that are supported"
 	@echo "make lint    ruff and mypy"
 	@echo "make clean   remove what these made"
 
@@ -35,5 +36,19 @@ quick: $(READY)
 	@.ci/browser
 	$(PYTEST) -m "not slow"
 
+# Those of the library that need neither torch nor OpenVINO.
+OLDEST := $(VENV)-oldest
+OLDEST_TESTS := $(addprefix Testing/vesselseg/,baselines cli/test_reporter.py cli/test_review_cli.py editing figures \
+	formats morphology reports review) $(filter-out %/test_brain_mask.py %/test_devices.py %/test_phantom.py \
+	%/test_segmentation.py,$(wildcard Testing/vesselseg/test_*.py))
+
+$(OLDEST)/.ready: Testing/oldest-requirements.txt .ci/setup-oldest
+	@.ci/setup-oldest $(OLDEST) $(PYTHON)
+	@touch $@
+
+test-oldest: $(OLDEST)/.ready
+	PYTHONPATH=$(CURDIR)/VesselSegmentation OMP_NUM_THREADS=1 \
+	$(OLDEST)/bin/python -m pytest -n auto --dist loadfile -m "not slow" $(OLDEST_TESTS)
+
 clean:
-	rm -rf $(VENV) demo artefacts build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) demo artefacts build .pytest_cache .mypy_cache .ruff_cache

@@ -42,7 +42,7 @@ def make_scan() -> Callable[..., Volume]:
 @pytest.fixture(scope="session")
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the model `TINY_MODEL`: fixed random weights, a threshold that splits its probabilities."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     from vesselseg.models import Manifest, save_model
     from vesselseg.networks import build_network

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from vesselseg.editing import Edit, check_edit, draw_path, prepare_growth, trace_path
+from vesselseg.editing import Edit, draw_path, prepare_growth, trace_path
 from vesselseg.editing.picking import Point
 from vesselseg.geometry import Geometry
 
 
 def apply_edit(array: NDArray[Any], edit: Edit) -> None:
-    """Change a label, bool or 0 and 1, in place; refused where `check_edit` refuses."""
-    check_edit(edit, array)
-    voxels = array[edit.box]
-    voxels[edit.added] = 1
-    voxels[edit.removed] = 0
+    """Change a label in place."""
+    edit.apply(array)
 
 
 def undo_edit(array: NDArray[Any], edit: Edit) -> None:
     """Change a label in place back to what it was before `apply_edit`."""
-    apply_edit(array, replace(edit, added=edit.removed, removed=edit.added))
+    edit.reversed().apply(array)
 
 
 def grow(

@@ -4,3 +4,8 @@ foreach(variable HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTUR
   endif()
   message(STATUS "EXTENSION_${variable}=${EXTENSION_${variable}}")
 endforeach()
+foreach(variable README_FILE LICENSE_FILE)
+  if(NOT EXISTS "${EXTENSION_${variable}}")
+    message(SEND_ERROR "EXTENSION_${variable} points to an inexistent file: ${EXTENSION_${variable}}")
+  endif()
+endforeach()

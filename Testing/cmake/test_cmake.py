@@ -63,6 +63,12 @@ def test_pictures_of_the_extension_index_are_there(build: tuple[Path, str]) -> N
         assert path.is_file(), path
 
 
+def test_the_licence_is_installed(build: tuple[Path, str], tmp_path: Path) -> None:
+    subprocess.run(["cmake", "--install", build[0], "--prefix", tmp_path], capture_output=True, check=True)
+    (installed,) = tmp_path.rglob("LICENSE")
+    assert installed.read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
 def test_what_is_installed_is_whole(build: tuple[Path, str]) -> None:
     (installed,) = build[0].glob("lib/Slicer-*/qt-scripted-modules")
     code = (

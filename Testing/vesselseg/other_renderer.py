@@ -12,7 +12,6 @@ Each case is a folder with ``tof.nii.gz``, ``label.nii.gz``, ``radius.nii.gz`` (
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import sys
@@ -208,7 +207,7 @@ def draw_lumen(points: Array, radii: Array, geometry: Geometry) -> Lumen:
 
 
 def _bands(radii: Array) -> list[Array]:
-    chosen = [(radii >= low) & (radii < high) for low, high in itertools.pairwise(_BANDS_MM)]
+    chosen = [(radii >= low) & (radii < high) for low, high in zip(_BANDS_MM, _BANDS_MM[1:])]
     return [band for band in chosen if band.any()]
 
 

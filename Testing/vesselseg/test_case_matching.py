@@ -71,9 +71,10 @@ def test_scans_maps_and_masks_are_no_labels(tmp_path: Path) -> None:
     names = [f"case_0/{name}.nii.gz" for name in ("tof", "radius", "artery", "mask", "label")]
     truth = touch(tmp_path / "truth", *names)
     found = touch(tmp_path / "found", "case_0_probability.nii.gz", "case_0_seg.nii.gz", "notes.txt")
-    ((case,), _) = match_cases(found, truth, masks=truth)
+    ((case,), _) = match_cases(found, truth, masks=truth, scans=truth)
     assert case.reference == truth / "case_0/label.nii.gz"
     assert case.mask == truth / "case_0/mask.nii.gz"
+    assert case.scan == truth / "case_0/tof.nii.gz"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +234,26 @@ def test_evaluate_writes_nothing_where_no_case_can_be_read(
     assert shown == ""
     assert "error: s0: " in said
     assert not (found.parent / "m.json").exists()
+
+
+def test_evaluate_compares_on_the_grids_of_a_folder_of_scans(folders: tuple[Path, Path]) -> None:
+    found, truth = folders
+    out = found.parent
+    (out / "scans").mkdir()
+    for number in range(2):
+        path = truth / f"s{number}_label.nii.gz"
+        label = read_label(path)
+        write_volume(label.with_array(label.array.astype(np.float32)), out / f"scans/s{number}_tof.nii.gz")
+        cut = (slice(0, 6), slice(0, 14), slice(0, 16))
+        write_volume(Volume(label.array[cut], label.geometry.cropped(cut)), path, overwrite=True)
+    for options, dices in (([], [0.75, 0.5]), (["--scan", str(out / "scans")], [0.5, 1 / 3])):
+        arguments = [str(found), str(truth), "--json", str(out / "m.json"), "--overwrite", *options]
+        assert main(["evaluate", *arguments]) == 0
+        cases = json.loads((out / "m.json").read_text())["cases"]
+        assert [cases[name]["dice"] for name in ("s0", "s1")] == pytest.approx(dices)
+    (out / "scans/s1_tof.nii.gz").unlink()
+    assert main(["evaluate", *arguments]) == 1
+    assert "there is no scan for it" in json.loads((out / "m.json").read_text())["errors"]["s1"]
 
 
 def test_evaluate_counts_inside_the_masks_of_a_folder(folders: tuple[Path, Path]) -> None:

@@ -61,7 +61,7 @@ def test_on_windows_who_takes_the_lock_of_a_folder_that_is_removed_loses_nothing
     (place / "half" / "copy").touch()
     (place / "copy").touch()
     lock = lock_file(place / "lock")
-    close, unlink = lock.close, os.unlink
+    close, unlink = lock.close, Path.unlink
     found: list[list[str]] = []
 
     def note_close() -> None:
@@ -69,14 +69,14 @@ def test_on_windows_who_takes_the_lock_of_a_folder_that_is_removed_loses_nothing
             found.append([path.name for path in place.iterdir()])
         close()
 
-    def unlink_unless_open(path: Any, **where: Any) -> None:
-        if Path(path).name == "lock" and (taken or not lock.closed):
+    def unlink_unless_open(path: Path, **options: Any) -> None:
+        if path.name == "lock" and (taken or not lock.closed):
             raise PermissionError(errno.EACCES, "in use")
-        unlink(path, **where)
+        unlink(path, **options)
 
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(lock, "close", note_close)
-    monkeypatch.setattr(os, "unlink", unlink_unless_open)
+    monkeypatch.setattr(Path, "unlink", unlink_unless_open)
     remove_locked(place, lock)
     assert found == [["lock"]]
     assert [path.name for path in tmp_path.rglob("*")] == (["place", "lock"] if taken else [])

@@ -106,7 +106,13 @@ def check_output_folder(folder: Path) -> None:
 
 
 def make_output_folder(folder: Path) -> None:
-    """Make a folder, unless it is there; raise `VesselSegError` if that is not possible."""
+    """Make a folder, unless it is there.
+
+    Raises
+    ------
+    VesselSegError
+        If that is not possible.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:

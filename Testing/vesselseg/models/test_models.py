@@ -69,6 +69,14 @@ def test_what_half_precision_cannot_hold_stays_in_single_precision(tmp_path: Pat
     assert not (tmp_path / "other").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    network = build_network("unet2d", channels=(4, 8))
+    manifest = Manifest("mine", "title", "unet2d", {"channels": [4, 8]}, {}, (1, 1, 1), 0.4, "", "MIT")
+    (tmp_path / "file").touch()
+    with pytest.raises(VesselSegError, match="cannot be made"):
+        save_model(network, manifest, tmp_path / "file" / "folder")
+
+
 def test_damaged_weights_are_refused(copied_model: Path) -> None:
     weights = copied_model.with_suffix(".safetensors")
     content = bytearray(weights.read_bytes())

@@ -321,16 +321,16 @@ def test_a_drawn_scan_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
 def test_unknown_subject_is_named(tmp_path: Path) -> None:
     (tmp_path / "tof").mkdir()
     with pytest.raises(VesselSegError, match="NOBODY"):
-        next(synthesize(1, data=tmp_path, heads=["NOBODY"]))
+        synthesize(1, data=tmp_path, heads=["NOBODY"])
 
 
 def test_data_without_heads_or_trees_are_not_taken_for_a_wish_for_simulated_ones(tmp_path: Path) -> None:
     (tmp_path / "tof").mkdir()
     with pytest.raises(VesselSegError, match="no tof"):
-        next(synthesize(1, data=tmp_path))
+        synthesize(1, data=tmp_path)
     (tmp_path / "tof" / "A_tof.nii.gz").touch()
     with pytest.raises(VesselSegError, match="no arteries"):
-        next(synthesize(1, data=tmp_path))
+        synthesize(1, data=tmp_path)
 
 
 def test_a_missing_mask_is_told_before_a_scan_is_drawn(tmp_path: Path) -> None:
@@ -343,13 +343,13 @@ def test_a_missing_mask_is_told_before_a_scan_is_drawn(tmp_path: Path) -> None:
         for file in files:
             (tmp_path / folder / file).touch()
     with pytest.raises(VesselSegError, match="B_mask"):
-        next(synthesize(8, data=tmp_path, masks=tmp_path / "m", simulated_share=0.0))
+        synthesize(8, data=tmp_path, masks=tmp_path / "m", simulated_share=0.0)
 
 
 @pytest.mark.parametrize("options", [{"heads": ["A"]}, {"trees": ["A"]}, {"masks": Path("masks")}])
 def test_subjects_and_masks_need_data(options: dict) -> None:
     with pytest.raises(VesselSegError, match="belong to a data folder"):
-        next(synthesize(1, **options))
+        synthesize(1, **options)
 
 
 @pytest.mark.parametrize(("heads", "trees"), [(1, 32), (3, 32), (5, 32), (2, 5), (4, 10), (7, 1)])

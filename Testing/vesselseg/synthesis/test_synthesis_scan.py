@@ -252,4 +252,4 @@ def test_supersampling_makes_thin_vessels_less_full(small_heads: None) -> None:
 )
 def test_impossible_wishes_are_refused(options: dict, words: str) -> None:
     with pytest.raises(VesselSegError, match=words):
-        next(synthesize(**{"count": 1, **options}))
+        synthesize(**{"count": 1, **options})

@@ -105,7 +105,13 @@ def _draw(rng: np.random.Generator) -> tuple[Volume, Volume]:
 
 
 def check_untrained(name: str) -> None:
-    """Refuse a network that there is not."""
+    """Refuse a network that there is not.
+
+    Raises
+    ------
+    VesselSegError
+        If it is none of `UNTRAINED`.
+    """
     if name not in UNTRAINED:
         raise VesselSegError(f"there is no network '{name}'", f"choose one of: {', '.join(UNTRAINED)}")
 

@@ -182,6 +182,11 @@ def nnunet_probability(
     Windows overlap by half, are weighted by a Gaussian, and each is computed once more for every mirroring. In two
     dimensions the window is the whole slice, as its planning would have it, in three it has 96 voxels a side.
 
+    Raises
+    ------
+    VesselSegError
+        If the network sees slices with their neighbours.
+
     References
     ----------
     Isensee F, et al. nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation. Nat

@@ -57,10 +57,8 @@ def plan_run(manifest: Manifest, *, device: str = "auto", engine: str = "auto", 
     """Choose device, engine and precision for a model.
 
     On a GPU torch runs, in half precision on CUDA where the GPU has it; on the CPU OpenVINO, which was measured to be
-    the fastest there for every architecture (per voxel, one core: 1.4 times as fast as torch in single precision and
-    1.15 times in bfloat16 for the half U-Net, 3 times and 1.7 times for the shipped three-dimensional one). OpenVINO
-    takes bfloat16 by itself where the CPU computes faster in it and the model was measured not to suffer from it, int8
-    only where it is asked for.
+    the fastest there for every architecture. OpenVINO takes bfloat16 by itself where the CPU computes faster in it and
+    the model was measured not to suffer from it, int8 only where it is asked for.
 
     Parameters
     ----------
@@ -190,7 +188,13 @@ def _best_precision(manifest: Manifest, engine: str, device: Device) -> str:
 
 
 def check_precision(engine: str, device: Device, precision: str) -> None:
-    """Refuse a precision that an engine does not have on a device, or would get wrong there."""
+    """Refuse a precision that an engine does not have on a device, or would get wrong there.
+
+    Raises
+    ------
+    VesselSegError
+        If it is such a one.
+    """
     if precision == "f32" or _is_native(engine, device, precision):
         return
     # Said of what is not there as much as of what would be emulated: that would be many times slower.

@@ -121,7 +121,13 @@ class Manifest:
 
     @property
     def weights_path(self) -> Path:
-        """Where the weights lie: beside the manifest."""
+        """Where the weights lie: beside the manifest.
+
+        Raises
+        ------
+        ValueError
+            If the manifest was not read from a file.
+        """
         if self.path is None:
             raise ValueError("this manifest was not read from a file")
         # Only the last part of the name is taken: a manifest must not point out of its folder.

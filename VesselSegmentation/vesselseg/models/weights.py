@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vesselseg.errors import VesselSegError
 from vesselseg.models.manifest import Manifest
 from vesselseg.networks import build_network
-from vesselseg.output_files import atomic_output
+from vesselseg.output_files import atomic_output, make_output_folder
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,10 @@ def file_sha256(path: Path) -> str:
 
 def load_weights(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
     """Read the weights of a model; needs no torch.
+
+    Parameters
+    ----------
+    manifest : Manifest
 
     Returns
     -------
@@ -135,7 +139,7 @@ def save_model(
         raise VesselSegError("the weights are not all finite numbers", "train again with a lower learning rate")
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_output_folder(folder)
     if half:
         state = {name: _halved(value) for name, value in _for_bfloat16(state).items()}
     weights = folder / f"{manifest.name}.safetensors"

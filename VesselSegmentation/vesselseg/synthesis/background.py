@@ -75,6 +75,11 @@ def brain_coordinates(brain: Mask, geometry: Geometry) -> tuple[Image, Image, Im
 
     x is the distance from the middle in mm; y and z run from 0 at the front and the bottom to 1 at the back and the
     top. All three are measured along the voxel axes, which must be near the patient's.
+
+    Raises
+    ------
+    VesselSegError
+        If they are not, or the mask is empty.
     """
     if np.argmax(np.abs(geometry.axes), axis=0).tolist() != [0, 1, 2]:
         raise VesselSegError("the scan is not in axial orientation", "reorder its axes first")
@@ -204,6 +209,11 @@ def without_arteries(scan: Volume, brain: Mask, rng: np.random.Generator) -> Bac
     Returns
     -------
     Background
+
+    Raises
+    ------
+    VesselSegError
+        If the scan is not in axial orientation, or the mask is empty.
     """
     from scipy.ndimage import binary_dilation
     from skimage.filters import apply_hysteresis_threshold

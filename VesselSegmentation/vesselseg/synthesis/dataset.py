@@ -197,6 +197,12 @@ def head_without_arteries(scan_path: Path, mask_path: Path | None, rng: np.rando
     Returns
     -------
     Background
+
+    Raises
+    ------
+    VesselSegError
+        If a file cannot be read, the mask does not lie on the grid of the scan or is empty, or the scan is not in axial
+        orientation.
     """
     scan = read_volume(scan_path)
     if mask_path is None:
@@ -227,7 +233,7 @@ def synthesize(
     Parameters
     ----------
     count : int
-        Number of scans.
+        Number of scans, 1 or more.
     seed : int
         Given the same heads and trees, scan `k` depends on the seed and on `k` only, besides whether it has a
         simulated head, as the last ones of `count` have.
@@ -240,14 +246,15 @@ def synthesize(
     simulated_share : float
         Share of simulated heads with grown trees, in [0, 1]; without data all are.
     spacing_mm : tuple of float
-        Smallest and largest voxel spacing of simulated heads, in mm. Real heads keep theirs.
+        Smallest and largest voxel spacing of simulated heads, in mm, from 0.3 to 2. Real heads keep theirs.
     supersampling : int
-        See `vesselseg.synthesis.drawing.draw`.
+        See `vesselseg.synthesis.drawing.draw`; from 1 to 8.
 
-    Yields
-    ------
-    DrawnScan
-        Sorted by head, since taking the arteries out of one takes longer than a drawing.
+    Returns
+    -------
+    iterator of DrawnScan
+        Each is drawn when it is asked for. Sorted by head, since taking the arteries out of one takes longer than a
+        drawing; where that is not possible it raises as `head_without_arteries`.
 
     Raises
     ------
@@ -269,6 +276,20 @@ def synthesize(
     for needed in [_mask_of(name, masks) for name in list(head_files)[:real]] if masks else []:
         if not needed.is_file():
             raise VesselSegError(f"there is no brain mask {needed}", "make it, or give no masks")
+    return _drawn_scans(count, real, seed, head_files, tree_files, masks, spacing_mm, supersampling)
+
+
+def _drawn_scans(
+    count: int,
+    real: int,
+    seed: int,
+    head_files: dict[str, Path],
+    tree_files: dict[str, Path],
+    masks: Path | None,
+    spacing_mm: tuple[float, float],
+    supersampling: int,
+) -> Iterator[DrawnScan]:
+    """Draw scans as `synthesize` says, the first ones into real heads."""
     head_names, tree_names = list(head_files), list(tree_files)
     plan = sorted(range(real), key=lambda k: k % max(len(head_names), 1))
     current, background = "", None

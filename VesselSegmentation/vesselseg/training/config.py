@@ -277,7 +277,13 @@ class TrainingConfig:
         return cls(**values)
 
     def check(self) -> None:
-        """Raise `VesselSegError` if a value is impossible."""
+        """Refuse impossible values.
+
+        Raises
+        ------
+        VesselSegError
+            If there is one.
+        """
         counts = ("patch_size", "depth", "batch_size", "steps", "validate_every", "checkpoint_every")
         if min(getattr(self, name) for name in counts) < 1:
             raise VesselSegError(f"{', '.join(counts)} must be 1 or more", "correct them")

@@ -157,7 +157,13 @@ def load_scans(
 
 
 def read_case(folder: Path) -> tuple[Volume, Volume]:
-    """Read ``tof.nii.gz`` and ``label.nii.gz`` of a folder; raise `VesselSegError` if they are not on one grid."""
+    """Read ``tof.nii.gz`` and ``label.nii.gz`` of a folder, in axial orientation.
+
+    Raises
+    ------
+    VesselSegError
+        If one of them cannot be read, or they are not on one grid.
+    """
     scan, label = read_volume(folder / SCAN), read_sure_label(folder / LABEL)
     if not scan.geometry.same_grid(label.geometry):
         raise VesselSegError(f"scan and label in {folder} do not lie on the same grid", "draw them again")
@@ -166,7 +172,24 @@ def read_case(folder: Path) -> tuple[Volume, Volume]:
 
 
 def as_training_scan(scan: Volume, label: Volume, normalisation: dict[str, Any]) -> TrainingScan:
-    """Prepare a scan in memory; parameters as for `load_scans`."""
+    """Prepare a scan in memory.
+
+    Parameters
+    ----------
+    scan, label : Volume
+        As `read_case` reads them.
+    normalisation : dict
+        As for `load_scans`.
+
+    Returns
+    -------
+    TrainingScan
+
+    Raises
+    ------
+    VesselSegError
+        If the scan cannot be normalised, or half precision does not hold its normalised values.
+    """
     array, target = normalise(scan.array, normalisation), label.array.astype(np.uint8)
     relative = array
     if normalisation.get("method") != "foreground_median":
@@ -198,6 +221,11 @@ def patch_statistics(folders: Sequence[str], sampler_options: dict[str, Any], se
     -------
     dict
         ``mean`` and ``std``, in the units of the scans.
+
+    Raises
+    ------
+    VesselSegError
+        If a folder holds no scans, one cannot be read, or they have no contrast.
     """
     sums = np.zeros(3)
     for k, path in enumerate(scan_folders(folders)):

@@ -73,7 +73,21 @@ def dice_cross_entropy(
     positive_weight: float = 1.0,
     smooth: float = 1.0,
 ) -> torch.Tensor:
-    """Return the sum of the Dice loss and the mean binary cross-entropy; parameters as for `dice_loss`."""
+    """Return the sum of the Dice loss and the mean binary cross-entropy.
+
+    Parameters
+    ----------
+    logits, target, valid : tensor, of one shape
+        As for `dice_loss`.
+    positive_weight : float
+        How much more a vessel voxel counts than another in the cross-entropy, 0 or more.
+    smooth : float
+        Of the Dice loss.
+
+    Returns
+    -------
+    tensor, scalar
+    """
     weight = torch.tensor(positive_weight, device=logits.device)
     entropy = functional.binary_cross_entropy_with_logits(
         logits, target, weight=valid, reduction="sum", pos_weight=weight
@@ -120,7 +134,23 @@ def dice_and_soft_cldice(
     smooth: float = 1.0,
     iterations: int = 5,
 ) -> torch.Tensor:
-    """Return ``(1 - alpha) * dice_loss + alpha * soft_cldice_loss``, as Shit et al. 2021 train with."""
+    """Return ``(1 - alpha) * dice_loss + alpha * soft_cldice_loss``, as Shit et al. 2021 train with.
+
+    Parameters
+    ----------
+    logits, target, valid : tensor, of one shape, (N, 1, Y, X) or (N, 1, Z, Y, X)
+        As for `dice_loss`.
+    alpha : float
+        Share of the soft clDice, in [0, 1].
+    smooth : float
+        Of both.
+    iterations : int
+        As for `soft_cldice_loss`.
+
+    Returns
+    -------
+    tensor, scalar
+    """
     overlap = dice_loss(logits, target, valid, smooth)
     return (1 - alpha) * overlap + alpha * soft_cldice_loss(logits, target, valid, smooth, iterations)
 
@@ -128,7 +158,8 @@ def dice_and_soft_cldice(
 def soft_skeleton(image: torch.Tensor, iterations: int) -> torch.Tensor:
     """Return the soft skeleton of an image, shape (N, C, Y, X) or (N, C, Z, Y, X), values in [0, 1].
 
-    What an opening takes away is skeleton, at each of so many erosions; the gradient flows through all of it.
+    What an opening takes away is skeleton, at each of so many erosions (0 or more); the gradient flows through all of
+    it.
     """
     skeleton = torch.relu(image - _opened(image))
     for _ in range(iterations):
