@@ -323,8 +323,8 @@ def _components_table(components: Sequence[ErrorComponent], style: FigureStyle) 
     ]
     boundary = len(components) - len(chosen)
     note = (
-        f"{len(rows)} of {len(chosen)} {wording.piece_title}s, by the length of vessel affected (the width, where that is "
-        f"larger); {boundary} more are only a rim along a vessel that both labels have."
+        f"{len(rows)} of {len(chosen)} {wording.piece_title}s, by the length of vessel affected (the width, where that "
+        f"is larger); {boundary} more are only a rim along a vessel that both labels have."
     )
     header = ("id", "kind", "length mm", "volume mm³", "radius mm", "R, A, S mm", "probability")
     return Table(header, rows, (0.16, 0.17, 0.12, 0.13, 0.12, 0.18, 0.12), note)
