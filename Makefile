@@ -8,7 +8,7 @@ help:
 	@echo "make demo    set up, segment a synthetic TOF scan, evaluate and draw it (results in demo/), and leave the page in the browser running"
 	@echo "make test    set up, check and test everything"
 	@echo "make quick   the tests without the slow ones"
-	@echo "make test-oldest  tests of the library with the oldest packages that are supported"
+	@echo "make test-oldest   tests of the library with the oldest packages that are supported"
 	@echo "make lint    ruff and mypy"
 	@echo "make clean   remove what these made"
 
@@ -36,7 +36,7 @@ quick: $(READY)
 	@.ci/browser
 	$(PYTEST) -m "not slow"
 
-# Those of the library that need neither torch nor OpenVINO.
+# Those of the library that need no torch.
 OLDEST := $(VENV)-oldest
 OLDEST_TESTS := $(addprefix Testing/vesselseg/,baselines cli/test_reporter.py cli/test_review_cli.py editing figures \
 	formats morphology reports review) $(filter-out %/test_brain_mask.py %/test_devices.py %/test_phantom.py \

@@ -29,6 +29,14 @@ def test_the_traceback_of_a_mistake_is_told(progress: str, capsys: pytest.Captur
     assert text.rstrip().endswith("KeyError: 'what is not there'")
 
 
+def test_the_log_is_left_as_it_was() -> None:
+    library = logging.getLogger("vesselseg")
+    before = library.level, library.propagate, list(library.handlers)
+    with make_reporter("none"):
+        assert not library.propagate
+    assert (library.level, library.propagate, library.handlers) == before
+
+
 class SlowStream:
     """Notes what is written at a time, and whether another thread writes meanwhile."""
 

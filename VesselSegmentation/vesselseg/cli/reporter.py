@@ -24,9 +24,11 @@ class Reporter(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._furthest = 0.0
+        self._before = logging.NOTSET, True
 
     def __enter__(self) -> Reporter:
         library = logging.getLogger("vesselseg")
+        self._before = library.level, library.propagate
         library.addHandler(self)
         library.setLevel(logging.INFO)
         library.propagate = False
@@ -35,7 +37,10 @@ class Reporter(logging.Handler):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        logging.getLogger("vesselseg").removeHandler(self)
+        library = logging.getLogger("vesselseg")
+        library.removeHandler(self)
+        level, library.propagate = self._before
+        library.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass on what the library logs, with the traceback if there is one."""

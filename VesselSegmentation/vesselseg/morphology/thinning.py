@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from vesselseg.morphology.label_voxels import Indices
 from vesselseg.morphology.voxel_neighbours import face_columns, neighbour_steps, neighbours
 
+Flags = NDArray[np.bool_]
 
-def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
+
+def thin(points: Indices, around: Indices | None = None) -> Flags:
     """Find a skeleton, one voxel wide, of the label made of a list of voxels.
 
     In rounds, border voxels are removed that are simple, so that the number of pieces, tunnels and cavities stays, and
@@ -54,46 +56,43 @@ def thin(points: Indices, around: Indices | None = None) -> NDArray[np.bool_]:
         going = False
         for number in range(8):
             candidates = border[field[border] == number]
-            gone = candidates[_simple(alive[around[candidates]] @ _bits())]
+            gone = candidates[_simple(alive[around[candidates]])]
             alive[gone] = False
             going = going or gone.size > 0
     return alive[: len(points)]
 
 
-def _bits() -> Indices:
-    return 1 << np.arange(26, dtype=np.int32)
+def _simple(label: Flags) -> Flags:
+    """Tell for which sets of neighbours in the label, shape (N, 26), the voxel in their middle is simple."""
+    codes = np.packbits(label, axis=1).view(np.uint32).ravel()
+    _, first, places = np.unique(codes, return_index=True, return_inverse=True)  # the same few occur again and again
+    label = label[first]
+    by_corner, by_face, across_faces, across_edges = _adjacency()
+    one_piece = label.any(axis=1) & (_flooded(_first(label), label, by_corner) == label).all(axis=1)
+    seeds = ~label & across_faces
+    reached = _flooded(_first(seeds), ~label & (across_faces | across_edges), by_face)
+    return (one_piece & seeds.any(axis=1) & (reached | ~seeds).all(axis=1))[places]
 
 
-def _simple(codes: Indices) -> NDArray[np.bool_]:
-    """Tell for which sets of neighbours (a bit each) the voxel in their middle is simple."""
-    codes, places = np.unique(codes, return_inverse=True)  # the same few occur again and again
-    every, faces, edges, by_corner, by_face = _adjacency()
-    lowest = codes & -codes
-    one_piece = (codes != 0) & (_flooded(lowest, codes, by_corner) == codes)
-    background = ~codes & every
-    seeds = background & faces
-    reached = _flooded(seeds & -seeds, background & (faces | edges), by_face)
-    return (one_piece & (seeds != 0) & ((reached & seeds) == seeds))[places]
+def _first(chosen: Flags) -> Flags:
+    """Leave of each set only the first."""
+    return chosen & (np.cumsum(chosen, axis=1) == 1)
 
 
-def _flooded(reached: Indices, within: Indices, adjacent: list[int]) -> Indices:
+def _flooded(reached: Flags, within: Flags, adjacent: NDArray[np.float32]) -> Flags:
     while True:
-        grown = reached.copy()
-        for bit, others in enumerate(adjacent):
-            grown |= -(reached >> bit & 1) & others
-        grown &= within
+        grown = (reached.astype(np.float32) @ adjacent > 0) & within
         if np.array_equal(grown, reached):
             return reached
         reached = grown
 
 
 @functools.lru_cache(maxsize=1)
-def _adjacency() -> tuple[int, int, int, list[int], list[int]]:
-    """Return the sets of all neighbours, of those across a face, of those across an edge, and who touches whom."""
+def _adjacency() -> tuple[NDArray[np.float32], NDArray[np.float32], Flags, Flags]:
+    """Return which of the 26 neighbours touch each other or are the same, and which are across a face or an edge."""
     steps = neighbour_steps()
     reach = np.abs(steps).sum(axis=1)
     apart = np.abs(steps[:, None] - steps[None])
-    by_corner = (apart.max(axis=-1) == 1) @ _bits()
-    by_face = (apart.sum(axis=-1) == 1) @ _bits()
-    faces, edges = (int(((reach == n) * _bits()).sum()) for n in (1, 2))
-    return (1 << 26) - 1, faces, edges, [int(v) for v in by_corner], [int(v) for v in by_face]
+    by_corner, by_face = apart.max(axis=-1) <= 1, apart.sum(axis=-1) <= 1
+    # Numbers, not flags: products of these are what linear algebra is fast at.
+    return by_corner.astype(np.float32), by_face.astype(np.float32), reach == 1, reach == 2
